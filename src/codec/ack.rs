@@ -1,0 +1,47 @@
+//! PUBACK, PUBREC, PUBREL and PUBCOMP: the steps that follow a PUBLISH at QoS 1 and 2 (sections 3.4 to 3.7).
+
+use super::property::AckProperties;
+use super::read::Reader;
+use super::write::Sink;
+use super::{DecodeError, DecodeOptions, PacketId, PacketType, ReasonCode};
+
+/// The body that PUBACK, PUBREC, PUBREL and PUBCOMP share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack<'a> {
+    /// The Packet Identifier of the PUBLISH.
+    pub packet_id: PacketId,
+    /// How it went.
+    pub reason_code: ReasonCode,
+    /// The properties.
+    pub properties: AckProperties<'a>,
+}
+
+impl<'a> Ack<'a> {
+    /// Success, in two bytes.
+    #[must_use]
+    pub fn success(packet_id: PacketId) -> Self {
+        Self { packet_id, reason_code: ReasonCode::Success, properties: AckProperties::default() }
+    }
+
+    pub(super) fn read(reader: &mut Reader<'a>, options: DecodeOptions) -> Result<Self, DecodeError> {
+        let mut ack = Self::success(reader.packet_id()?);
+        if !reader.is_empty() {
+            ack.reason_code = reader.reason_code()?;
+        }
+        if !reader.is_empty() {
+            ack.properties = AckProperties::read(reader, options)?;
+        }
+        Ok(ack)
+    }
+
+    /// Writes the shortest form, which leaves out Success and an empty Property Length.
+    pub(super) fn write(&self, sink: &mut impl Sink, packet_type: PacketType) {
+        sink.u16(self.packet_id.get());
+        if self.reason_code != ReasonCode::Success || !self.properties.is_empty() {
+            sink.reason_code(self.reason_code, packet_type);
+        }
+        if !self.properties.is_empty() {
+            self.properties.write(sink);
+        }
+    }
+}

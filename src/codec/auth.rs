@@ -1,0 +1,46 @@
+//! AUTH: the steps of enhanced authentication (section 3.15).
+
+use super::packet::Body;
+use super::property::AuthProperties;
+use super::read::Reader;
+use super::write::Sink;
+use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeErrorKind, PacketType, PropertyId, ReasonCode};
+
+/// AUTH: a step of enhanced authentication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Auth<'a> {
+    /// Success, Continue authentication or Re-authenticate.
+    pub reason_code: ReasonCode,
+    /// The properties. The method must be there in all but the form of no bytes, which means Success.
+    pub properties: AuthProperties<'a>,
+}
+
+impl<'a> Auth<'a> {
+    pub(super) fn read(reader: &mut Reader<'a>, options: DecodeOptions) -> Result<Self, DecodeError> {
+        if reader.is_empty() {
+            return Ok(Self { reason_code: ReasonCode::Success, properties: AuthProperties::default() });
+        }
+        let reason_code = reader.reason_code()?;
+        let properties = AuthProperties::read(reader, options)?;
+        if properties.authentication_method.is_none() {
+            let id = PropertyId::AuthenticationMethod;
+            return Err(reader.error(DecodeErrorKind::MissingProperty(id), id.name()));
+        }
+        Ok(Self { reason_code, properties })
+    }
+}
+
+impl Body for Auth<'_> {
+    fn write(&self, sink: &mut impl Sink) {
+        if self.reason_code == ReasonCode::Success && self.properties.is_empty() {
+            return;
+        }
+        sink.reason_code(self.reason_code, PacketType::Auth);
+        sink.require(
+            self.properties.authentication_method.is_some(),
+            EncodeErrorKind::MissingProperty,
+            PropertyId::AuthenticationMethod.name(),
+        );
+        self.properties.write(sink);
+    }
+}

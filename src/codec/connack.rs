@@ -1,0 +1,47 @@
+//! CONNACK: the server's answer to CONNECT (section 3.2).
+
+use super::packet::Body;
+use super::property::ConnackProperties;
+use super::read::Reader;
+use super::write::Sink;
+use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeErrorKind, PacketType, ReasonCode};
+
+/// CONNACK: whether the server takes the connection, and on which terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connack<'a> {
+    /// Whether the server had a session for this client.
+    pub session_present: bool,
+    /// Success, or why the server refuses.
+    pub reason_code: ReasonCode,
+    /// The properties.
+    pub properties: ConnackProperties<'a>,
+}
+
+impl<'a> Connack<'a> {
+    pub(super) fn read(reader: &mut Reader<'a>, options: DecodeOptions) -> Result<Self, DecodeError> {
+        const FLAGS: &str = "Connect Acknowledge Flags";
+        let flags = reader.u8(FLAGS)?;
+        if flags & !1 != 0 {
+            return Err(reader.error(DecodeErrorKind::ReservedBits, FLAGS));
+        }
+        let session_present = flags != 0;
+        let reason_code = reader.reason_code()?;
+        if session_present && reason_code != ReasonCode::Success {
+            return Err(reader.error(DecodeErrorKind::SessionPresentOnRefusal, FLAGS));
+        }
+        Ok(Self { session_present, reason_code, properties: ConnackProperties::read(reader, options)? })
+    }
+}
+
+impl Body for Connack<'_> {
+    fn write(&self, sink: &mut impl Sink) {
+        sink.require(
+            !self.session_present || self.reason_code == ReasonCode::Success,
+            EncodeErrorKind::SessionPresentOnRefusal,
+            "Connect Acknowledge Flags",
+        );
+        sink.u8(self.session_present.into());
+        sink.reason_code(self.reason_code, PacketType::Connack);
+        self.properties.write(sink);
+    }
+}

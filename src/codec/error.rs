@@ -1,0 +1,206 @@
+//! What can be wrong with bytes from a peer ([`DecodeError`]) and with a packet that is to be sent ([`EncodeError`]).
+
+use core::fmt;
+
+use super::{PacketType, PropertyId, ReasonCode, TopicError};
+
+/// Bytes that are not a valid MQTT v5.0 Control Packet: what is wrong, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DecodeError {
+    /// What is wrong.
+    pub kind: DecodeErrorKind,
+    /// The packet it was found in; `None` when the fixed header names no packet type.
+    pub packet_type: Option<PacketType>,
+    /// The field it was found in, in the specification's words.
+    pub field: &'static str,
+    /// How many bytes of the packet's body (what follows the Remaining Length) were read before it was found.
+    pub offset: usize,
+}
+
+/// What is wrong with the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeErrorKind {
+    /// A length points past the end of the packet.
+    UnexpectedEnd,
+    /// Bytes are left after the last field.
+    TrailingBytes,
+    /// A Variable Byte Integer of more than four bytes, or longer than its value needs `[MQTT-1.5.5-1]`.
+    VariableByteInteger,
+    /// A string that is not well-formed UTF-8 `[MQTT-1.5.4-1]`.
+    InvalidUtf8,
+    /// A string with a null character `[MQTT-1.5.4-2]`.
+    NullCharacter,
+    /// Packet type 0 is reserved (section 2.1.2).
+    ReservedPacketType,
+    /// Reserved bits that are not as the specification demands `[MQTT-2.1.3-1]`.
+    ReservedBits,
+    /// A Packet Identifier of zero `[MQTT-2.2.1-2]`.
+    ZeroPacketId,
+    /// QoS 3 does not exist `[MQTT-3.3.1-4]`.
+    InvalidQos,
+    /// DUP is set on a QoS 0 message `[MQTT-3.3.1-2]`.
+    DupOnQos0,
+    /// A property identifier outside the 27 (section 2.2.2.2).
+    UnknownProperty(u32),
+    /// A property that does not belong in this packet (section 2.2.2.2).
+    PropertyNotAllowed(PropertyId),
+    /// A property that may be there once is there twice.
+    DuplicateProperty(PropertyId),
+    /// A property that must be there is missing.
+    MissingProperty(PropertyId),
+    /// A number outside the range that the specification gives it.
+    ValueOutOfRange,
+    /// A Reason Code that does not exist, or not in this packet (section 2.4).
+    InvalidReasonCode(u8),
+    /// The Protocol Name is not `MQTT` `[MQTT-3.1.2-1]`.
+    InvalidProtocolName,
+    /// A Protocol Version other than 5 `[MQTT-3.1.2-2]`.
+    UnsupportedProtocolVersion(u8),
+    /// A Topic Name or Topic Filter breaks the rules of section 4.7.
+    InvalidTopic(TopicError),
+    /// An empty Topic Name without a Topic Alias (section 3.3.2.1).
+    MissingTopic,
+    /// SUBSCRIBE, SUBACK, UNSUBSCRIBE or UNSUBACK without a single entry `[MQTT-3.8.3-2]`.
+    EmptyList,
+    /// No Local on a shared subscription `[MQTT-3.8.3-4]`.
+    NoLocalOnSharedSubscription,
+    /// Session Present beside a Reason Code that is not Success `[MQTT-3.2.2-6]`.
+    SessionPresentOnRefusal,
+}
+
+impl DecodeError {
+    /// The Reason Code for the DISCONNECT (or CONNACK) that answers these bytes (section 4.13).
+    #[must_use]
+    pub const fn reason_code(&self) -> ReasonCode {
+        use DecodeErrorKind as Kind;
+        match self.kind {
+            Kind::DuplicateProperty(_)
+            | Kind::MissingProperty(_)
+            | Kind::ValueOutOfRange
+            | Kind::MissingTopic
+            | Kind::EmptyList
+            | Kind::NoLocalOnSharedSubscription
+            | Kind::SessionPresentOnRefusal => ReasonCode::ProtocolError,
+            Kind::UnsupportedProtocolVersion(_) | Kind::InvalidProtocolName => ReasonCode::UnsupportedProtocolVersion,
+            Kind::InvalidTopic(TopicError::Wildcard) => ReasonCode::TopicNameInvalid,
+            Kind::InvalidTopic(TopicError::MisplacedWildcard | TopicError::InvalidShare) => {
+                ReasonCode::TopicFilterInvalid
+            }
+            Kind::InvalidTopic(TopicError::Empty) => ReasonCode::ProtocolError,
+            _ => ReasonCode::MalformedPacket,
+        }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.packet_type {
+            Some(packet_type) => write!(f, "{packet_type}, {}, byte {}: {}", self.field, self.offset, self.kind),
+            None => write!(f, "{}: {}", self.field, self.kind),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+impl fmt::Display for DecodeErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnexpectedEnd => f.write_str("a length points past the end of the packet"),
+            Self::TrailingBytes => f.write_str("bytes are left after the last field"),
+            Self::VariableByteInteger => f.write_str("not a valid Variable Byte Integer"),
+            Self::InvalidUtf8 => f.write_str("not well-formed UTF-8"),
+            Self::NullCharacter => f.write_str("a null character in a string"),
+            Self::ReservedPacketType => f.write_str("packet type 0 is reserved"),
+            Self::ReservedBits => f.write_str("reserved bits are not as they must be"),
+            Self::ZeroPacketId => f.write_str("a Packet Identifier must not be zero"),
+            Self::InvalidQos => f.write_str("QoS 3 does not exist"),
+            Self::DupOnQos0 => f.write_str("DUP on a QoS 0 message"),
+            Self::UnknownProperty(id) => write!(f, "unknown property identifier {id:#04x}"),
+            Self::PropertyNotAllowed(id) => write!(f, "{} does not belong in this packet", id.name()),
+            Self::DuplicateProperty(id) => write!(f, "{} more than once", id.name()),
+            Self::MissingProperty(id) => write!(f, "{} is missing", id.name()),
+            Self::ValueOutOfRange => f.write_str("a value outside its range"),
+            Self::InvalidReasonCode(code) => write!(f, "Reason Code {code:#04x} does not exist in this packet"),
+            Self::InvalidProtocolName => f.write_str("the Protocol Name is not MQTT"),
+            Self::UnsupportedProtocolVersion(version) => write!(f, "Protocol Version {version} is not 5"),
+            Self::InvalidTopic(error) => error.fmt(f),
+            Self::MissingTopic => f.write_str("an empty Topic Name without a Topic Alias"),
+            Self::EmptyList => f.write_str("there must be at least one entry"),
+            Self::NoLocalOnSharedSubscription => f.write_str("No Local on a shared subscription"),
+            Self::SessionPresentOnRefusal => f.write_str("Session Present beside a refusal"),
+        }
+    }
+}
+
+/// A packet that cannot be encoded because the specification has no valid bytes for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EncodeError {
+    /// What is wrong.
+    pub kind: EncodeErrorKind,
+    /// The field that is wrong, in the specification's words.
+    pub field: &'static str,
+}
+
+/// What is wrong with the packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EncodeErrorKind {
+    /// A string or Binary Data of more than 65,535 bytes (section 1.5.4).
+    TooLong,
+    /// A string with a null character `[MQTT-1.5.4-2]`.
+    NullCharacter,
+    /// A number outside the range that the specification gives it.
+    ValueOutOfRange,
+    /// A Reason Code that does not exist in this packet (section 2.4).
+    InvalidReasonCode,
+    /// A Topic Name or Topic Filter breaks the rules of section 4.7.
+    InvalidTopic(TopicError),
+    /// An empty Topic Name without a Topic Alias (section 3.3.2.1).
+    MissingTopic,
+    /// A PUBLISH at QoS 1 or 2 without a Packet Identifier, or one at QoS 0 with one `[MQTT-2.2.1-2]`.
+    PacketId,
+    /// DUP on a QoS 0 message `[MQTT-3.3.1-2]`.
+    DupOnQos0,
+    /// A list that must have at least one entry is empty.
+    EmptyList,
+    /// A property without the one that it depends on: Authentication Data without Authentication Method.
+    MissingProperty,
+    /// No Local on a shared subscription `[MQTT-3.8.3-4]`.
+    NoLocalOnSharedSubscription,
+    /// Session Present beside a Reason Code that is not Success `[MQTT-3.2.2-6]`.
+    SessionPresentOnRefusal,
+    /// More than the 268,435,455 bytes that a Remaining Length can tell.
+    PacketTooLarge,
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.kind)
+    }
+}
+
+impl core::error::Error for EncodeError {}
+
+impl fmt::Display for EncodeErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "more than 65,535 bytes",
+            Self::NullCharacter => "a null character in a string",
+            Self::ValueOutOfRange => "a value outside its range",
+            Self::InvalidReasonCode => "a Reason Code that does not exist in this packet",
+            Self::InvalidTopic(error) => return error.fmt(f),
+            Self::MissingTopic => "an empty Topic Name without a Topic Alias",
+            Self::PacketId => "a Packet Identifier goes with QoS 1 and 2, and only with them",
+            Self::DupOnQos0 => "DUP on a QoS 0 message",
+            Self::EmptyList => "there must be at least one entry",
+            Self::MissingProperty => "Authentication Data needs an Authentication Method",
+            Self::NoLocalOnSharedSubscription => "No Local on a shared subscription",
+            Self::SessionPresentOnRefusal => "Session Present beside a refusal",
+            Self::PacketTooLarge => "more than 268,435,455 bytes",
+        })
+    }
+}

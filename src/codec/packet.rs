@@ -1,0 +1,353 @@
+//! Control Packets: the fixed header, and one enum over all fifteen (section 2.1).
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::read::Reader;
+use super::write::{Measure, Sink};
+use super::{
+    Ack, Auth, Connack, Connect, DecodeError, DecodeErrorKind, DecodeOptions, Disconnect, EncodeError, Publish, Suback,
+    Subscribe, Unsuback, Unsubscribe, varint,
+};
+
+/// The type of a Control Packet, the high four bits of its first byte (section 2.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum PacketType {
+    /// CONNECT, client to server.
+    Connect = 1,
+    /// CONNACK, server to client.
+    Connack = 2,
+    /// PUBLISH, both ways.
+    Publish = 3,
+    /// PUBACK, both ways.
+    Puback = 4,
+    /// PUBREC, both ways.
+    Pubrec = 5,
+    /// PUBREL, both ways.
+    Pubrel = 6,
+    /// PUBCOMP, both ways.
+    Pubcomp = 7,
+    /// SUBSCRIBE, client to server.
+    Subscribe = 8,
+    /// SUBACK, server to client.
+    Suback = 9,
+    /// UNSUBSCRIBE, client to server.
+    Unsubscribe = 10,
+    /// UNSUBACK, server to client.
+    Unsuback = 11,
+    /// PINGREQ, client to server.
+    Pingreq = 12,
+    /// PINGRESP, server to client.
+    Pingresp = 13,
+    /// DISCONNECT, both ways.
+    Disconnect = 14,
+    /// AUTH, both ways.
+    Auth = 15,
+}
+
+impl PacketType {
+    /// Every packet type, in ascending order.
+    pub const ALL: [Self; 15] = [
+        Self::Connect,
+        Self::Connack,
+        Self::Publish,
+        Self::Puback,
+        Self::Pubrec,
+        Self::Pubrel,
+        Self::Pubcomp,
+        Self::Subscribe,
+        Self::Suback,
+        Self::Unsubscribe,
+        Self::Unsuback,
+        Self::Pingreq,
+        Self::Pingresp,
+        Self::Disconnect,
+        Self::Auth,
+    ];
+
+    /// The packet type with this number, 1 to 15.
+    #[must_use]
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            1..=15 => Some(Self::ALL[value as usize - 1]),
+            _ => None,
+        }
+    }
+
+    /// The type and flags in the first byte of a packet.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::ReservedPacketType`] for type 0, [`DecodeErrorKind::ReservedBits`] for flags other than the
+    /// ones section 2.1.3 prescribes `[MQTT-2.1.3-1]`.
+    pub fn from_first_byte(byte: u8) -> Result<(Self, u8), DecodeError> {
+        let (packet_type, flags) = (Self::from_u8(byte >> 4), byte & 0x0F);
+        let kind = match packet_type {
+            Some(packet_type) if packet_type == Self::Publish || packet_type.fixed_flags() == flags => {
+                return Ok((packet_type, flags));
+            }
+            Some(_) => DecodeErrorKind::ReservedBits,
+            None => DecodeErrorKind::ReservedPacketType,
+        };
+        Err(DecodeError { kind, packet_type, field: "fixed header", offset: 0 })
+    }
+
+    /// The flags that every packet of this type has; PUBLISH has its own.
+    const fn fixed_flags(self) -> u8 {
+        match self {
+            Self::Pubrel | Self::Subscribe | Self::Unsubscribe => 0b0010,
+            _ => 0,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "CONNECT",
+            Self::Connack => "CONNACK",
+            Self::Publish => "PUBLISH",
+            Self::Puback => "PUBACK",
+            Self::Pubrec => "PUBREC",
+            Self::Pubrel => "PUBREL",
+            Self::Pubcomp => "PUBCOMP",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::Suback => "SUBACK",
+            Self::Unsubscribe => "UNSUBSCRIBE",
+            Self::Unsuback => "UNSUBACK",
+            Self::Pingreq => "PINGREQ",
+            Self::Pingresp => "PINGRESP",
+            Self::Disconnect => "DISCONNECT",
+            Self::Auth => "AUTH",
+        }
+    }
+}
+
+impl fmt::Display for PacketType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A Control Packet of any type. What it holds is borrowed: from the bytes it was decoded from, or from whoever sends
+/// it.
+///
+/// ```
+/// use mqtt_wasi::codec::{Packet, Publish};
+///
+/// let mut bytes = Vec::new();
+/// Packet::Publish(Publish::new("a/b", b"hi")).encode(&mut bytes)?;
+/// Packet::Pingreq.encode(&mut bytes)?;
+///
+/// let (packet, len) = Packet::decode(&bytes)?.expect("a whole packet");
+/// assert_eq!(packet, Packet::Publish(Publish::new("a/b", b"hi")));
+/// assert_eq!(Packet::decode(&bytes[len..])?, Some((Packet::Pingreq, 2)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packet<'a> {
+    /// CONNECT (section 3.1).
+    Connect(Connect<'a>),
+    /// CONNACK (section 3.2).
+    Connack(Connack<'a>),
+    /// PUBLISH (section 3.3).
+    Publish(Publish<'a>),
+    /// PUBACK (section 3.4).
+    Puback(Ack<'a>),
+    /// PUBREC (section 3.5).
+    Pubrec(Ack<'a>),
+    /// PUBREL (section 3.6).
+    Pubrel(Ack<'a>),
+    /// PUBCOMP (section 3.7).
+    Pubcomp(Ack<'a>),
+    /// SUBSCRIBE (section 3.8).
+    Subscribe(Subscribe<'a>),
+    /// SUBACK (section 3.9).
+    Suback(Suback<'a>),
+    /// UNSUBSCRIBE (section 3.10).
+    Unsubscribe(Unsubscribe<'a>),
+    /// UNSUBACK (section 3.11).
+    Unsuback(Unsuback<'a>),
+    /// PINGREQ (section 3.12).
+    Pingreq,
+    /// PINGRESP (section 3.13).
+    Pingresp,
+    /// DISCONNECT (section 3.14).
+    Disconnect(Disconnect<'a>),
+    /// AUTH (section 3.15).
+    Auth(Auth<'a>),
+}
+
+impl<'a> Packet<'a> {
+    /// Reads the first packet of `bytes`: the packet and its length, or `None` when more bytes are needed.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are no valid packet.
+    pub fn decode(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, DecodeError> {
+        Self::decode_with(bytes, DecodeOptions::default())
+    }
+
+    /// As [`Packet::decode`], with options.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are no valid packet.
+    pub fn decode_with(bytes: &'a [u8], options: DecodeOptions) -> Result<Option<(Self, usize)>, DecodeError> {
+        let Some((header, start)) = FixedHeader::decode(bytes)? else {
+            return Ok(None);
+        };
+        let end = start + header.remaining_length as usize;
+        let Some(body) = bytes.get(start..end) else {
+            return Ok(None);
+        };
+        Ok(Some((Self::decode_body(header.packet_type, header.flags, body, options)?, end)))
+    }
+
+    /// Reads what follows the fixed header of a packet.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are no valid packet of this type.
+    pub fn decode_body(
+        packet_type: PacketType,
+        flags: u8,
+        body: &'a [u8],
+        options: DecodeOptions,
+    ) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(packet_type, body);
+        let r = &mut reader;
+        let packet = match packet_type {
+            PacketType::Publish => return Publish::decode(flags, body, options).map(Self::Publish),
+            PacketType::Connect => Self::Connect(Connect::read(r, options)?),
+            PacketType::Connack => Self::Connack(Connack::read(r, options)?),
+            PacketType::Puback => Self::Puback(Ack::read(r, options)?),
+            PacketType::Pubrec => Self::Pubrec(Ack::read(r, options)?),
+            PacketType::Pubrel => Self::Pubrel(Ack::read(r, options)?),
+            PacketType::Pubcomp => Self::Pubcomp(Ack::read(r, options)?),
+            PacketType::Subscribe => Self::Subscribe(Subscribe::read(r, options)?),
+            PacketType::Suback => Self::Suback(Suback::read(r, options)?),
+            PacketType::Unsubscribe => Self::Unsubscribe(Unsubscribe::read(r, options)?),
+            PacketType::Unsuback => Self::Unsuback(Unsuback::read(r, options)?),
+            PacketType::Pingreq => Self::Pingreq,
+            PacketType::Pingresp => Self::Pingresp,
+            PacketType::Disconnect => Self::Disconnect(Disconnect::read(r, options)?),
+            PacketType::Auth => Self::Auth(Auth::read(r, options)?),
+        };
+        reader.finish()?;
+        Ok(packet)
+    }
+
+    /// The packet's type.
+    #[must_use]
+    pub const fn packet_type(&self) -> PacketType {
+        match self {
+            Self::Connect(_) => PacketType::Connect,
+            Self::Connack(_) => PacketType::Connack,
+            Self::Publish(_) => PacketType::Publish,
+            Self::Puback(_) => PacketType::Puback,
+            Self::Pubrec(_) => PacketType::Pubrec,
+            Self::Pubrel(_) => PacketType::Pubrel,
+            Self::Pubcomp(_) => PacketType::Pubcomp,
+            Self::Subscribe(_) => PacketType::Subscribe,
+            Self::Suback(_) => PacketType::Suback,
+            Self::Unsubscribe(_) => PacketType::Unsubscribe,
+            Self::Unsuback(_) => PacketType::Unsuback,
+            Self::Pingreq => PacketType::Pingreq,
+            Self::Pingresp => PacketType::Pingresp,
+            Self::Disconnect(_) => PacketType::Disconnect,
+            Self::Auth(_) => PacketType::Auth,
+        }
+    }
+
+    /// How many bytes the packet takes on the wire.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the specification has no valid bytes for this packet.
+    pub fn encoded_len(&self) -> Result<usize, EncodeError> {
+        framed_len(self)
+    }
+
+    /// Appends the packet to `buffer`, which grows once at most. On an error nothing is appended.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the specification has no valid bytes for this packet.
+    pub fn encode(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let packet_type = self.packet_type();
+        let flags = match self {
+            Self::Publish(publish) => publish.flags(),
+            _ => packet_type.fixed_flags(),
+        };
+        encode_framed(packet_type, flags, self, buffer)
+    }
+}
+
+impl Body for Packet<'_> {
+    fn write(&self, sink: &mut impl Sink) {
+        match self {
+            Self::Connect(packet) => packet.write(sink),
+            Self::Connack(packet) => packet.write(sink),
+            Self::Publish(packet) => packet.write(sink),
+            Self::Puback(ack) | Self::Pubrec(ack) | Self::Pubrel(ack) | Self::Pubcomp(ack) => {
+                ack.write(sink, self.packet_type());
+            }
+            Self::Subscribe(packet) => packet.write(sink),
+            Self::Suback(packet) => packet.write(sink),
+            Self::Unsubscribe(packet) => packet.write(sink),
+            Self::Unsuback(packet) => packet.write(sink),
+            Self::Pingreq | Self::Pingresp => {}
+            Self::Disconnect(packet) => packet.write(sink),
+            Self::Auth(packet) => packet.write(sink),
+        }
+    }
+}
+
+/// What a packet has behind its fixed header.
+pub(super) trait Body {
+    fn write(&self, sink: &mut impl Sink);
+}
+
+/// The fixed header of a packet (section 2.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FixedHeader {
+    pub(crate) packet_type: PacketType,
+    pub(crate) flags: u8,
+    pub(crate) remaining_length: u32,
+}
+
+impl FixedHeader {
+    /// Reads a fixed header and its length, or `None` when more bytes are needed.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, DecodeError> {
+        let Some((&first, rest)) = bytes.split_first() else {
+            return Ok(None);
+        };
+        let (packet_type, flags) = PacketType::from_first_byte(first)?;
+        match varint::decode(rest) {
+            Ok(Some((remaining_length, len))) => Ok(Some((Self { packet_type, flags, remaining_length }, 1 + len))),
+            Ok(None) => Ok(None),
+            Err(kind) => {
+                Err(DecodeError { kind, packet_type: Some(packet_type), field: "Remaining Length", offset: 0 })
+            }
+        }
+    }
+}
+
+fn measure(body: &impl Body) -> Result<u32, EncodeError> {
+    let mut measure = Measure::default();
+    body.write(&mut measure);
+    measure.finish()
+}
+
+pub(super) fn framed_len(body: &impl Body) -> Result<usize, EncodeError> {
+    let len = measure(body)?;
+    Ok(1 + varint::len(len) + len as usize)
+}
+
+pub(super) fn encode_framed(
+    packet_type: PacketType,
+    flags: u8,
+    body: &impl Body,
+    buffer: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let len = measure(body)?;
+    buffer.reserve(1 + varint::len(len) + len as usize);
+    buffer.u8((packet_type as u8) << 4 | flags);
+    buffer.varint(len, "Remaining Length");
+    body.write(buffer);
+    Ok(())
+}

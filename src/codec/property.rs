@@ -1,0 +1,504 @@
+//! Properties: the 27 of section 2.2.2.2, and for each packet the ones that belong in it.
+
+use super::list::{Entry, List};
+use super::read::Reader;
+use super::write::{Measure, Sink};
+use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeErrorKind, QoS, UnknownProperties};
+
+macro_rules! property_ids {
+    ($($name:ident = $value:literal, $text:literal, $data_type:ident;)+) => {
+        /// A property's identifier (section 2.2.2.2).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum PropertyId {
+            $(#[doc = concat!($text, " (", stringify!($value), "), a ", stringify!($data_type), ".")] $name = $value,)+
+        }
+
+        impl PropertyId {
+            /// Every property of the specification, in ascending order.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The property with this identifier, if the specification has one.
+            #[must_use]
+            pub const fn from_u8(value: u8) -> Option<Self> {
+                match value {
+                    $($value => Some(Self::$name),)+
+                    _ => None,
+                }
+            }
+
+            /// The specification's name for it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)+
+                }
+            }
+
+            const fn data_type(self) -> DataType {
+                match self {
+                    $(Self::$name => DataType::$data_type,)+
+                }
+            }
+        }
+    };
+}
+
+property_ids! {
+    PayloadFormatIndicator = 0x01, "Payload Format Indicator", Byte;
+    MessageExpiryInterval = 0x02, "Message Expiry Interval", FourByteInteger;
+    ContentType = 0x03, "Content Type", String;
+    ResponseTopic = 0x08, "Response Topic", String;
+    CorrelationData = 0x09, "Correlation Data", BinaryData;
+    SubscriptionIdentifier = 0x0B, "Subscription Identifier", VariableByteInteger;
+    SessionExpiryInterval = 0x11, "Session Expiry Interval", FourByteInteger;
+    AssignedClientIdentifier = 0x12, "Assigned Client Identifier", String;
+    ServerKeepAlive = 0x13, "Server Keep Alive", TwoByteInteger;
+    AuthenticationMethod = 0x15, "Authentication Method", String;
+    AuthenticationData = 0x16, "Authentication Data", BinaryData;
+    RequestProblemInformation = 0x17, "Request Problem Information", Byte;
+    WillDelayInterval = 0x18, "Will Delay Interval", FourByteInteger;
+    RequestResponseInformation = 0x19, "Request Response Information", Byte;
+    ResponseInformation = 0x1A, "Response Information", String;
+    ServerReference = 0x1C, "Server Reference", String;
+    ReasonString = 0x1F, "Reason String", String;
+    ReceiveMaximum = 0x21, "Receive Maximum", TwoByteInteger;
+    TopicAliasMaximum = 0x22, "Topic Alias Maximum", TwoByteInteger;
+    TopicAlias = 0x23, "Topic Alias", TwoByteInteger;
+    MaximumQos = 0x24, "Maximum QoS", Byte;
+    RetainAvailable = 0x25, "Retain Available", Byte;
+    UserProperty = 0x26, "User Property", StringPair;
+    MaximumPacketSize = 0x27, "Maximum Packet Size", FourByteInteger;
+    WildcardSubscriptionAvailable = 0x28, "Wildcard Subscription Available", Byte;
+    SubscriptionIdentifierAvailable = 0x29, "Subscription Identifier Available", Byte;
+    SharedSubscriptionAvailable = 0x2A, "Shared Subscription Available", Byte;
+}
+
+/// The data types of section 1.5, as far as properties use them.
+enum DataType {
+    Byte,
+    TwoByteInteger,
+    FourByteInteger,
+    VariableByteInteger,
+    String,
+    BinaryData,
+    StringPair,
+}
+
+/// Name and value of one User Property. The same name may appear more than once `[MQTT-3.1.3-10]`.
+pub type UserProperty<'a> = (&'a str, &'a str);
+
+/// User Properties in the order they have in the packet, which is kept `[MQTT-3.3.2-18]`.
+pub type UserProperties<'a> = List<'a, UserProperty<'a>>;
+
+/// The Subscription Identifiers of a received PUBLISH, each from 1 to 268,435,455 (section 3.3.2.3.8).
+pub type SubscriptionIdentifiers<'a> = List<'a, u32>;
+
+/// A property that a packet has once at most. `read` and `write` are told which, since types alone do not say the
+/// range or the encoding.
+trait Value<'a>: Sized {
+    fn read(reader: &mut Reader<'a>, id: PropertyId) -> Result<Self, DecodeError>;
+    fn write(&self, sink: &mut impl Sink, id: PropertyId);
+}
+
+impl<'a> Value<'a> for bool {
+    fn read(reader: &mut Reader<'a>, id: PropertyId) -> Result<Self, DecodeError> {
+        match reader.u8(id.name())? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(reader.error(DecodeErrorKind::ValueOutOfRange, id.name())),
+        }
+    }
+
+    fn write(&self, sink: &mut impl Sink, _: PropertyId) {
+        sink.u8((*self).into());
+    }
+}
+
+/// Maximum QoS, which is 0 or 1: a server that can do QoS 2 does not send it (section 3.2.2.3.4).
+impl<'a> Value<'a> for QoS {
+    fn read(reader: &mut Reader<'a>, id: PropertyId) -> Result<Self, DecodeError> {
+        Ok(if bool::read(reader, id)? { Self::AtLeastOnce } else { Self::AtMostOnce })
+    }
+
+    fn write(&self, sink: &mut impl Sink, id: PropertyId) {
+        sink.require(*self != Self::ExactlyOnce, EncodeErrorKind::ValueOutOfRange, id.name());
+        sink.u8(*self as u8);
+    }
+}
+
+impl<'a> Value<'a> for u16 {
+    fn read(reader: &mut Reader<'a>, id: PropertyId) -> Result<Self, DecodeError> {
+        let value = reader.u16(id.name())?;
+        if value == 0 && id.is_never_zero() {
+            return Err(reader.error(DecodeErrorKind::ValueOutOfRange, id.name()));
+        }
+        Ok(value)
+    }
+
+    fn write(&self, sink: &mut impl Sink, id: PropertyId) {
+        sink.require(*self != 0 || !id.is_never_zero(), EncodeErrorKind::ValueOutOfRange, id.name());
+        sink.u16(*self);
+    }
+}
+
+impl<'a> Value<'a> for u32 {
+    fn read(reader: &mut Reader<'a>, id: PropertyId) -> Result<Self, DecodeError> {
+        let value = match id {
+            PropertyId::SubscriptionIdentifier => reader.varint(id.name())?,
+            _ => reader.u32(id.name())?,
+        };
+        if value == 0 && id.is_never_zero() {
+            return Err(reader.error(DecodeErrorKind::ValueOutOfRange, id.name()));
+        }
+        Ok(value)
+    }
+
+    fn write(&self, sink: &mut impl Sink, id: PropertyId) {
+        sink.require(*self != 0 || !id.is_never_zero(), EncodeErrorKind::ValueOutOfRange, id.name());
+        match id {
+            PropertyId::SubscriptionIdentifier => sink.varint(*self, id.name()),
+            _ => sink.u32(*self),
+        }
+    }
+}
+
+impl<'a> Value<'a> for &'a str {
+    fn read(reader: &mut Reader<'a>, id: PropertyId) -> Result<Self, DecodeError> {
+        match id {
+            PropertyId::ResponseTopic => reader.topic_name(id.name()),
+            _ => reader.string(id.name()),
+        }
+    }
+
+    fn write(&self, sink: &mut impl Sink, id: PropertyId) {
+        match id {
+            PropertyId::ResponseTopic => sink.topic_name(self, id.name()),
+            _ => sink.string(self, id.name()),
+        }
+    }
+}
+
+impl<'a> Value<'a> for &'a [u8] {
+    fn read(reader: &mut Reader<'a>, id: PropertyId) -> Result<Self, DecodeError> {
+        reader.binary(id.name())
+    }
+
+    fn write(&self, sink: &mut impl Sink, id: PropertyId) {
+        sink.binary(self, id.name());
+    }
+}
+
+impl<'a> Value<'a> for UserProperty<'a> {
+    fn read(reader: &mut Reader<'a>, id: PropertyId) -> Result<Self, DecodeError> {
+        Ok((reader.string(id.name())?, reader.string(id.name())?))
+    }
+
+    fn write(&self, sink: &mut impl Sink, id: PropertyId) {
+        sink.string(self.0, id.name());
+        sink.string(self.1, id.name());
+    }
+}
+
+impl PropertyId {
+    /// Whether the specification makes zero a Protocol Error.
+    const fn is_never_zero(self) -> bool {
+        matches!(self, Self::ReceiveMaximum | Self::MaximumPacketSize | Self::TopicAlias | Self::SubscriptionIdentifier)
+    }
+
+    /// The next identifier in a property block; `None` at the block's end, or where an unknown one makes the rest of
+    /// the block unreadable and the options say to go on without it.
+    fn read(block: &mut Reader<'_>, options: DecodeOptions) -> Result<Option<Self>, DecodeError> {
+        const FIELD: &str = "Property Identifier";
+        if block.is_empty() {
+            return Ok(None);
+        }
+        let value = block.varint(FIELD)?;
+        match u8::try_from(value).ok().and_then(Self::from_u8) {
+            Some(id) => Ok(Some(id)),
+            None if options.unknown_properties == UnknownProperties::Skip => Ok(None),
+            None => Err(block.error(DecodeErrorKind::UnknownProperty(value), FIELD)),
+        }
+    }
+
+    /// Moves past this property's value.
+    fn skip(self, block: &mut Reader<'_>) -> Result<(), DecodeError> {
+        let name = self.name();
+        match self.data_type() {
+            DataType::Byte => block.take(1, name).map(drop),
+            DataType::TwoByteInteger => block.take(2, name).map(drop),
+            DataType::FourByteInteger => block.take(4, name).map(drop),
+            DataType::VariableByteInteger => block.varint(name).map(drop),
+            DataType::String | DataType::BinaryData => block.binary(name).map(drop),
+            DataType::StringPair => block.binary(name).and_then(|_| block.binary(name)).map(drop),
+        }
+    }
+
+    /// The next property of this kind in a block that was checked before.
+    fn find<'a, T: Value<'a>>(self, block: &mut Reader<'a>) -> Option<T> {
+        const SKIP: DecodeOptions = DecodeOptions { unknown_properties: UnknownProperties::Skip };
+        loop {
+            let id = Self::read(block, SKIP).ok().flatten()?;
+            if id == self {
+                return T::read(block, id).ok();
+            }
+            id.skip(block).ok()?;
+        }
+    }
+}
+
+impl<'a> Entry<'a> for UserProperty<'a> {
+    fn next(block: &mut Reader<'a>) -> Option<Self> {
+        PropertyId::UserProperty.find(block)
+    }
+}
+
+impl<'a> Entry<'a> for u32 {
+    fn next(block: &mut Reader<'a>) -> Option<Self> {
+        PropertyId::SubscriptionIdentifier.find(block)
+    }
+}
+
+/// A field of a packet's property set: there once at most, or any number of times.
+trait Field<'a> {
+    /// Reads one occurrence. `rest` is the block from this occurrence's identifier on.
+    fn add(&mut self, block: &mut Reader<'a>, id: PropertyId, rest: &'a [u8]) -> Result<(), DecodeError>;
+    fn put(&self, sink: &mut impl Sink, id: PropertyId);
+    fn is_absent(&self) -> bool;
+}
+
+impl<'a, T: Value<'a>> Field<'a> for Option<T> {
+    fn add(&mut self, block: &mut Reader<'a>, id: PropertyId, _: &'a [u8]) -> Result<(), DecodeError> {
+        if self.is_some() {
+            return Err(block.error(DecodeErrorKind::DuplicateProperty(id), id.name()));
+        }
+        *self = Some(T::read(block, id)?);
+        Ok(())
+    }
+
+    fn put(&self, sink: &mut impl Sink, id: PropertyId) {
+        if let Some(value) = self {
+            sink.u8(id as u8);
+            value.write(sink, id);
+        }
+    }
+
+    fn is_absent(&self) -> bool {
+        self.is_none()
+    }
+}
+
+impl<'a, T: Value<'a> + Entry<'a>> Field<'a> for List<'a, T> {
+    fn add(&mut self, block: &mut Reader<'a>, id: PropertyId, rest: &'a [u8]) -> Result<(), DecodeError> {
+        T::read(block, id)?;
+        if self.is_empty() {
+            *self = List::wire(rest);
+        }
+        Ok(())
+    }
+
+    fn put(&self, sink: &mut impl Sink, id: PropertyId) {
+        for value in self {
+            sink.u8(id as u8);
+            value.write(sink, id);
+        }
+    }
+
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+macro_rules! properties {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty = $id:ident,)+ })+) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct $name<'a> {
+            $($(#[$field_meta])* pub $field: $type,)+
+        }
+
+        impl<'a> $name<'a> {
+            /// Reads a Property Length and the properties behind it.
+            pub(super) fn read(reader: &mut Reader<'a>, options: DecodeOptions) -> Result<Self, DecodeError> {
+                let mut properties = Self::default();
+                let mut block = reader.property_block()?;
+                loop {
+                    let rest = block.peek();
+                    match PropertyId::read(&mut block, options)? {
+                        $(Some(id @ PropertyId::$id) => properties.$field.add(&mut block, id, rest)?,)+
+                        Some(id) => return Err(block.error(DecodeErrorKind::PropertyNotAllowed(id), id.name())),
+                        None => return Ok(properties),
+                    }
+                }
+            }
+
+            /// Writes a Property Length and the properties behind it.
+            pub(super) fn write(&self, sink: &mut impl Sink) {
+                if self.is_empty() {
+                    return sink.u8(0);
+                }
+                let mut measure = Measure::default();
+                self.put(&mut measure);
+                sink.varint(u32::try_from(measure.len()).unwrap_or(u32::MAX), "Property Length");
+                self.put(sink);
+            }
+
+            /// Whether no property is set.
+            #[must_use]
+            pub fn is_empty(&self) -> bool {
+                $(self.$field.is_absent())&&+
+            }
+
+            fn put(&self, sink: &mut impl Sink) {
+                $(self.$field.put(sink, PropertyId::$id);)+
+            }
+        }
+    )+};
+}
+
+properties! {
+    /// The properties of CONNECT (section 3.1.2.11).
+    ConnectProperties {
+        /// Seconds that the session outlives the connection. Absent or 0: it ends with it; 0xFFFFFFFF: it never ends.
+        session_expiry_interval: Option<u32> = SessionExpiryInterval,
+        /// How many QoS 1 and 2 messages the client handles at once, 1 to 65,535. Absent: 65,535.
+        receive_maximum: Option<u16> = ReceiveMaximum,
+        /// The largest packet in bytes that the client accepts, not 0. Absent: no limit.
+        maximum_packet_size: Option<u32> = MaximumPacketSize,
+        /// The highest Topic Alias that the client accepts. Absent: 0, none.
+        topic_alias_maximum: Option<u16> = TopicAliasMaximum,
+        /// Whether the client asks for Response Information in CONNACK. Absent: no.
+        request_response_information: Option<bool> = RequestResponseInformation,
+        /// Whether Reason Strings and User Properties may come with any failure. Absent: yes.
+        request_problem_information: Option<bool> = RequestProblemInformation,
+        /// User Properties.
+        user_properties: UserProperties<'a> = UserProperty,
+        /// The name of the method for enhanced authentication.
+        authentication_method: Option<&'a str> = AuthenticationMethod,
+        /// Data for the authentication method.
+        authentication_data: Option<&'a [u8]> = AuthenticationData,
+    }
+
+    /// The properties of a Will Message (section 3.1.3.2).
+    WillProperties {
+        /// Seconds between the end of the connection and the Will Message. Absent: 0.
+        will_delay_interval: Option<u32> = WillDelayInterval,
+        /// Whether the payload is UTF-8 text. Absent: unspecified bytes.
+        payload_format_indicator: Option<bool> = PayloadFormatIndicator,
+        /// The message's lifetime in seconds. Absent: it does not expire.
+        message_expiry_interval: Option<u32> = MessageExpiryInterval,
+        /// What the payload is, a MIME type for example.
+        content_type: Option<&'a str> = ContentType,
+        /// The Topic Name for a response.
+        response_topic: Option<&'a str> = ResponseTopic,
+        /// Tells the requester which request a response answers.
+        correlation_data: Option<&'a [u8]> = CorrelationData,
+        /// User Properties.
+        user_properties: UserProperties<'a> = UserProperty,
+    }
+
+    /// The properties of CONNACK (section 3.2.2.3).
+    ConnackProperties {
+        /// The Session Expiry Interval in seconds that the server uses instead of the one asked for.
+        session_expiry_interval: Option<u32> = SessionExpiryInterval,
+        /// How many QoS 1 and 2 messages the server handles at once, 1 to 65,535. Absent: 65,535.
+        receive_maximum: Option<u16> = ReceiveMaximum,
+        /// The highest QoS that the server accepts, 0 or 1. Absent: 2.
+        maximum_qos: Option<QoS> = MaximumQos,
+        /// Whether the server keeps retained messages. Absent: yes.
+        retain_available: Option<bool> = RetainAvailable,
+        /// The largest packet in bytes that the server accepts, not 0. Absent: no limit.
+        maximum_packet_size: Option<u32> = MaximumPacketSize,
+        /// The Client Identifier that the server gave to a client without one.
+        assigned_client_identifier: Option<&'a str> = AssignedClientIdentifier,
+        /// The highest Topic Alias that the server accepts. Absent: 0, none.
+        topic_alias_maximum: Option<u16> = TopicAliasMaximum,
+        /// Why, in words, for people.
+        reason_string: Option<&'a str> = ReasonString,
+        /// User Properties.
+        user_properties: UserProperties<'a> = UserProperty,
+        /// Whether filters may have wildcards. Absent: yes.
+        wildcard_subscription_available: Option<bool> = WildcardSubscriptionAvailable,
+        /// Whether subscriptions may have identifiers. Absent: yes.
+        subscription_identifier_available: Option<bool> = SubscriptionIdentifierAvailable,
+        /// Whether subscriptions may be shared. Absent: yes.
+        shared_subscription_available: Option<bool> = SharedSubscriptionAvailable,
+        /// The Keep Alive in seconds that the server demands instead of the one asked for.
+        server_keep_alive: Option<u16> = ServerKeepAlive,
+        /// What response topics may be made of.
+        response_information: Option<&'a str> = ResponseInformation,
+        /// Another server to use.
+        server_reference: Option<&'a str> = ServerReference,
+        /// The name of the method for enhanced authentication.
+        authentication_method: Option<&'a str> = AuthenticationMethod,
+        /// Data for the authentication method.
+        authentication_data: Option<&'a [u8]> = AuthenticationData,
+    }
+
+    /// The properties of PUBLISH (section 3.3.2.3).
+    PublishProperties {
+        /// Whether the payload is UTF-8 text. Absent: unspecified bytes.
+        payload_format_indicator: Option<bool> = PayloadFormatIndicator,
+        /// The message's lifetime in seconds. Absent: it does not expire.
+        message_expiry_interval: Option<u32> = MessageExpiryInterval,
+        /// A number that stands for the Topic Name on this connection, not 0.
+        topic_alias: Option<u16> = TopicAlias,
+        /// The Topic Name for a response.
+        response_topic: Option<&'a str> = ResponseTopic,
+        /// Tells the requester which request a response answers.
+        correlation_data: Option<&'a [u8]> = CorrelationData,
+        /// User Properties.
+        user_properties: UserProperties<'a> = UserProperty,
+        /// The identifiers of the subscriptions that made the server send this message. A client sends none
+        /// `[MQTT-3.3.4-6]`.
+        subscription_identifiers: SubscriptionIdentifiers<'a> = SubscriptionIdentifier,
+        /// What the payload is, a MIME type for example.
+        content_type: Option<&'a str> = ContentType,
+    }
+
+    /// The properties of PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK and UNSUBACK (section 3.4.2.2).
+    AckProperties {
+        /// Why, in words, for people.
+        reason_string: Option<&'a str> = ReasonString,
+        /// User Properties.
+        user_properties: UserProperties<'a> = UserProperty,
+    }
+
+    /// The properties of SUBSCRIBE (section 3.8.2.1).
+    SubscribeProperties {
+        /// The identifier that comes with every message of these subscriptions, 1 to 268,435,455.
+        subscription_identifier: Option<u32> = SubscriptionIdentifier,
+        /// User Properties.
+        user_properties: UserProperties<'a> = UserProperty,
+    }
+
+    /// The properties of UNSUBSCRIBE (section 3.10.2.1).
+    UnsubscribeProperties {
+        /// User Properties.
+        user_properties: UserProperties<'a> = UserProperty,
+    }
+
+    /// The properties of DISCONNECT (section 3.14.2.2).
+    DisconnectProperties {
+        /// A new Session Expiry Interval in seconds. Only a client sends it `[MQTT-3.14.2-2]`.
+        session_expiry_interval: Option<u32> = SessionExpiryInterval,
+        /// Why, in words, for people.
+        reason_string: Option<&'a str> = ReasonString,
+        /// User Properties.
+        user_properties: UserProperties<'a> = UserProperty,
+        /// Another server to use.
+        server_reference: Option<&'a str> = ServerReference,
+    }
+
+    /// The properties of AUTH (section 3.15.2.2).
+    AuthProperties {
+        /// The name of the method for enhanced authentication.
+        authentication_method: Option<&'a str> = AuthenticationMethod,
+        /// Data for the authentication method.
+        authentication_data: Option<&'a [u8]> = AuthenticationData,
+        /// Why, in words, for people.
+        reason_string: Option<&'a str> = ReasonString,
+        /// User Properties.
+        user_properties: UserProperties<'a> = UserProperty,
+    }
+}

@@ -1,0 +1,135 @@
+//! PUBLISH: an application message (section 3.3).
+
+use alloc::vec::Vec;
+
+use super::packet::{Body, PacketType, encode_framed};
+use super::property::PublishProperties;
+use super::read::Reader;
+use super::write::Sink;
+use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeError, EncodeErrorKind, PacketId, QoS};
+
+const RETAIN: u8 = 0x01;
+const QOS_SHIFT: u8 = 1;
+const DUP: u8 = 0x08;
+
+/// PUBLISH: a message, on its way to the server or from it.
+///
+/// ```
+/// use mqtt_wasi::codec::Publish;
+///
+/// let mut bytes = Vec::new();
+/// Publish::new("a/b", b"hi").encode(&mut bytes)?;
+/// assert_eq!(bytes, b"\x30\x08\x00\x03a/b\x00hi");
+/// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Publish<'a> {
+    /// Whether it may have been delivered before; never set at QoS 0.
+    pub dup: bool,
+    /// How often it is delivered.
+    pub qos: QoS,
+    /// To the server: keep it for subscribers to come. From the server: it was kept.
+    pub retain: bool,
+    /// The Topic Name; empty where [`PublishProperties::topic_alias`] stands for it.
+    pub topic: &'a str,
+    /// The Packet Identifier, at QoS 1 and 2 only.
+    pub packet_id: Option<PacketId>,
+    /// The properties.
+    pub properties: PublishProperties<'a>,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Publish<'a> {
+    /// A message at QoS 0, not retained, without properties.
+    #[must_use]
+    pub fn new(topic: &'a str, payload: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self { topic, payload: payload.as_ref(), ..Self::default() }
+    }
+
+    /// Sets the QoS.
+    #[must_use]
+    pub const fn qos(mut self, qos: QoS) -> Self {
+        self.qos = qos;
+        self
+    }
+
+    /// Sets whether the server keeps the message for subscribers to come.
+    #[must_use]
+    pub const fn retain(mut self, retain: bool) -> Self {
+        self.retain = retain;
+        self
+    }
+
+    /// Sets the properties.
+    #[must_use]
+    pub const fn properties(mut self, properties: PublishProperties<'a>) -> Self {
+        self.properties = properties;
+        self
+    }
+
+    /// How many bytes the packet takes on the wire.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the specification has no valid bytes for this packet.
+    pub fn encoded_len(&self) -> Result<usize, EncodeError> {
+        super::packet::framed_len(self)
+    }
+
+    /// Appends the packet to `buffer`, which grows once at most. On an error nothing is appended.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the specification has no valid bytes for this packet.
+    pub fn encode(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+        encode_framed(PacketType::Publish, self.flags(), self, buffer)
+    }
+
+    /// Reads the body of a PUBLISH whose fixed header has these flags.
+    pub(crate) fn decode(flags: u8, body: &'a [u8], options: DecodeOptions) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(PacketType::Publish, body);
+        let Some(qos) = QoS::from_u8(flags >> QOS_SHIFT & 0b11) else {
+            return Err(reader.error(DecodeErrorKind::InvalidQos, "QoS"));
+        };
+        let dup = flags & DUP != 0;
+        if dup && qos == QoS::AtMostOnce {
+            return Err(reader.error(DecodeErrorKind::DupOnQos0, "DUP"));
+        }
+        let topic = reader.topic_name_or_empty(TOPIC)?;
+        let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
+        let properties = PublishProperties::read(&mut reader, options)?;
+        if topic.is_empty() && properties.topic_alias.is_none() {
+            return Err(reader.error(DecodeErrorKind::MissingTopic, TOPIC));
+        }
+        let payload = reader.rest();
+        Ok(Self { dup, qos, retain: flags & RETAIN != 0, topic, packet_id, properties, payload })
+    }
+
+    /// The low four bits of the fixed header.
+    pub(super) const fn flags(&self) -> u8 {
+        (if self.dup { DUP } else { 0 }) | (self.qos as u8) << QOS_SHIFT | (if self.retain { RETAIN } else { 0 })
+    }
+}
+
+const TOPIC: &str = "Topic Name";
+
+impl Body for Publish<'_> {
+    fn write(&self, sink: &mut impl Sink) {
+        sink.require(!self.dup || self.qos != QoS::AtMostOnce, EncodeErrorKind::DupOnQos0, "DUP");
+        if self.topic.is_empty() {
+            sink.require(self.properties.topic_alias.is_some(), EncodeErrorKind::MissingTopic, TOPIC);
+            sink.u16(0);
+        } else {
+            sink.topic_name(self.topic, TOPIC);
+        }
+        sink.require(
+            self.packet_id.is_some() == (self.qos != QoS::AtMostOnce),
+            EncodeErrorKind::PacketId,
+            "Packet Identifier",
+        );
+        if let Some(packet_id) = self.packet_id {
+            sink.u16(packet_id.get());
+        }
+        self.properties.write(sink);
+        sink.bytes(self.payload);
+    }
+}

@@ -1,0 +1,27 @@
+//! Quality of Service levels (section 4.3).
+
+/// How often a message is delivered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum QoS {
+    /// QoS 0: at most once; nothing is acknowledged.
+    #[default]
+    AtMostOnce = 0,
+    /// QoS 1: at least once; acknowledged by PUBACK.
+    AtLeastOnce = 1,
+    /// QoS 2: exactly once; acknowledged by PUBREC, PUBREL and PUBCOMP.
+    ExactlyOnce = 2,
+}
+
+impl QoS {
+    /// The level with this number: 0, 1 or 2.
+    #[must_use]
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::AtMostOnce),
+            1 => Some(Self::AtLeastOnce),
+            2 => Some(Self::ExactlyOnce),
+            _ => None,
+        }
+    }
+}

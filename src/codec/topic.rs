@@ -1,0 +1,213 @@
+//! Topic Names and Topic Filters: what they may look like, and which name a filter matches (section 4.7).
+
+use core::fmt;
+
+/// A Topic Name or Topic Filter that breaks the rules of section 4.7.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// It is empty `[MQTT-4.7.3-1]`.
+    Empty,
+    /// It is longer than 65,535 bytes `[MQTT-4.7.3-3]`.
+    TooLong,
+    /// It has a null character `[MQTT-4.7.3-2]`.
+    NullCharacter,
+    /// A Topic Name has `+` or `#`, which only filters may have `[MQTT-4.7.0-1]`.
+    Wildcard,
+    /// In a Topic Filter, `#` is not alone in the last level `[MQTT-4.7.1-1]` or `+` shares its level
+    /// `[MQTT-4.7.1-2]`.
+    MisplacedWildcard,
+    /// A filter that starts with `$share` lacks a share name or a filter `[MQTT-4.8.2-1]`, or the share name has a
+    /// wildcard `[MQTT-4.8.2-2]`.
+    InvalidShare,
+}
+
+impl fmt::Display for TopicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "it is empty",
+            Self::TooLong => "it is longer than 65,535 bytes",
+            Self::NullCharacter => "it has a null character",
+            Self::Wildcard => "a Topic Name cannot have the wildcards '+' and '#'",
+            Self::MisplacedWildcard => "'+' must be alone in its level, and '#' alone in the last level",
+            Self::InvalidShare => "a shared subscription is written $share/name/filter, with no wildcard in the name",
+        })
+    }
+}
+
+impl core::error::Error for TopicError {}
+
+/// Checks a Topic Name, as PUBLISH and Will carry it.
+///
+/// # Errors
+/// [`TopicError::Empty`], [`TopicError::TooLong`], [`TopicError::NullCharacter`], [`TopicError::Wildcard`].
+///
+/// ```
+/// use mqtt_wasi::codec::{TopicError, validate_topic_name};
+///
+/// assert_eq!(validate_topic_name("sensors/kitchen"), Ok(()));
+/// assert_eq!(validate_topic_name("sensors/#"), Err(TopicError::Wildcard));
+/// ```
+pub fn validate_topic_name(topic: &str) -> Result<(), TopicError> {
+    validate_characters(topic)?;
+    if has_wildcard(topic) {
+        return Err(TopicError::Wildcard);
+    }
+    Ok(())
+}
+
+/// Checks a Topic Filter, as SUBSCRIBE and UNSUBSCRIBE carry it, shared subscriptions included.
+///
+/// # Errors
+/// [`TopicError::Empty`], [`TopicError::TooLong`], [`TopicError::NullCharacter`], [`TopicError::MisplacedWildcard`],
+/// [`TopicError::InvalidShare`].
+///
+/// ```
+/// use mqtt_wasi::codec::{TopicError, validate_topic_filter};
+///
+/// assert_eq!(validate_topic_filter("sensors/+/temperature"), Ok(()));
+/// assert_eq!(validate_topic_filter("$share/workers/jobs/#"), Ok(()));
+/// assert_eq!(validate_topic_filter("sensors/#/temperature"), Err(TopicError::MisplacedWildcard));
+/// ```
+pub fn validate_topic_filter(filter: &str) -> Result<(), TopicError> {
+    validate_characters(filter)?;
+    let filter = if is_shared(filter) { split_share(filter)?.1 } else { filter };
+    let mut levels = filter.split('/').peekable();
+    while let Some(level) = levels.next() {
+        let misplaced = match level {
+            "+" => false,
+            "#" => levels.peek().is_some(),
+            _ => has_wildcard(level),
+        };
+        if misplaced {
+            return Err(TopicError::MisplacedWildcard);
+        }
+    }
+    Ok(())
+}
+
+/// Whether `filter` matches the Topic Name `topic` (section 4.7). A shared subscription matches as the filter behind
+/// its share name does. Both are taken to be valid.
+///
+/// A filter that starts with a wildcard does not match a name that starts with `$` `[MQTT-4.7.2-1]`.
+///
+/// ```
+/// use mqtt_wasi::codec::topic_matches;
+///
+/// assert!(topic_matches("sport/tennis/#", "sport/tennis"));
+/// assert!(topic_matches("sport/+", "sport/"));
+/// assert!(!topic_matches("sport/+", "sport"));
+/// assert!(!topic_matches("#", "$SYS/uptime"));
+/// ```
+#[must_use]
+pub fn topic_matches(filter: &str, topic: &str) -> bool {
+    let filter = match is_shared(filter).then(|| split_share(filter)) {
+        Some(Ok((_, filter))) => filter,
+        Some(Err(_)) => return false,
+        None => filter,
+    };
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut names = topic.split('/');
+    for level in filter.split('/') {
+        if level == "#" {
+            return true;
+        }
+        match names.next() {
+            Some(name) if level == "+" || level == name => {}
+            _ => return false,
+        }
+    }
+    names.next().is_none()
+}
+
+/// Whether the filter is a shared subscription, by its first level (section 4.8.2).
+pub(crate) fn is_shared(filter: &str) -> bool {
+    filter.split('/').next() == Some("$share")
+}
+
+/// Whether there is a `+` or `#` anywhere. Reads every byte without a branch, which short topics like best.
+pub(crate) fn has_wildcard(topic: &str) -> bool {
+    topic.bytes().fold(false, |found, byte| found | (byte == b'+') | (byte == b'#'))
+}
+
+/// The share name and the filter of `$share/{name}/{filter}`.
+fn split_share(filter: &str) -> Result<(&str, &str), TopicError> {
+    let mut levels = filter.splitn(3, '/').skip(1);
+    match (levels.next(), levels.next()) {
+        (Some(name), Some(filter)) if !name.is_empty() && !filter.is_empty() && !has_wildcard(name) => {
+            Ok((name, filter))
+        }
+        _ => Err(TopicError::InvalidShare),
+    }
+}
+
+fn validate_characters(topic: &str) -> Result<(), TopicError> {
+    if topic.is_empty() {
+        Err(TopicError::Empty)
+    } else if topic.len() > usize::from(u16::MAX) {
+        Err(TopicError::TooLong)
+    } else if topic.as_bytes().contains(&0) {
+        Err(TopicError::NullCharacter)
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_to_section_4_7() {
+        for good in ["a", "/", "//", "/a", "a/", "$SYS/x", "a b/ü", "sport+".trim_end_matches('+')] {
+            assert_eq!(validate_topic_name(good), Ok(()), "{good}");
+        }
+        assert_eq!(validate_topic_name(""), Err(TopicError::Empty));
+        assert_eq!(validate_topic_name("a\0"), Err(TopicError::NullCharacter));
+        assert_eq!(validate_topic_name("a+"), Err(TopicError::Wildcard));
+        assert_eq!(validate_topic_name(&"a".repeat(65_536)), Err(TopicError::TooLong));
+    }
+
+    #[test]
+    fn filters_keep_to_sections_4_7_and_4_8() {
+        for good in ["#", "+", "/#", "+/+", "+/tennis/#", "$share/g/a/#", "$share/g//", "$shared", "$SYS/#"] {
+            assert_eq!(validate_topic_filter(good), Ok(()), "{good}");
+        }
+        for bad in ["a#", "#/a", "a/#/b", "sport+", "+a/b", "##"] {
+            assert_eq!(validate_topic_filter(bad), Err(TopicError::MisplacedWildcard), "{bad}");
+        }
+        for bad in ["$share", "$share/", "$share/g", "$share/g/", "$share//a", "$share/g+/a", "$share/#/a"] {
+            assert_eq!(validate_topic_filter(bad), Err(TopicError::InvalidShare), "{bad}");
+        }
+    }
+
+    #[test]
+    fn matching_follows_the_examples_of_section_4_7() {
+        for (filter, topic) in [
+            ("sport/tennis/player1/#", "sport/tennis/player1"),
+            ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon"),
+            ("sport/#", "sport"),
+            ("#", "a/b"),
+            ("sport/tennis/+", "sport/tennis/player1"),
+            ("+/+", "/finance"),
+            ("/+", "/finance"),
+            ("$SYS/#", "$SYS/"),
+            ("$SYS/monitor/+", "$SYS/monitor/Clients"),
+            ("$share/consumer/sport/+", "sport/tennis"),
+        ] {
+            assert!(topic_matches(filter, topic), "{filter} should match {topic}");
+        }
+        for (filter, topic) in [
+            ("sport/tennis/+", "sport/tennis/player1/ranking"),
+            ("+", "/finance"),
+            ("+/monitor/Clients", "$SYS/monitor/Clients"),
+            ("accounts", "Accounts"),
+            ("a/b", "a/b/"),
+            ("$share/g", "g"),
+        ] {
+            assert!(!topic_matches(filter, topic), "{filter} should not match {topic}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! UNSUBSCRIBE and UNSUBACK (sections 3.10 and 3.11).
+
+use super::list::{Entry, List};
+use super::packet::Body;
+use super::property::{AckProperties, UnsubscribeProperties};
+use super::read::Reader;
+use super::write::Sink;
+use super::{DecodeError, DecodeOptions, EncodeErrorKind, PacketId, PacketType, ReasonCode};
+
+/// UNSUBSCRIBE: the client asks for no more messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsubscribe<'a> {
+    /// The Packet Identifier.
+    pub packet_id: PacketId,
+    /// The properties.
+    pub properties: UnsubscribeProperties<'a>,
+    /// The Topic Filters, as they were subscribed to: at least one.
+    pub filters: List<'a, &'a str>,
+}
+
+/// UNSUBACK: how each entry of an UNSUBSCRIBE went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsuback<'a> {
+    /// The Packet Identifier of the UNSUBSCRIBE.
+    pub packet_id: PacketId,
+    /// The properties.
+    pub properties: AckProperties<'a>,
+    /// A Reason Code for each entry of the UNSUBSCRIBE, in its order `[MQTT-3.11.3-1]`.
+    pub reason_codes: List<'a, ReasonCode>,
+}
+
+impl<'a> Unsubscribe<'a> {
+    pub(super) fn read(reader: &mut Reader<'a>, options: DecodeOptions) -> Result<Self, DecodeError> {
+        Ok(Self {
+            packet_id: reader.packet_id()?,
+            properties: UnsubscribeProperties::read(reader, options)?,
+            filters: reader.list("Topic Filter", Reader::topic_filter)?,
+        })
+    }
+}
+
+impl Body for Unsubscribe<'_> {
+    fn write(&self, sink: &mut impl Sink) {
+        sink.u16(self.packet_id.get());
+        self.properties.write(sink);
+        sink.require(!self.filters.is_empty(), EncodeErrorKind::EmptyList, "Topic Filter");
+        for filter in &self.filters {
+            sink.topic_filter(filter);
+        }
+    }
+}
+
+impl<'a> Entry<'a> for &'a str {
+    fn next(reader: &mut Reader<'a>) -> Option<Self> {
+        reader.topic_filter().ok()
+    }
+}
+
+impl<'a> Unsuback<'a> {
+    pub(super) fn read(reader: &mut Reader<'a>, options: DecodeOptions) -> Result<Self, DecodeError> {
+        Ok(Self {
+            packet_id: reader.packet_id()?,
+            properties: AckProperties::read(reader, options)?,
+            reason_codes: reader.list("Reason Code", Reader::reason_code)?,
+        })
+    }
+}
+
+impl Body for Unsuback<'_> {
+    fn write(&self, sink: &mut impl Sink) {
+        sink.u16(self.packet_id.get());
+        self.properties.write(sink);
+        sink.reason_codes(&self.reason_codes, PacketType::Unsuback);
+    }
+}

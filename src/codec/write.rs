@@ -1,0 +1,117 @@
+//! Writing the data types of section 1.5: first measured and checked, then written into a buffer of the right size.
+
+use alloc::vec::Vec;
+
+use super::list::List;
+use super::topic::{validate_topic_filter, validate_topic_name};
+use super::{EncodeError, EncodeErrorKind, PacketType, ReasonCode, varint};
+
+/// Where a packet's fields go. Every packet describes its bytes once, to any sink: [`Measure`] checks and counts
+/// them, `Vec<u8>` takes them.
+pub(super) trait Sink {
+    fn bytes(&mut self, bytes: &[u8]);
+
+    /// Checks something about the packet. Only measuring does, since nothing unmeasured is written.
+    fn check(&mut self, check: impl FnOnce() -> Result<(), EncodeErrorKind>, field: &'static str);
+
+    fn u8(&mut self, value: u8) {
+        self.bytes(&[value]);
+    }
+
+    fn u16(&mut self, value: u16) {
+        self.bytes(&value.to_be_bytes());
+    }
+
+    fn u32(&mut self, value: u32) {
+        self.bytes(&value.to_be_bytes());
+    }
+
+    fn varint(&mut self, value: u32, field: &'static str) {
+        self.require(value <= varint::MAX, EncodeErrorKind::ValueOutOfRange, field);
+        let (bytes, len) = varint::encode(value);
+        self.bytes(&bytes[..len]);
+    }
+
+    /// Binary Data: two bytes of length, then the bytes.
+    fn binary(&mut self, bytes: &[u8], field: &'static str) {
+        self.require(bytes.len() <= usize::from(u16::MAX), EncodeErrorKind::TooLong, field);
+        self.u16(bytes.len() as u16);
+        self.bytes(bytes);
+    }
+
+    fn string(&mut self, text: &str, field: &'static str) {
+        self.check(|| if text.as_bytes().contains(&0) { Err(EncodeErrorKind::NullCharacter) } else { Ok(()) }, field);
+        self.binary(text.as_bytes(), field);
+    }
+
+    fn topic_name(&mut self, name: &str, field: &'static str) {
+        self.check(|| validate_topic_name(name).map_err(EncodeErrorKind::InvalidTopic), field);
+        self.binary(name.as_bytes(), field);
+    }
+
+    fn topic_filter(&mut self, filter: &str) {
+        const FIELD: &str = "Topic Filter";
+        self.check(|| validate_topic_filter(filter).map_err(EncodeErrorKind::InvalidTopic), FIELD);
+        self.binary(filter.as_bytes(), FIELD);
+    }
+
+    fn reason_code(&mut self, code: ReasonCode, packet_type: PacketType) {
+        self.require(code.is_valid_in(packet_type), EncodeErrorKind::InvalidReasonCode, "Reason Code");
+        self.u8(code as u8);
+    }
+
+    fn reason_codes(&mut self, codes: &List<'_, ReasonCode>, packet_type: PacketType) {
+        self.require(!codes.is_empty(), EncodeErrorKind::EmptyList, "Reason Code");
+        for code in codes {
+            self.reason_code(code, packet_type);
+        }
+    }
+
+    fn require(&mut self, holds: bool, kind: EncodeErrorKind, field: &'static str) {
+        self.check(|| if holds { Ok(()) } else { Err(kind) }, field);
+    }
+}
+
+/// Counts bytes, and keeps the first error.
+#[derive(Debug, Default)]
+pub(super) struct Measure {
+    len: usize,
+    error: Option<EncodeError>,
+}
+
+impl Measure {
+    /// How many bytes were counted, no more than a Variable Byte Integer can tell.
+    pub(super) fn finish(self) -> Result<u32, EncodeError> {
+        match self.error {
+            Some(error) => Err(error),
+            None => u32::try_from(self.len)
+                .ok()
+                .filter(|&len| len <= varint::MAX)
+                .ok_or(EncodeError { kind: EncodeErrorKind::PacketTooLarge, field: "Remaining Length" }),
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Sink for Measure {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.len = self.len.saturating_add(bytes.len());
+    }
+
+    fn check(&mut self, check: impl FnOnce() -> Result<(), EncodeErrorKind>, field: &'static str) {
+        if let Err(kind) = check() {
+            self.error.get_or_insert(EncodeError { kind, field });
+        }
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    fn check(&mut self, _: impl FnOnce() -> Result<(), EncodeErrorKind>, _: &'static str) {}
+}

@@ -1,0 +1,332 @@
+//! Finds packets in a stream of bytes: one contiguous buffer, filled by whoever reads the connection, and cut into
+//! frames in place.
+//!
+//! ```text
+//!          start            next              end            buffer.len()
+//!  ┌─────────┬────────────────┬────────────────┬───────────────────┐
+//!  │  free   │ framed, in use │ not yet framed │  space() to fill  │
+//!  └─────────┴────────────────┴────────────────┴───────────────────┘
+//! ```
+//!
+//! Bytes move only when the space behind `end` runs out, never per packet; the buffer grows only as bytes arrive, and
+//! a packet over the Maximum Packet Size is refused as soon as its length is known.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::codec::{DecodeError, DecodeOptions, FixedHeader, Packet, PacketType, ReasonCode};
+
+/// The size of a new buffer, and what a connection with little to say stays at.
+const INITIAL_CAPACITY: usize = 4 * 1024;
+
+/// A busy connection's buffer grows to this, since larger reads no longer cost less per byte.
+const BUSY_CAPACITY: usize = 64 * 1024;
+
+/// Fewer free bytes than this are not worth a read.
+const WORTH_READING: usize = 1024;
+
+/// Cuts a stream of bytes into frames.
+///
+/// ```
+/// use mqtt_wasi::frame::FrameReader;
+///
+/// let mut reader = FrameReader::new(1024);
+/// let mut arriving: &[u8] = b"\xD0\x00\x30\x05\x00\x01t\x00!";
+/// let mut sizes = Vec::new();
+/// while !arriving.is_empty() {
+///     let space = reader.space();
+///     let n = space.len().min(3).min(arriving.len()); // a few bytes at a time
+///     space[..n].copy_from_slice(&arriving[..n]);
+///     reader.filled(n);
+///     arriving = &arriving[n..];
+///     while let Some(frame) = reader.next_frame()? {
+///         sizes.push((frame.packet_type.to_string(), frame.body.len()));
+///     }
+/// }
+/// assert_eq!(sizes, [("PINGRESP".into(), 0), ("PUBLISH".into(), 5)]);
+/// # Ok::<(), mqtt_wasi::frame::FrameError>(())
+/// ```
+#[derive(Debug)]
+pub struct FrameReader {
+    buffer: Vec<u8>,
+    start: usize,
+    next: usize,
+    end: usize,
+    /// Where `buffer[0]` is in the stream, so that a [`FrameSpan`] outlives a move of the bytes.
+    origin: u64,
+    maximum_packet_size: u32,
+}
+
+/// One packet, not decoded yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The packet's type.
+    pub packet_type: PacketType,
+    /// The low four bits of its first byte.
+    pub flags: u8,
+    /// What follows its fixed header.
+    pub body: &'a [u8],
+}
+
+/// Where a frame is in the stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameSpan {
+    pub(crate) packet_type: PacketType,
+    pub(crate) flags: u8,
+    body: u64,
+    len: u32,
+}
+
+/// A stream that cannot be cut into frames. Nothing after it can be trusted; the reader keeps giving the same error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The fixed header is no valid one.
+    Malformed(DecodeError),
+    /// The packet is larger than the Maximum Packet Size.
+    PacketTooLarge {
+        /// The packet's size in bytes, fixed header included.
+        size: u64,
+        /// The Maximum Packet Size in bytes.
+        maximum: u32,
+    },
+}
+
+impl FrameReader {
+    /// A reader that takes packets of `maximum_packet_size` bytes at most, fixed header included.
+    #[must_use]
+    pub const fn new(maximum_packet_size: u32) -> Self {
+        Self { buffer: Vec::new(), start: 0, next: 0, end: 0, origin: 0, maximum_packet_size }
+    }
+
+    /// Where the next bytes of the stream go; never empty. Call [`FrameReader::filled`] with how many came.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            // The common case: everything was used, so nothing needs to move.
+            self.move_to_front();
+        }
+        let wanted = self.wanted();
+        if self.buffer.len() - self.end < wanted {
+            self.move_to_front();
+            if self.buffer.len() - self.end < wanted {
+                let capacity = self.end + wanted;
+                self.buffer.reserve_exact(capacity - self.buffer.len());
+                self.buffer.resize(capacity, 0);
+            }
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// Says that the first `len` bytes of [`FrameReader::space`] now hold the next bytes of the stream.
+    ///
+    /// # Panics
+    /// When that is more than the space there was.
+    pub fn filled(&mut self, len: usize) {
+        assert!(len <= self.buffer.len() - self.end, "more bytes than there was space for");
+        self.end += len;
+        if self.end == self.buffer.len() && len >= WORTH_READING && self.buffer.len() < BUSY_CAPACITY {
+            // The peer had more to say than fitted.
+            self.buffer.resize((self.buffer.len() * 4).min(BUSY_CAPACITY), 0);
+        }
+    }
+
+    /// The next whole packet, or `None` until more bytes came. A frame is gone when the next one is asked for.
+    ///
+    /// # Errors
+    /// [`FrameError`] when the stream has no valid packet here.
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
+        self.start = self.next;
+        Ok(self.advance()?.map(|span| Frame {
+            packet_type: span.packet_type,
+            flags: span.flags,
+            body: self.body(&span),
+        }))
+    }
+
+    /// As [`FrameReader::next_frame`], but the bytes stay until they are released.
+    pub(crate) fn advance(&mut self) -> Result<Option<FrameSpan>, FrameError> {
+        let bytes = &self.buffer[self.next..self.end];
+        let Some((header, header_len)) = FixedHeader::decode(bytes).map_err(FrameError::Malformed)? else {
+            return Ok(None);
+        };
+        let size = header_len + header.remaining_length as usize;
+        if size > self.maximum_packet_size as usize {
+            return Err(FrameError::PacketTooLarge { size: size as u64, maximum: self.maximum_packet_size });
+        }
+        if size > bytes.len() {
+            return Ok(None);
+        }
+        let body = self.origin + (self.next + header_len) as u64;
+        self.next += size;
+        Ok(Some(FrameSpan { packet_type: header.packet_type, flags: header.flags, body, len: header.remaining_length }))
+    }
+
+    /// The bytes of a frame that was not released.
+    pub(crate) fn body(&self, span: &FrameSpan) -> &[u8] {
+        let start = (span.body - self.origin) as usize;
+        &self.buffer[start..start + span.len as usize]
+    }
+
+    /// Gives up every framed byte before `keep`, or all of them.
+    pub(crate) fn release(&mut self, keep: Option<&FrameSpan>) {
+        self.start = keep.map_or(self.next, |span| (span.body - self.origin) as usize);
+    }
+
+    /// How many bytes are held for frames that were not released.
+    pub(crate) const fn held(&self) -> usize {
+        self.next - self.start
+    }
+
+    /// Forgets everything, for a new connection.
+    pub(crate) fn reset(&mut self) {
+        self.origin += self.end as u64;
+        (self.start, self.next, self.end) = (0, 0, 0);
+        self.buffer.truncate(BUSY_CAPACITY);
+        self.buffer.shrink_to_fit();
+    }
+
+    /// How much free space makes the next read worthwhile.
+    fn wanted(&self) -> usize {
+        let pending = self.end - self.next;
+        let missing = match FixedHeader::decode(&self.buffer[self.next..self.end]) {
+            Ok(Some((header, header_len))) => {
+                let size = header_len + header.remaining_length as usize;
+                // A packet over the limit is never read on, whatever it says.
+                if size > self.maximum_packet_size as usize { 0 } else { size - pending.min(size) }
+            }
+            _ => 0,
+        };
+        // A length is only a promise: memory doubles as the bytes really come.
+        let affordable = (self.end - self.start).max(INITIAL_CAPACITY);
+        missing.min(affordable).max(if self.buffer.is_empty() { INITIAL_CAPACITY } else { WORTH_READING })
+    }
+
+    fn move_to_front(&mut self) {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.origin += self.start as u64;
+        self.next -= self.start;
+        self.end -= self.start;
+        self.start = 0;
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// Decodes the packet.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when it is no valid one.
+    pub fn decode(&self, options: DecodeOptions) -> Result<Packet<'a>, DecodeError> {
+        Packet::decode_body(self.packet_type, self.flags, self.body, options)
+    }
+}
+
+impl FrameError {
+    /// The Reason Code for the DISCONNECT that answers it.
+    #[must_use]
+    pub const fn reason_code(&self) -> ReasonCode {
+        match self {
+            Self::Malformed(error) => error.reason_code(),
+            Self::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
+        }
+    }
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => error.fmt(f),
+            Self::PacketTooLarge { size, maximum } => {
+                write!(f, "a packet of {size} bytes is over the Maximum Packet Size of {maximum}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for FrameError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(reader: &mut FrameReader, mut bytes: &[u8], step: usize) {
+        while !bytes.is_empty() {
+            let space = reader.space();
+            let n = space.len().min(step).min(bytes.len());
+            space[..n].copy_from_slice(&bytes[..n]);
+            reader.filled(n);
+            bytes = &bytes[n..];
+        }
+    }
+
+    fn publish(payload_len: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        crate::codec::Publish::new("t", &vec![7; payload_len]).encode(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn frames_come_out_whatever_the_split() {
+        let stream: Vec<u8> = [0, 1, 127, 128, 5_000, 20_000].into_iter().flat_map(publish).collect();
+        for step in [1, 2, 3, 7, 1_000, 100_000] {
+            let mut reader = FrameReader::new(100_000);
+            let mut sizes = Vec::new();
+            for chunk in stream.chunks(step) {
+                feed(&mut reader, chunk, step);
+                while let Some(frame) = reader.next_frame().unwrap() {
+                    sizes.push(frame.body.len() - 4);
+                }
+            }
+            assert_eq!(sizes, [0, 1, 127, 128, 5_000, 20_000], "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_packet_over_the_limit_is_refused_before_memory_is_taken() {
+        let mut reader = FrameReader::new(100);
+        feed(&mut reader, &publish(1_000_000)[..5], 5);
+        let error = reader.next_frame().unwrap_err();
+        assert!(matches!(error, FrameError::PacketTooLarge { size: 1_000_008, maximum: 100 }), "{error}");
+        assert_eq!(error.reason_code(), ReasonCode::PacketTooLarge);
+        assert!(reader.buffer.capacity() <= INITIAL_CAPACITY);
+        assert_eq!(reader.next_frame(), Err(error), "the stream stays broken");
+    }
+
+    #[test]
+    fn a_promised_length_takes_no_memory_until_bytes_come() {
+        let mut reader = FrameReader::new(u32::MAX);
+        feed(&mut reader, &publish(200_000_000)[..100], 100);
+        assert_eq!(reader.next_frame(), Ok(None));
+        reader.space();
+        assert!(reader.buffer.capacity() <= 4 * INITIAL_CAPACITY, "{}", reader.buffer.capacity());
+    }
+
+    #[test]
+    fn kept_frames_survive_moves_and_growth() {
+        let mut reader = FrameReader::new(100_000);
+        feed(&mut reader, &publish(10), usize::MAX);
+        feed(&mut reader, &publish(20), usize::MAX);
+        let _first = reader.advance().unwrap().unwrap();
+        let kept = reader.advance().unwrap().unwrap();
+        reader.release(Some(&kept));
+        feed(&mut reader, &publish(50_000), 999);
+        let last = reader.advance().unwrap().unwrap();
+        assert_eq!(reader.body(&kept).len(), 24);
+        assert_eq!(reader.body(&last).len(), 50_004);
+        reader.release(None);
+        assert_eq!(reader.held(), 0);
+    }
+
+    #[test]
+    fn small_packets_never_move_one_by_one() {
+        let mut reader = FrameReader::new(1_000);
+        let packet = publish(16);
+        for _ in 0..10_000 {
+            feed(&mut reader, &packet, usize::MAX);
+            let buffer = reader.buffer.as_ptr();
+            assert!(reader.next_frame().unwrap().is_some());
+            assert_eq!(reader.buffer.as_ptr(), buffer);
+        }
+        assert_eq!(reader.buffer.len(), INITIAL_CAPACITY);
+    }
+}
