@@ -178,12 +178,9 @@ impl FrameReader {
         self.next - self.start
     }
 
-    /// Forgets everything, for a new connection.
-    pub(crate) fn reset(&mut self) {
-        self.origin += self.end as u64;
-        (self.start, self.next, self.end) = (0, 0, 0);
-        self.buffer.truncate(BUSY_CAPACITY);
-        self.buffer.shrink_to_fit();
+    /// Forgets what was not framed, for a new connection. Frames that were not released stay.
+    pub(crate) fn cut(&mut self) {
+        self.end = self.next;
     }
 
     /// How much free space makes the next read worthwhile.

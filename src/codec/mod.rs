@@ -63,8 +63,8 @@ pub use publish::Publish;
 pub use qos::QoS;
 pub use reason::ReasonCode;
 pub use subscribe::{RetainHandling, Suback, Subscribe, Subscription};
-pub(crate) use topic::is_shared;
 pub use topic::{TopicError, topic_matches, validate_topic_filter, validate_topic_name};
+pub(crate) use topic::{has_wildcard, is_shared};
 pub use unsubscribe::{Unsuback, Unsubscribe};
 
 /// A Packet Identifier, 1 to 65,535 (section 2.2.1).

@@ -260,7 +260,7 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// [`EncodeError`] when the specification has no valid bytes for this packet.
     pub fn encoded_len(&self) -> Result<usize, EncodeError> {
-        framed_len(self)
+        remaining_length(self).map(framed_len)
     }
 
     /// Appends the packet to `buffer`, which grows once at most. On an error nothing is appended.
@@ -273,7 +273,8 @@ impl<'a> Packet<'a> {
             Self::Publish(publish) => publish.flags(),
             _ => packet_type.fixed_flags(),
         };
-        encode_framed(packet_type, flags, self, buffer)
+        write_framed(packet_type, flags, remaining_length(self)?, self, buffer);
+        Ok(())
     }
 }
 
@@ -327,27 +328,28 @@ impl FixedHeader {
     }
 }
 
-fn measure(body: &impl Body) -> Result<u32, EncodeError> {
+/// The Remaining Length of a packet with this body, which is valid if it has one.
+pub(super) fn remaining_length(body: &impl Body) -> Result<u32, EncodeError> {
     let mut measure = Measure::default();
     body.write(&mut measure);
     measure.finish()
 }
 
-pub(super) fn framed_len(body: &impl Body) -> Result<usize, EncodeError> {
-    let len = measure(body)?;
-    Ok(1 + varint::len(len) + len as usize)
+/// The length of a whole packet.
+pub(super) const fn framed_len(remaining_length: u32) -> usize {
+    1 + varint::len(remaining_length) + remaining_length as usize
 }
 
-pub(super) fn encode_framed(
+/// Appends a packet that was measured before.
+pub(super) fn write_framed(
     packet_type: PacketType,
     flags: u8,
+    remaining_length: u32,
     body: &impl Body,
     buffer: &mut Vec<u8>,
-) -> Result<(), EncodeError> {
-    let len = measure(body)?;
-    buffer.reserve(1 + varint::len(len) + len as usize);
+) {
+    buffer.reserve(framed_len(remaining_length));
     buffer.u8((packet_type as u8) << 4 | flags);
-    buffer.varint(len, "Remaining Length");
+    buffer.varint(remaining_length, "Remaining Length");
     body.write(buffer);
-    Ok(())
 }

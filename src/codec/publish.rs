@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::packet::{Body, PacketType, encode_framed};
+use super::packet::{Body, PacketType, framed_len, remaining_length, write_framed};
 use super::property::PublishProperties;
 use super::read::Reader;
 use super::write::Sink;
@@ -11,6 +11,8 @@ use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeError, EncodeErro
 const RETAIN: u8 = 0x01;
 const QOS_SHIFT: u8 = 1;
 const DUP: u8 = 0x08;
+
+const TOPIC: &str = "Topic Name";
 
 /// PUBLISH: a message, on its way to the server or from it.
 ///
@@ -73,7 +75,7 @@ impl<'a> Publish<'a> {
     /// # Errors
     /// [`EncodeError`] when the specification has no valid bytes for this packet.
     pub fn encoded_len(&self) -> Result<usize, EncodeError> {
-        super::packet::framed_len(self)
+        self.measure().map(|measured| measured.len())
     }
 
     /// Appends the packet to `buffer`, which grows once at most. On an error nothing is appended.
@@ -81,7 +83,13 @@ impl<'a> Publish<'a> {
     /// # Errors
     /// [`EncodeError`] when the specification has no valid bytes for this packet.
     pub fn encode(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
-        encode_framed(PacketType::Publish, self.flags(), self, buffer)
+        self.measure()?.write(buffer);
+        Ok(())
+    }
+
+    /// Checks and measures the packet, so that it can be written without doing so again.
+    pub(crate) fn measure(&self) -> Result<Measured<'_>, EncodeError> {
+        Ok(Measured { publish: self, remaining_length: remaining_length(self)? })
     }
 
     /// Reads the body of a PUBLISH whose fixed header has these flags.
@@ -110,7 +118,22 @@ impl<'a> Publish<'a> {
     }
 }
 
-const TOPIC: &str = "Topic Name";
+/// A PUBLISH that is known to be valid, and how long it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Measured<'a> {
+    publish: &'a Publish<'a>,
+    remaining_length: u32,
+}
+
+impl Measured<'_> {
+    pub(crate) const fn len(&self) -> usize {
+        framed_len(self.remaining_length)
+    }
+
+    pub(crate) fn write(&self, buffer: &mut Vec<u8>) {
+        write_framed(PacketType::Publish, self.publish.flags(), self.remaining_length, self.publish, buffer);
+    }
+}
 
 impl Body for Publish<'_> {
     fn write(&self, sink: &mut impl Sink) {

@@ -1,0 +1,353 @@
+//! What can go wrong, split by who is to blame: the broker's bytes, its behaviour, its refusals, the caller, the
+//! connection, the clock.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::codec::{EncodeError, PacketType, PropertyId, QoS, ReasonCode, UserProperties};
+use crate::frame::FrameError;
+use crate::url::UrlError;
+
+/// Why a call failed or a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The broker sent bytes that are no MQTT v5.0, or a packet over the Maximum Packet Size. The connection is over.
+    Malformed(FrameError),
+    /// The broker sent a valid packet that it must not send now. The connection is over.
+    Protocol(ProtocolError),
+    /// The broker refused the connection, with CONNACK.
+    ConnectionRefused(Box<Reason>),
+    /// The broker ended the connection, with DISCONNECT.
+    Disconnected(Box<Reason>),
+    /// The broker refused a message, with PUBACK or PUBREC. The connection goes on.
+    PublishRefused(Box<Reason>),
+    /// The call cannot be done as it was made. Nothing was sent; the connection goes on.
+    Request(RequestError),
+    /// The URL says no place to connect to.
+    Url(UrlError),
+    /// The network failed. The connection is over.
+    Transport(TransportError),
+    /// The broker did not answer CONNECT within the connect timeout. The connection is over.
+    ConnectTimeout,
+    /// The broker did not answer PINGREQ: the connection is dead, whatever the network says.
+    KeepAliveTimeout,
+    /// The connection ended without a DISCONNECT.
+    ConnectionClosed,
+    /// The call's own time ran out. The connection goes on; what was sent stays in flight.
+    Timeout,
+    /// A typed payload that is not what its type wants, or that cannot be written; says what and where.
+    #[cfg(feature = "json")]
+    Json(String),
+}
+
+/// What a broker says beside a Reason Code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The Reason Code.
+    pub reason_code: ReasonCode,
+    /// The Reason String: why, in words.
+    pub reason_string: Option<String>,
+    /// Another server to use, with Reason Codes 0x9C and 0x9D.
+    pub server_reference: Option<String>,
+    /// User Properties.
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// What a broker did that the specification forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A packet that only clients send, or that must not come in this state of the connection.
+    UnexpectedPacket(PacketType),
+    /// Session Present for a session that the client asked to be forgotten `[MQTT-3.2.2-2]`.
+    UnexpectedSession,
+    /// More QoS 1 and 2 messages at once than the Receive Maximum allows `[MQTT-3.3.4-9]`.
+    ReceiveMaximumExceeded,
+    /// A Topic Alias over the Topic Alias Maximum, or one that stands for nothing `[MQTT-3.1.2-26]`.
+    TopicAliasInvalid(u16),
+    /// An acknowledgement of something that is not in flight.
+    UnknownPacketId(PacketType),
+    /// SUBACK or UNSUBACK with more or fewer Reason Codes than there were Topic Filters `[MQTT-3.8.4-6]`.
+    ReasonCodeCount,
+    /// A property that a server does not send in this packet `[MQTT-3.14.2-2]`.
+    PropertyNotAllowed(PropertyId),
+    /// Something that was not asked for, as a Reason String without Request Problem Information `[MQTT-3.1.2-29]`.
+    ProblemInformationNotRequested(PacketType),
+}
+
+/// Why a call cannot be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// Not now: too much is in flight or waiting to be sent. Try again when something was acknowledged or sent.
+    WouldBlock,
+    /// There is no connection.
+    NotConnected,
+    /// The specification has no valid bytes for it: a wildcard in a Topic Name, say, or a string that is too long.
+    Invalid(EncodeError),
+    /// The packet is larger than the broker takes.
+    PacketTooLarge {
+        /// The packet's size in bytes.
+        size: usize,
+        /// The broker's Maximum Packet Size in bytes.
+        maximum: u32,
+    },
+    /// The broker takes no messages at this QoS `[MQTT-3.2.2-11]`.
+    QosNotSupported {
+        /// The highest QoS that it takes.
+        maximum: QoS,
+    },
+    /// The broker keeps no retained messages `[MQTT-3.2.2-14]`.
+    RetainNotSupported,
+    /// The broker knows no wildcards in Topic Filters.
+    WildcardSubscriptionsNotSupported,
+    /// The broker knows no shared subscriptions.
+    SharedSubscriptionsNotSupported,
+    /// The broker knows no Subscription Identifiers.
+    SubscriptionIdentifiersNotSupported,
+    /// A property that the session sets by itself, or that clients do not send `[MQTT-3.3.4-6]`.
+    PropertyNotAllowed(PropertyId),
+    /// Messages wait to be received, and until they are, nothing more is read off the connection: receive them first.
+    ReceiveFirst,
+    /// Too long a payload for a Will Message, or other options that CONNECT has no valid bytes for.
+    InvalidOptions(EncodeError),
+}
+
+/// A failure of the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransportError {
+    /// What kind of failure.
+    pub kind: TransportErrorKind,
+    /// The system's own words.
+    pub message: String,
+}
+
+/// Kinds of failure of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportErrorKind {
+    /// The host's name has no address.
+    UnknownHost,
+    /// Nothing listens at the port.
+    ConnectionRefused,
+    /// The host does not answer, or there is no way to it.
+    Unreachable,
+    /// The connection could not be made in time.
+    ConnectTimeout,
+    /// The peer or the network cut the connection.
+    ConnectionReset,
+    /// The host of this component does not let it use the network there.
+    AccessDenied,
+    /// Anything else.
+    Other,
+}
+
+impl Error {
+    /// The Reason Code behind it, as the broker gave it or as the DISCONNECT carried it; `None` where there is none.
+    #[must_use]
+    pub fn reason_code(&self) -> Option<ReasonCode> {
+        match self {
+            Self::Malformed(error) => Some(error.reason_code()),
+            Self::Protocol(error) => Some(error.reason_code()),
+            Self::ConnectionRefused(reason) | Self::Disconnected(reason) | Self::PublishRefused(reason) => {
+                Some(reason.reason_code)
+            }
+            Self::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection is over.
+    #[must_use]
+    pub const fn is_fatal(&self) -> bool {
+        match self {
+            Self::PublishRefused(_) | Self::Request(_) | Self::Timeout => false,
+            #[cfg(feature = "json")]
+            Self::Json(_) => false,
+            _ => true,
+        }
+    }
+}
+
+impl Reason {
+    pub(crate) fn new(
+        reason_code: ReasonCode,
+        reason_string: Option<&str>,
+        server_reference: Option<&str>,
+        user_properties: &UserProperties<'_>,
+    ) -> Self {
+        Self {
+            reason_code,
+            reason_string: reason_string.map(ToOwned::to_owned),
+            server_reference: server_reference.map(ToOwned::to_owned),
+            user_properties: owned(user_properties),
+        }
+    }
+}
+
+pub(crate) fn owned(user_properties: &UserProperties<'_>) -> Vec<(String, String)> {
+    user_properties.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+impl ProtocolError {
+    /// The Reason Code of the DISCONNECT that answers it.
+    #[must_use]
+    pub const fn reason_code(self) -> ReasonCode {
+        match self {
+            Self::ReceiveMaximumExceeded => ReasonCode::ReceiveMaximumExceeded,
+            Self::TopicAliasInvalid(_) => ReasonCode::TopicAliasInvalid,
+            _ => ReasonCode::ProtocolError,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => write!(f, "the broker sent bytes that are not MQTT v5.0: {error}"),
+            Self::Protocol(error) => write!(f, "the broker broke the protocol: {error}"),
+            Self::ConnectionRefused(reason) => write!(f, "the broker refused the connection: {reason}"),
+            Self::Disconnected(reason) => write!(f, "the broker ended the connection: {reason}"),
+            Self::PublishRefused(reason) => write!(f, "the broker refused the message: {reason}"),
+            Self::Request(error) => error.fmt(f),
+            Self::Url(error) => error.fmt(f),
+            Self::Transport(error) => error.fmt(f),
+            Self::ConnectTimeout => f.write_str("the broker did not answer CONNECT in time"),
+            Self::KeepAliveTimeout => f.write_str("the broker did not answer PINGREQ: the connection is dead"),
+            Self::ConnectionClosed => f.write_str("the connection ended without a DISCONNECT"),
+            Self::Timeout => f.write_str("the time given for the call ran out"),
+            #[cfg(feature = "json")]
+            Self::Json(message) => write!(f, "the payload is not the JSON wanted: {message}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Malformed(error) => Some(error),
+            Self::Protocol(error) => Some(error),
+            Self::Request(error) => Some(error),
+            Self::Url(error) => Some(error),
+            Self::Transport(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason_code.fmt(f)?;
+        if let Some(reason_string) = &self.reason_string {
+            write!(f, ": {reason_string}")?;
+        }
+        if let Some(server_reference) = &self.server_reference {
+            write!(f, " (use {server_reference})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnexpectedPacket(packet_type) => write!(f, "{packet_type} must not come now"),
+            Self::UnexpectedSession => f.write_str("Session Present for a session that was to be forgotten"),
+            Self::ReceiveMaximumExceeded => f.write_str("more messages at once than the Receive Maximum"),
+            Self::TopicAliasInvalid(alias) => write!(f, "Topic Alias {alias} is not valid"),
+            Self::UnknownPacketId(packet_type) => write!(f, "{packet_type} for something that is not in flight"),
+            Self::ReasonCodeCount => f.write_str("not one Reason Code for each Topic Filter"),
+            Self::PropertyNotAllowed(id) => write!(f, "{} is not for servers to send here", id.name()),
+            Self::ProblemInformationNotRequested(packet_type) => {
+                write!(f, "{packet_type} has problem information that was not requested")
+            }
+        }
+    }
+}
+
+impl core::error::Error for ProtocolError {}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WouldBlock => f.write_str("too much is in flight or waiting to be sent: try again later"),
+            Self::NotConnected => f.write_str("not connected: connect first"),
+            Self::Invalid(error) => error.fmt(f),
+            Self::InvalidOptions(error) => write!(f, "connect options: {error}"),
+            Self::PacketTooLarge { size, maximum } => {
+                write!(f, "a packet of {size} bytes is over the broker's Maximum Packet Size of {maximum}")
+            }
+            Self::QosNotSupported { maximum } => {
+                write!(f, "the broker takes messages up to QoS {} only", *maximum as u8)
+            }
+            Self::RetainNotSupported => f.write_str("the broker keeps no retained messages"),
+            Self::WildcardSubscriptionsNotSupported => f.write_str("the broker knows no wildcards in Topic Filters"),
+            Self::SharedSubscriptionsNotSupported => f.write_str("the broker knows no shared subscriptions"),
+            Self::SubscriptionIdentifiersNotSupported => f.write_str("the broker knows no Subscription Identifiers"),
+            Self::PropertyNotAllowed(id) => write!(f, "{} is not for the caller to set", id.name()),
+            Self::ReceiveFirst => {
+                f.write_str("messages wait to be received, and the broker's answer is behind them: receive first")
+            }
+        }
+    }
+}
+
+impl core::error::Error for RequestError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Invalid(error) | Self::InvalidOptions(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            TransportErrorKind::UnknownHost => "the host's name has no address",
+            TransportErrorKind::ConnectionRefused => "nothing listens there",
+            TransportErrorKind::Unreachable => "the host cannot be reached",
+            TransportErrorKind::ConnectTimeout => "the connection could not be made in time",
+            TransportErrorKind::ConnectionReset => "the connection was cut",
+            TransportErrorKind::AccessDenied => "this component may not use the network there",
+            TransportErrorKind::Other => "the network failed",
+        };
+        if self.message.is_empty() { f.write_str(kind) } else { write!(f, "{kind}: {}", self.message) }
+    }
+}
+
+impl core::error::Error for TransportError {}
+
+impl From<FrameError> for Error {
+    fn from(error: FrameError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl From<ProtocolError> for Error {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl From<TransportError> for Error {
+    fn from(error: TransportError) -> Self {
+        Self::Transport(error)
+    }
+}
+
+impl From<UrlError> for Error {
+    fn from(error: UrlError) -> Self {
+        Self::Url(error)
+    }
+}

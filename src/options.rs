@@ -1,0 +1,329 @@
+//! What a client tells the broker when it connects, and the bounds it keeps to.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use crate::codec::{
+    Connect, ConnectProperties, DecodeOptions, EncodeError, Packet, QoS, UnknownProperties, UserProperty, Will,
+    WillProperties,
+};
+
+/// How to connect, and how much may pile up.
+///
+/// ```
+/// use core::time::Duration;
+/// use mqtt_wasi::Options;
+///
+/// let options = Options::new()
+///     .client_id("thermometer-7")
+///     .keep_alive(30)
+///     .login("sensor", "secret")
+///     .connect_timeout(Duration::from_secs(5));
+/// # let _ = options;
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    pub(crate) client_id: String,
+    pub(crate) clean_start: bool,
+    pub(crate) keep_alive: u16,
+    pub(crate) user_name: Option<String>,
+    pub(crate) password: Option<Vec<u8>>,
+    pub(crate) will: Option<WillMessage>,
+    pub(crate) session_expiry_interval: u32,
+    pub(crate) receive_maximum: u16,
+    pub(crate) maximum_packet_size: u32,
+    pub(crate) request_response_information: bool,
+    pub(crate) request_problem_information: bool,
+    pub(crate) user_properties: Vec<(String, String)>,
+    pub(crate) decode: DecodeOptions,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) outbound_limit: usize,
+    pub(crate) in_flight_limit: u16,
+    pub(crate) backlog_limit: usize,
+}
+
+/// The message that the broker publishes for the client when the connection ends without a normal DISCONNECT
+/// (section 3.1.2.5).
+///
+/// ```
+/// use mqtt_wasi::{QoS, WillMessage};
+///
+/// let mut will = WillMessage::new("status/thermometer-7", "gone");
+/// will.qos = QoS::AtLeastOnce;
+/// will.will_delay_interval = Some(30);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WillMessage {
+    /// The Topic Name.
+    pub topic: String,
+    /// The payload, of 65,535 bytes at most.
+    pub payload: Vec<u8>,
+    /// The QoS.
+    pub qos: QoS,
+    /// Whether the broker keeps it for subscribers to come.
+    pub retain: bool,
+    /// Seconds that the broker waits before it publishes it.
+    pub will_delay_interval: Option<u32>,
+    /// Whether the payload is UTF-8 text.
+    pub payload_format_indicator: Option<bool>,
+    /// The message's lifetime in seconds.
+    pub message_expiry_interval: Option<u32>,
+    /// What the payload is, a MIME type for example.
+    pub content_type: Option<String>,
+    /// The Topic Name for a response.
+    pub response_topic: Option<String>,
+    /// Tells the requester which request a response answers.
+    pub correlation_data: Option<Vec<u8>>,
+    /// User Properties.
+    pub user_properties: Vec<(String, String)>,
+}
+
+impl Options {
+    /// A clean start with an identifier made up by the broker, a Keep Alive of 60 seconds, and the default bounds.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            client_id: String::new(),
+            clean_start: true,
+            keep_alive: 60,
+            user_name: None,
+            password: None,
+            will: None,
+            session_expiry_interval: 0,
+            receive_maximum: u16::MAX,
+            maximum_packet_size: 16 * 1024 * 1024,
+            request_response_information: false,
+            request_problem_information: true,
+            user_properties: Vec::new(),
+            decode: DecodeOptions { unknown_properties: UnknownProperties::Malformed },
+            connect_timeout: Duration::from_secs(10),
+            outbound_limit: 1024 * 1024,
+            in_flight_limit: 1024,
+            backlog_limit: 1024 * 1024,
+        }
+    }
+
+    /// The Client Identifier. Empty, the default: the broker makes one up, which later connections of the same client
+    /// then use.
+    #[must_use]
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = client_id.into();
+        self
+    }
+
+    /// Whether the first connection makes the broker forget the session it has for this Client Identifier. Default:
+    /// yes. Later connections of the same client always go on with the session.
+    #[must_use]
+    pub const fn clean_start(mut self, clean_start: bool) -> Self {
+        self.clean_start = clean_start;
+        self
+    }
+
+    /// The Keep Alive in seconds; 0 turns it off. Default: 60. The broker may demand another.
+    #[must_use]
+    pub const fn keep_alive(mut self, seconds: u16) -> Self {
+        self.keep_alive = seconds;
+        self
+    }
+
+    /// The User Name and Password.
+    #[must_use]
+    pub fn login(mut self, user_name: impl Into<String>, password: impl Into<Vec<u8>>) -> Self {
+        self.user_name = Some(user_name.into());
+        self.password = Some(password.into());
+        self
+    }
+
+    /// The User Name alone.
+    #[must_use]
+    pub fn user_name(mut self, user_name: impl Into<String>) -> Self {
+        self.user_name = Some(user_name.into());
+        self
+    }
+
+    /// The Password alone, a token for example, which v5.0 allows (section 3.1.2.9).
+    #[must_use]
+    pub fn password(mut self, password: impl Into<Vec<u8>>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// The Will Message.
+    #[must_use]
+    pub fn will(mut self, will: WillMessage) -> Self {
+        self.will = Some(will);
+        self
+    }
+
+    /// Seconds that the broker keeps the session after the connection ends. Default: 0, it ends with the connection;
+    /// `u32::MAX`: it never ends.
+    #[must_use]
+    pub const fn session_expiry_interval(mut self, seconds: u32) -> Self {
+        self.session_expiry_interval = seconds;
+        self
+    }
+
+    /// How many QoS 1 and 2 messages the broker may send before the first is acknowledged, 1 to 65,535. Default:
+    /// 65,535. They are acknowledged as they are received by the caller, so this bounds what waits.
+    #[must_use]
+    pub const fn receive_maximum(mut self, receive_maximum: u16) -> Self {
+        self.receive_maximum = receive_maximum;
+        self
+    }
+
+    /// The largest packet to accept, in bytes, not 0. Default: 16 MiB. The broker leaves out larger messages
+    /// `[MQTT-3.1.2-25]`.
+    #[must_use]
+    pub const fn maximum_packet_size(mut self, bytes: u32) -> Self {
+        self.maximum_packet_size = bytes;
+        self
+    }
+
+    /// Whether to ask the broker for Response Information. Default: no.
+    #[must_use]
+    pub const fn request_response_information(mut self, request: bool) -> Self {
+        self.request_response_information = request;
+        self
+    }
+
+    /// Whether the broker may explain failures with Reason Strings and User Properties. Default: yes.
+    #[must_use]
+    pub const fn request_problem_information(mut self, request: bool) -> Self {
+        self.request_problem_information = request;
+        self
+    }
+
+    /// Adds a User Property to CONNECT.
+    #[must_use]
+    pub fn user_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.user_properties.push((name.into(), value.into()));
+        self
+    }
+
+    /// What to do about property identifiers outside the 27 of the specification. Default: the packet is malformed.
+    #[must_use]
+    pub const fn unknown_properties(mut self, unknown_properties: UnknownProperties) -> Self {
+        self.decode.unknown_properties = unknown_properties;
+        self
+    }
+
+    /// How long making the connection may take, and then how long CONNACK may take. Default: 10 seconds each.
+    #[must_use]
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How many bytes may wait to be sent before [`RequestError::WouldBlock`]. Default: 1 MiB. One packet always may.
+    ///
+    /// [`RequestError::WouldBlock`]: crate::RequestError::WouldBlock
+    #[must_use]
+    pub const fn outbound_limit(mut self, bytes: usize) -> Self {
+        self.outbound_limit = bytes;
+        self
+    }
+
+    /// How many QoS 1 and 2 messages may be in flight, if the broker's Receive Maximum is no lower. Default: 1024.
+    #[must_use]
+    pub const fn in_flight_limit(mut self, messages: u16) -> Self {
+        self.in_flight_limit = messages;
+        self
+    }
+
+    /// How many bytes of messages may wait to be received before no more is read off the connection. Default: 1 MiB.
+    #[must_use]
+    pub const fn backlog_limit(mut self, bytes: usize) -> Self {
+        self.backlog_limit = bytes;
+        self
+    }
+
+    /// Fails unless CONNECT has valid bytes for these options.
+    ///
+    /// # Errors
+    /// [`EncodeError`] that names the option: a Client Identifier of more than 65,535 bytes, for example.
+    pub fn validate(&self) -> Result<(), EncodeError> {
+        self.with_connect(&self.client_id, self.clean_start, |connect| Packet::Connect(*connect).encoded_len())
+            .map(drop)
+    }
+
+    /// Lends the CONNECT of these options to `use_it`.
+    pub(crate) fn with_connect<R>(
+        &self,
+        client_id: &str,
+        clean_start: bool,
+        use_it: impl FnOnce(&Connect<'_>) -> R,
+    ) -> R {
+        let user_properties = borrowed(&self.user_properties);
+        let will_user_properties = self.will.as_ref().map(|will| borrowed(&will.user_properties)).unwrap_or_default();
+        use_it(&Connect {
+            clean_start,
+            keep_alive: self.keep_alive,
+            client_id,
+            will: self.will.as_ref().map(|will| will.lend(&will_user_properties)),
+            user_name: self.user_name.as_deref(),
+            password: self.password.as_deref(),
+            properties: ConnectProperties {
+                session_expiry_interval: (self.session_expiry_interval != 0).then_some(self.session_expiry_interval),
+                receive_maximum: (self.receive_maximum != u16::MAX).then_some(self.receive_maximum),
+                maximum_packet_size: Some(self.maximum_packet_size),
+                request_response_information: self.request_response_information.then_some(true),
+                request_problem_information: (!self.request_problem_information).then_some(false),
+                user_properties: user_properties.as_slice().into(),
+                ..ConnectProperties::default()
+            },
+        })
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with_connect(&self.client_id, self.clean_start, |connect| {
+            f.debug_struct("Options")
+                .field("connect", connect)
+                .field("connect_timeout", &self.connect_timeout)
+                .field("outbound_limit", &self.outbound_limit)
+                .field("in_flight_limit", &self.in_flight_limit)
+                .field("backlog_limit", &self.backlog_limit)
+                .finish()
+        })
+    }
+}
+
+impl WillMessage {
+    /// A message at QoS 0, not retained, without properties.
+    #[must_use]
+    pub fn new(topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
+        Self { topic: topic.into(), payload: payload.into(), ..Self::default() }
+    }
+
+    fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> Will<'a> {
+        Will {
+            qos: self.qos,
+            retain: self.retain,
+            topic: &self.topic,
+            payload: &self.payload,
+            properties: WillProperties {
+                will_delay_interval: self.will_delay_interval,
+                payload_format_indicator: self.payload_format_indicator,
+                message_expiry_interval: self.message_expiry_interval,
+                content_type: self.content_type.as_deref(),
+                response_topic: self.response_topic.as_deref(),
+                correlation_data: self.correlation_data.as_deref(),
+                user_properties: user_properties.into(),
+            },
+        }
+    }
+}
+
+/// The pairs as the codec wants them.
+pub(crate) fn borrowed(pairs: &[(String, String)]) -> Vec<UserProperty<'_>> {
+    pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}

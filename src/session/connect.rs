@@ -1,0 +1,60 @@
+//! From CONNECT to CONNACK: a new connection, and what becomes of the session (sections 3.1 and 3.2).
+
+use alloc::borrow::ToOwned;
+
+use super::Status;
+use super::event::Event;
+use super::machine::Machine;
+use super::terms::Terms;
+use crate::codec::{Connack, Packet, ReasonCode};
+use crate::error::{Error, ProtocolError, Reason, RequestError};
+use crate::time::Instant;
+
+impl Machine {
+    /// Puts CONNECT into the outbound stream.
+    pub(super) fn connect(&mut self, now: Instant) -> Result<(), RequestError> {
+        self.outbound.clear();
+        let client_id = self.assigned_client_id.as_deref().unwrap_or(&self.options.client_id);
+        let clean_start = self.options.clean_start && !self.has_session;
+        let outbound = &mut self.outbound;
+        self.options
+            .with_connect(client_id, clean_start, |connect| outbound.push(&Packet::Connect(*connect)))
+            .map_err(RequestError::InvalidOptions)?;
+        self.status = Status::Connecting;
+        self.connect_deadline = Some(now + self.options.connect_timeout);
+        self.unacknowledged = 0;
+        Ok(())
+    }
+
+    pub(super) fn connack(&mut self, connack: &Connack<'_>) -> Result<(), Error> {
+        let properties = &connack.properties;
+        if connack.reason_code != ReasonCode::Success {
+            let reason = Reason::new(
+                connack.reason_code,
+                properties.reason_string,
+                properties.server_reference,
+                &properties.user_properties,
+            );
+            self.closed(Error::ConnectionRefused(reason.into()));
+            return Ok(());
+        }
+        if connack.session_present && self.options.clean_start && !self.has_session {
+            return Err(ProtocolError::UnexpectedSession.into());
+        }
+        self.terms = Terms::new(connack);
+        self.send_quota = self.most_in_flight();
+        if let Some(assigned) = properties.assigned_client_identifier {
+            self.assigned_client_id = Some(assigned.to_owned());
+        }
+        if !connack.session_present {
+            self.received.clear();
+        }
+        self.status = Status::Connected;
+        self.has_session = true;
+        self.connect_deadline = None;
+        self.keep_alive.start(properties.server_keep_alive.unwrap_or(self.options.keep_alive));
+        self.events.push_back(Event::Connected { session_present: connack.session_present });
+        self.start_again(connack.session_present);
+        Ok(())
+    }
+}

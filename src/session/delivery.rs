@@ -1,0 +1,59 @@
+//! Messages on their way from the broker: what may come, what was delivered before, and what acknowledges it
+//! (sections 4.3 and 4.9).
+
+use super::machine::Machine;
+use crate::codec::{Ack, Packet, PacketId, PacketType, Publish, QoS, ReasonCode};
+use crate::error::{Error, ProtocolError};
+use crate::session::Status;
+
+impl Machine {
+    /// Takes a message in; `false` if it was delivered before.
+    pub(super) fn admit(&mut self, publish: &Publish<'_>) -> Result<bool, Error> {
+        if self.status == Status::Connecting {
+            return Err(ProtocolError::UnexpectedPacket(PacketType::Publish).into());
+        }
+        if let Some(alias) = publish.properties.topic_alias {
+            // CONNECT says a Topic Alias Maximum of 0, by leaving it out.
+            return Err(ProtocolError::TopicAliasInvalid(alias).into());
+        }
+        let Some(id) = publish.packet_id else { return Ok(true) };
+        let is_new = publish.qos != QoS::ExactlyOnce || self.received.insert(id);
+        if is_new {
+            if self.unacknowledged >= self.options.receive_maximum {
+                return Err(ProtocolError::ReceiveMaximumExceeded.into());
+            }
+            self.unacknowledged += 1;
+        } else {
+            self.send(&Packet::Pubrec(Ack::success(id)));
+        }
+        Ok(is_new)
+    }
+
+    /// Acknowledges a message that the user has got.
+    pub(super) fn acknowledge(&mut self, qos: QoS, id: PacketId) {
+        if !self.status.is_open() {
+            return;
+        }
+        match qos {
+            QoS::AtMostOnce => {}
+            QoS::AtLeastOnce => {
+                self.unacknowledged = self.unacknowledged.saturating_sub(1);
+                self.send(&Packet::Puback(Ack::success(id)));
+            }
+            QoS::ExactlyOnce => self.send(&Packet::Pubrec(Ack::success(id))),
+        }
+    }
+
+    pub(super) fn pubrel(&mut self, ack: &Ack<'_>) -> Result<(), Error> {
+        let properties = &ack.properties;
+        self.check_problem_information(&Packet::Pubrel(*ack), properties.reason_string, &properties.user_properties)?;
+        let reason_code = if self.received.remove(ack.packet_id) {
+            self.unacknowledged = self.unacknowledged.saturating_sub(1);
+            ReasonCode::Success
+        } else {
+            ReasonCode::PacketIdentifierNotFound
+        };
+        self.send(&Packet::Pubcomp(Ack { reason_code, ..Ack::success(ack.packet_id) }));
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! What the session tells its user.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::codec::ReasonCode;
+use crate::error::{Error, Reason};
+
+/// Which call an [`Event`] ends. Never used twice by one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationId(pub(super) u64);
+
+/// Something that happened, beside messages, which [`Session::receive`](super::Session::receive) hands out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The broker took the connection; [`Session::connack`](super::Session::connack) has its terms.
+    Connected {
+        /// Whether the broker still had the session.
+        session_present: bool,
+    },
+    /// A message at QoS 1 or 2 has gone all its way to the broker, or never will.
+    Published {
+        /// What [`Session::publish`](super::Session::publish) returned.
+        id: OperationId,
+        /// What the broker said. [`Error::PublishRefused`] when it refused;
+        /// [`RequestError::PacketTooLarge`](crate::RequestError::PacketTooLarge) when it takes only smaller packets
+        /// since it was connected to again.
+        result: Result<Reason, Error>,
+    },
+    /// The broker answered SUBSCRIBE, or never will.
+    Subscribed {
+        /// What [`Session::subscribe`](super::Session::subscribe) returned.
+        id: OperationId,
+        /// What the broker said; [`Error::ConnectionClosed`] when the connection ended first.
+        result: Result<SubscribeReason, Error>,
+    },
+    /// The broker answered UNSUBSCRIBE, or never will.
+    Unsubscribed {
+        /// What [`Session::unsubscribe`](super::Session::unsubscribe) returned.
+        id: OperationId,
+        /// What the broker said; [`Error::ConnectionClosed`] when the connection ended first.
+        result: Result<SubscribeReason, Error>,
+    },
+    /// The connection is over, but for the DISCONNECT that may still wait to be sent.
+    Disconnected(Error),
+}
+
+/// What a broker says to SUBSCRIBE or UNSUBSCRIBE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscribeReason {
+    /// A Reason Code for each Topic Filter, in order: the granted QoS, or why not.
+    pub reason_codes: Vec<ReasonCode>,
+    /// The Reason String: why, in words.
+    pub reason_string: Option<String>,
+    /// User Properties.
+    pub user_properties: Vec<(String, String)>,
+}

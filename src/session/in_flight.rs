@@ -1,0 +1,243 @@
+//! Packet Identifiers in use, each with what it is used for; messages among them in the order they were sent.
+//!
+//! A Packet Identifier is the index of a slot, so finding one is no search. Slots of messages form a list in sending
+//! order, through the slots themselves.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::event::OperationId;
+use crate::codec::PacketId;
+
+/// A slot's buffer larger than this is given back when the message is done.
+const KEPT_CAPACITY: usize = 1024;
+
+#[derive(Debug, Default)]
+pub(super) struct InFlight {
+    slots: Vec<Slot>,
+    /// Identifiers that were used before, longest unused first, so that a late acknowledgement meets no new message.
+    free: VecDeque<PacketId>,
+    first: Option<PacketId>,
+    last: Option<PacketId>,
+    messages: u16,
+    /// How many bytes the stored packets take.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    state: State,
+    operation: OperationId,
+    /// The PUBLISH as it was sent, with its full Topic Name, while it may have to be sent again.
+    packet: Vec<u8>,
+    previous: Option<PacketId>,
+    next: Option<PacketId>,
+}
+
+/// What a Packet Identifier is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Free,
+    /// PUBLISH at QoS 1 was sent; PUBACK is to come.
+    AwaitingPuback,
+    /// PUBLISH at QoS 2 was sent; PUBREC is to come.
+    AwaitingPubrec,
+    /// PUBREL was sent; PUBCOMP is to come.
+    AwaitingPubcomp,
+    /// SUBSCRIBE with this many Topic Filters was sent; SUBACK is to come.
+    AwaitingSuback(usize),
+    /// UNSUBSCRIBE with this many Topic Filters was sent; UNSUBACK is to come.
+    AwaitingUnsuback(usize),
+}
+
+impl State {
+    const fn is_message(self) -> bool {
+        matches!(self, Self::AwaitingPuback | Self::AwaitingPubrec | Self::AwaitingPubcomp)
+    }
+}
+
+impl InFlight {
+    /// The identifier that the next [`InFlight::insert`] will use; `None` when all 65,535 are in use.
+    pub(super) fn next_id(&self) -> Option<PacketId> {
+        // A fresh identifier comes first while slots are few, to put distance between two uses of one.
+        match self.slots.len() {
+            0..64 => PacketId::new(self.slots.len() as u16 + 1),
+            len => self.free.front().copied().or_else(|| PacketId::new(u16::try_from(len + 1).unwrap_or(0))),
+        }
+    }
+
+    /// Puts what [`InFlight::next_id`] said to use, with the packet if it may have to be sent again.
+    pub(super) fn insert(&mut self, id: PacketId, state: State, operation: OperationId, packet: &[u8]) {
+        if index(id) == self.slots.len() {
+            let packet = Vec::new();
+            self.slots.push(Slot { state: State::Free, operation, packet, previous: None, next: None });
+        } else {
+            self.free.pop_front();
+        }
+        let last = self.last;
+        let slot = self.slot_mut(id);
+        slot.state = state;
+        slot.operation = operation;
+        if state.is_message() {
+            slot.previous = last;
+            slot.next = None;
+            match last {
+                Some(last) => self.slot_mut(last).next = Some(id),
+                None => self.first = Some(id),
+            }
+            self.last = Some(id);
+            self.messages += 1;
+        }
+        self.slot_mut(id).packet.extend_from_slice(packet);
+        self.bytes += packet.len();
+    }
+
+    /// Notes that PUBREC came: the message itself is no longer needed.
+    pub(super) fn release(&mut self, id: PacketId) {
+        let slot = self.slot_mut(id);
+        slot.state = State::AwaitingPubcomp;
+        let freed = slot.free_packet();
+        self.bytes -= freed;
+    }
+
+    /// What the identifier is used for.
+    pub(super) fn state(&self, id: PacketId) -> State {
+        self.slots.get(index(id)).map_or(State::Free, |slot| slot.state)
+    }
+
+    /// The message as it was sent; empty once it is not needed any more.
+    pub(super) fn packet_mut(&mut self, id: PacketId) -> &mut [u8] {
+        &mut self.slot_mut(id).packet
+    }
+
+    /// Frees the identifier, if it is in use.
+    pub(super) fn remove(&mut self, id: PacketId) -> Option<OperationId> {
+        let state = self.state(id);
+        if state == State::Free {
+            return None;
+        }
+        let slot = self.slot_mut(id);
+        slot.state = State::Free;
+        let operation = slot.operation;
+        let (previous, next) = (slot.previous.take(), slot.next.take());
+        let freed = slot.free_packet();
+        self.bytes -= freed;
+        if state.is_message() {
+            match previous {
+                Some(previous) => self.slot_mut(previous).next = next,
+                None => self.first = next,
+            }
+            match next {
+                Some(next) => self.slot_mut(next).previous = previous,
+                None => self.last = previous,
+            }
+            self.messages -= 1;
+        }
+        self.free.push_back(id);
+        Some(operation)
+    }
+
+    /// How many messages are in flight.
+    pub(super) const fn messages(&self) -> u16 {
+        self.messages
+    }
+
+    /// How many bytes their packets take.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The message that was sent first.
+    pub(super) const fn first(&self) -> Option<PacketId> {
+        self.first
+    }
+
+    /// The message that was sent after this one.
+    pub(super) fn after(&self, id: PacketId) -> Option<PacketId> {
+        self.slots[index(id)].next
+    }
+
+    /// Every identifier in use for something other than a message.
+    pub(super) fn requests(&self) -> Vec<PacketId> {
+        (1..)
+            .map_while(PacketId::new)
+            .zip(&self.slots)
+            .filter(|(_, slot)| matches!(slot.state, State::AwaitingSuback(_) | State::AwaitingUnsuback(_)))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    fn slot_mut(&mut self, id: PacketId) -> &mut Slot {
+        &mut self.slots[index(id)]
+    }
+}
+
+const fn index(id: PacketId) -> usize {
+    id.get() as usize - 1
+}
+
+impl Slot {
+    fn free_packet(&mut self) -> usize {
+        let len = self.packet.len();
+        self.packet.clear();
+        self.packet.shrink_to(KEPT_CAPACITY);
+        len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(in_flight: &mut InFlight, operation: u64) -> PacketId {
+        let id = in_flight.next_id().unwrap();
+        in_flight.insert(id, State::AwaitingPuback, OperationId(operation), b"packet");
+        id
+    }
+
+    fn order(in_flight: &InFlight) -> Vec<u64> {
+        let mut order = Vec::new();
+        let mut next = in_flight.first();
+        while let Some(id) = next {
+            order.push(in_flight.slots[index(id)].operation.0);
+            next = in_flight.after(id);
+        }
+        order
+    }
+
+    #[test]
+    fn messages_stay_in_sending_order_whatever_is_acknowledged_first() {
+        let mut in_flight = InFlight::default();
+        let ids: Vec<_> = (0..5).map(|operation| insert(&mut in_flight, operation)).collect();
+        for index in [2, 0, 4] {
+            assert!(in_flight.remove(ids[index]).is_some());
+        }
+        insert(&mut in_flight, 5);
+        assert_eq!(order(&in_flight), [1, 3, 5]);
+        assert_eq!((in_flight.messages(), in_flight.bytes()), (3, 18));
+    }
+
+    #[test]
+    fn all_identifiers_can_be_used_and_none_twice() {
+        let mut in_flight = InFlight::default();
+        let ids: alloc::collections::BTreeSet<_> = (0..65_535).map(|n| insert(&mut in_flight, n)).collect();
+        assert_eq!(ids.len(), 65_535);
+        assert_eq!(in_flight.next_id(), None);
+        let id = PacketId::new(40_000).unwrap();
+        assert!(in_flight.remove(id).is_some());
+        assert!(in_flight.remove(id).is_none(), "freed only once");
+        assert_eq!(in_flight.next_id(), Some(id));
+    }
+
+    #[test]
+    fn an_identifier_rests_before_it_is_used_again() {
+        let mut in_flight = InFlight::default();
+        let first = insert(&mut in_flight, 0);
+        in_flight.remove(first);
+        for operation in 1..64 {
+            let id = insert(&mut in_flight, operation);
+            assert_ne!(id, first);
+            in_flight.remove(id);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The state machine proper: what each call, packet and point in time does to the connection and the session.
+//!
+//! It sees packets one by one and never the buffer they are borrowed from, which [`Session`](super::Session) keeps.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+
+use super::Status;
+use super::event::{Event, OperationId};
+use super::in_flight::InFlight;
+use super::keep_alive::{Due, KeepAlive};
+use super::outbound::Outbound;
+use super::received_ids::ReceivedIds;
+use super::terms::Terms;
+use crate::codec::{Disconnect, Packet, PacketId, ReasonCode, UserProperties};
+use crate::error::{Error, ProtocolError, Reason, RequestError};
+use crate::options::Options;
+use crate::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) options: Options,
+    pub(super) status: Status,
+    pub(super) outbound: Outbound,
+    pub(super) events: VecDeque<Event>,
+
+    pub(super) terms: Terms,
+    pub(super) connect_deadline: Option<Instant>,
+    pub(super) keep_alive: KeepAlive,
+
+    /// The Client Identifier that the broker assigned.
+    pub(super) assigned_client_id: Option<String>,
+    /// Whether a connection was made before, so that there is a session to go on with.
+    pub(super) has_session: bool,
+
+    pub(super) in_flight: InFlight,
+    /// How many more messages at QoS 1 and 2 may be sent before one is acknowledged (section 4.9).
+    pub(super) send_quota: u16,
+    /// The first message of the last connection that was not sent again yet; later ones follow it.
+    pub(super) resend: Option<PacketId>,
+    next_operation: u64,
+
+    /// How many messages at QoS 1 and 2 the broker sent on this connection that are not acknowledged.
+    pub(super) unacknowledged: u16,
+    /// QoS 2 messages that were received and not released: their Packet Identifiers.
+    pub(super) received: ReceivedIds,
+}
+
+impl Machine {
+    pub(super) fn new(options: Options) -> Self {
+        Self {
+            options,
+            status: Status::Disconnected,
+            outbound: Outbound::default(),
+            events: VecDeque::new(),
+            terms: Terms::default(),
+            connect_deadline: None,
+            keep_alive: KeepAlive::default(),
+            assigned_client_id: None,
+            has_session: false,
+            in_flight: InFlight::default(),
+            send_quota: 0,
+            resend: None,
+            next_operation: 0,
+            unacknowledged: 0,
+            received: ReceivedIds::default(),
+        }
+    }
+
+    /// Takes any packet but PUBLISH.
+    pub(super) fn handle(&mut self, packet: Packet<'_>) -> Result<(), Error> {
+        match packet {
+            Packet::Connack(connack) if self.status == Status::Connecting => self.connack(&connack),
+            _ if self.status == Status::Connecting => Err(ProtocolError::UnexpectedPacket(packet.packet_type()).into()),
+            Packet::Puback(ack) => self.puback(&ack),
+            Packet::Pubrec(ack) => self.pubrec(&ack),
+            Packet::Pubrel(ack) => self.pubrel(&ack),
+            Packet::Pubcomp(ack) => self.pubcomp(&ack),
+            Packet::Suback(suback) => self.suback(&suback),
+            Packet::Unsuback(unsuback) => self.unsuback(&unsuback),
+            Packet::Disconnect(disconnect) => self.server_disconnect(&disconnect),
+            Packet::Pingresp => {
+                self.keep_alive.ping_answered();
+                Ok(())
+            }
+            Packet::Connack(_)
+            | Packet::Connect(_)
+            | Packet::Publish(_)
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
+            | Packet::Pingreq
+            | Packet::Auth(_) => Err(ProtocolError::UnexpectedPacket(packet.packet_type()).into()),
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, is_paused: bool) {
+        if self.connect_deadline.is_some_and(|deadline| now >= deadline) {
+            self.fail(Error::ConnectTimeout);
+        }
+        match self.keep_alive.due(now, is_paused) {
+            Due::Nothing => {}
+            Due::Ping => {
+                self.send(&Packet::Pingreq);
+                self.keep_alive.pinged(now, self.outbound.end());
+            }
+            Due::GiveUp => self.fail(Error::KeepAliveTimeout),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.connect_deadline.or(self.keep_alive.deadline())
+    }
+
+    pub(super) fn transmitted(&mut self, len: usize, now: Instant) {
+        self.outbound.transmitted(len);
+        self.keep_alive.sent(now, |place| self.outbound.has_sent(place));
+        self.send_again();
+    }
+
+    pub(super) fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), RequestError> {
+        self.require_connected()?;
+        self.outbound.push(&Packet::Disconnect(*disconnect)).map_err(RequestError::Invalid)?;
+        self.end(Status::Closing);
+        Ok(())
+    }
+
+    /// Ends the connection because of `error`, telling the broker why if there is a Reason Code for it
+    /// `[MQTT-4.13.1-1]`.
+    pub(super) fn fail(&mut self, error: Error) {
+        if !self.status.is_open() {
+            return;
+        }
+        if let Some(reason_code) = error.reason_code() {
+            self.send(&Packet::Disconnect(Disconnect::new(reason_code)));
+        }
+        self.end(Status::Closing);
+        self.events.push_back(Event::Disconnected(error));
+    }
+
+    /// Notes that there is no network connection any more, because of `error` if it was not expected.
+    pub(super) fn closed(&mut self, error: Error) {
+        let was_open = self.status.is_open();
+        self.outbound.clear();
+        self.end(Status::Disconnected);
+        if was_open {
+            self.events.push_back(Event::Disconnected(error));
+        }
+    }
+
+    pub(super) fn require_connected(&self) -> Result<(), RequestError> {
+        if self.status == Status::Connected { Ok(()) } else { Err(RequestError::NotConnected) }
+    }
+
+    /// Fails for problem information that the client said it does not want `[MQTT-3.1.2-29]`.
+    pub(super) fn check_problem_information(
+        &self,
+        packet: &Packet<'_>,
+        reason_string: Option<&str>,
+        user_properties: &UserProperties<'_>,
+    ) -> Result<(), ProtocolError> {
+        if self.options.request_problem_information || (reason_string.is_none() && user_properties.is_empty()) {
+            return Ok(());
+        }
+        Err(ProtocolError::ProblemInformationNotRequested(packet.packet_type()))
+    }
+
+    /// Sends a packet of the session's own making.
+    pub(super) fn send(&mut self, packet: &Packet<'_>) {
+        let pushed = self.outbound.push(packet);
+        debug_assert_eq!(pushed, Ok(()), "the session's own packets are valid");
+    }
+
+    pub(super) const fn next_operation(&mut self) -> OperationId {
+        self.next_operation += 1;
+        OperationId(self.next_operation)
+    }
+
+    fn server_disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), Error> {
+        let properties = &disconnect.properties;
+        if properties.session_expiry_interval.is_some()
+            || disconnect.reason_code == ReasonCode::DisconnectWithWillMessage
+        {
+            use crate::codec::PropertyId::SessionExpiryInterval;
+            return Err(ProtocolError::PropertyNotAllowed(SessionExpiryInterval).into());
+        }
+        let reason = Reason::new(
+            disconnect.reason_code,
+            properties.reason_string,
+            properties.server_reference,
+            &properties.user_properties,
+        );
+        self.closed(Error::Disconnected(reason.into()));
+        Ok(())
+    }
+
+    /// Leaves the open states: no timer runs on, and requests that the broker will never answer fail.
+    fn end(&mut self, status: Status) {
+        self.status = status;
+        self.connect_deadline = None;
+        self.keep_alive.stop();
+        self.resend = None;
+        self.fail_requests();
+    }
+}

@@ -1,0 +1,348 @@
+//! The MQTT v5.0 state machine of a client, without a clock, a socket or a thread of its own.
+//!
+//! # In scope
+//! Everything a client does between its user and a network connection: CONNECT, Keep Alive, flow control, delivery at
+//! every QoS, and what happens to all of it when the connection is lost and made again.
+//!
+//! # Out of scope
+//! The network connection itself. Whoever drives the session moves bytes and tells the time:
+//!
+//! ```text
+//!    connection ──► read_buffer, received ──►┌─────────┐──► poll_event, receive ──► user
+//!    connection ◄── transmit, transmitted ◄──│ Session │◄── publish, subscribe, … ◄── user
+//!         clock ──► handle_timeout ─────────►└─────────┘──► deadline
+//! ```
+//!
+//! The rule: after each call on the left, [`Session::poll_event`] and [`Session::receive`] until both return `None`;
+//! then send what [`Session::transmit`] has; then wait for bytes or for [`Session::deadline`].
+//!
+//! ```text
+//!                  connect                CONNACK
+//!  Disconnected ────────────► Connecting ─────────► Connected
+//!      ▲  ▲                       │ refused, error      │ disconnect, error, DISCONNECT
+//!      │  └───────────────────────┤◄────────────────────┘
+//!      │       connection_closed  ▼
+//!      └────────────────────── Closing: transmit the DISCONNECT, then close
+//! ```
+//!
+//! ```
+//! use core::time::Duration;
+//! use mqtt_wasi::{Instant, Options};
+//! use mqtt_wasi::codec::{Publish, QoS};
+//! use mqtt_wasi::session::{Event, Session};
+//!
+//! let now = Instant::ZERO;
+//! let mut session = Session::new(Options::new().client_id("c"));
+//! session.connect(now)?;
+//! assert_eq!(session.transmit(), b"\x10\x13\x00\x04MQTT\x05\x02\x00\x3C\x05\x27\x01\x00\x00\x00\x00\x01c");
+//! session.transmitted(session.transmit().len(), now);
+//!
+//! // The broker answers CONNACK.
+//! let connack = b"\x20\x03\x00\x00\x00";
+//! session.read_buffer()[..5].copy_from_slice(connack);
+//! session.received(5, now);
+//! assert_eq!(session.poll_event(), Some(Event::Connected { session_present: false }));
+//!
+//! session.publish(&Publish::new("t", b"!").qos(QoS::AtLeastOnce))?;
+//! assert_eq!(session.transmit(), b"\x32\x07\x00\x01t\x00\x01\x00!");
+//! assert_eq!(session.deadline(), Some(now + Duration::from_secs(55)), "when a ping is due");
+//! # Ok::<(), mqtt_wasi::RequestError>(())
+//! ```
+
+mod connect;
+mod delivery;
+mod event;
+mod in_flight;
+mod keep_alive;
+mod machine;
+mod outbound;
+mod publish;
+mod received_ids;
+mod subscriptions;
+mod terms;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+pub use event::{Event, OperationId, SubscribeReason};
+use machine::Machine;
+
+use crate::codec::{
+    Connack, Disconnect, Packet, PacketType, Publish, SubscribeProperties, Subscription, UnsubscribeProperties,
+};
+use crate::error::{Error, RequestError};
+use crate::frame::{FrameError, FrameReader, FrameSpan};
+use crate::options::Options;
+use crate::time::Instant;
+
+/// The client's side of one MQTT session, over any number of network connections, one after the other.
+#[derive(Debug)]
+pub struct Session {
+    machine: Machine,
+    reader: FrameReader,
+    /// Messages that wait to be received, in the order they came. Their bytes stay in the reader's buffer.
+    backlog: VecDeque<Waiting>,
+    /// The body of the last CONNACK.
+    connack: Vec<u8>,
+}
+
+/// A message that waits to be received.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    span: FrameSpan,
+    /// Whether it came over a connection that is no more, so that it cannot be acknowledged.
+    is_stale: bool,
+}
+
+/// Where the session stands with its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// There is no connection.
+    Disconnected,
+    /// CONNECT was sent; CONNACK is to come.
+    Connecting,
+    /// The broker took the connection.
+    Connected,
+    /// What [`Session::transmit`] has is the last that is sent; then the connection is to be closed.
+    Closing,
+}
+
+impl Status {
+    const fn is_open(self) -> bool {
+        matches!(self, Self::Connecting | Self::Connected)
+    }
+}
+
+impl Session {
+    /// A session without a connection.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let reader = FrameReader::new(options.maximum_packet_size);
+        Self { machine: Machine::new(options), reader, backlog: VecDeque::new(), connack: Vec::new() }
+    }
+
+    /// Starts over a new network connection. After the first one the session goes on: what was in flight is sent again
+    /// once the broker took the connection.
+    ///
+    /// # Errors
+    /// [`RequestError::InvalidOptions`] when CONNECT has no valid bytes for the options.
+    pub fn connect(&mut self, now: Instant) -> Result<(), RequestError> {
+        self.connection_closed(Error::ConnectionClosed);
+        self.reader.cut();
+        self.machine.connect(now)
+    }
+
+    /// Says that the network connection is closed, because of `error` if it was not to be.
+    ///
+    /// Messages that were received stay, and so does what is in flight.
+    pub fn connection_closed(&mut self, error: Error) {
+        while self.step() {}
+        self.machine.closed(error);
+        for waiting in &mut self.backlog {
+            waiting.is_stale = true;
+        }
+    }
+
+    /// Where the next bytes from the broker go. Empty while nothing more should be read, since too many messages
+    /// [wait to be received](Session::receive).
+    pub fn read_buffer(&mut self) -> &mut [u8] {
+        if self.is_paused() {
+            return &mut [];
+        }
+        self.reader.release(self.backlog.front().map(|waiting| &waiting.span));
+        self.reader.space()
+    }
+
+    /// Says that the first `len` bytes of [`Session::read_buffer`] now hold the next bytes from the broker.
+    ///
+    /// # Panics
+    /// When that is more than the buffer had.
+    pub fn received(&mut self, len: usize, now: Instant) {
+        self.reader.filled(len);
+        self.machine.keep_alive.received(now);
+    }
+
+    /// Does what is due at `now`. Harmless at any time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let is_paused = self.is_paused();
+        self.machine.handle_timeout(now, is_paused);
+    }
+
+    /// Takes a message to send. The session sets DUP and the Packet Identifier itself.
+    ///
+    /// Returns which [`Event::Published`] will tell how it went, at QoS 1 and 2; `None` at QoS 0, which nobody
+    /// acknowledges.
+    ///
+    /// # Errors
+    /// [`RequestError::WouldBlock`] when too much is in flight or waits to be sent,
+    /// [`RequestError::NotConnected`], [`RequestError::Invalid`], [`RequestError::PacketTooLarge`],
+    /// [`RequestError::QosNotSupported`], [`RequestError::RetainNotSupported`], [`RequestError::PropertyNotAllowed`].
+    pub fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, RequestError> {
+        self.machine.publish(publish)
+    }
+
+    /// Asks for messages. Returns which [`Event::Subscribed`] will tell how it went.
+    ///
+    /// # Errors
+    /// [`RequestError::WouldBlock`], [`RequestError::NotConnected`], [`RequestError::Invalid`],
+    /// [`RequestError::PacketTooLarge`], [`RequestError::WildcardSubscriptionsNotSupported`],
+    /// [`RequestError::SharedSubscriptionsNotSupported`], [`RequestError::SubscriptionIdentifiersNotSupported`].
+    pub fn subscribe(
+        &mut self,
+        subscriptions: &[Subscription<'_>],
+        properties: SubscribeProperties<'_>,
+    ) -> Result<OperationId, RequestError> {
+        self.machine.subscribe(subscriptions, properties)
+    }
+
+    /// Asks for no more messages. Returns which [`Event::Unsubscribed`] will tell how it went.
+    ///
+    /// # Errors
+    /// [`RequestError::WouldBlock`], [`RequestError::NotConnected`], [`RequestError::Invalid`],
+    /// [`RequestError::PacketTooLarge`].
+    pub fn unsubscribe(
+        &mut self,
+        filters: &[&str],
+        properties: UnsubscribeProperties<'_>,
+    ) -> Result<OperationId, RequestError> {
+        self.machine.unsubscribe(filters, properties)
+    }
+
+    /// Ends the connection: what waits to be sent is the last, with a DISCONNECT behind it.
+    ///
+    /// # Errors
+    /// [`RequestError::NotConnected`], [`RequestError::Invalid`].
+    pub fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), RequestError> {
+        self.machine.disconnect(disconnect)
+    }
+
+    /// Everything that waits to be sent.
+    #[must_use]
+    pub fn transmit(&self) -> &[u8] {
+        self.machine.outbound.pending()
+    }
+
+    /// Says that the first `len` bytes of [`Session::transmit`] were sent.
+    ///
+    /// # Panics
+    /// When that is more than there was.
+    pub fn transmitted(&mut self, len: usize, now: Instant) {
+        self.machine.transmitted(len, now);
+    }
+
+    /// The next thing that happened, messages aside.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        while self.machine.events.is_empty() && !self.is_paused() && self.step() {}
+        self.machine.events.pop_front()
+    }
+
+    /// The next message, borrowed from the receive buffer. It is acknowledged as its QoS demands: the acknowledgement
+    /// waits in [`Session::transmit`], to leave with whatever else does.
+    pub fn receive(&mut self) -> Option<Publish<'_>> {
+        while self.backlog.is_empty() && !self.machine.outbound.is_overrun() && self.step() {}
+        let Waiting { span, is_stale } = self.backlog.pop_front()?;
+        // The bytes of this message are free now, but stay as they are until the buffer is read into again.
+        self.reader.release(self.backlog.front().map(|waiting| &waiting.span));
+        let publish = Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode).ok()?;
+        if let (Some(id), false) = (publish.packet_id, is_stale) {
+            self.machine.acknowledge(publish.qos, id);
+        }
+        Some(publish)
+    }
+
+    /// When [`Session::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.machine.deadline()
+    }
+
+    /// Where the session stands with its connection.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        self.machine.status
+    }
+
+    /// The CONNACK of this connection, or of the last; `None` before the first.
+    #[must_use]
+    pub fn connack(&self) -> Option<Connack<'_>> {
+        match Packet::decode_body(PacketType::Connack, 0, &self.connack, self.machine.options.decode) {
+            Ok(Packet::Connack(connack)) => Some(connack),
+            _ => None,
+        }
+    }
+
+    /// The Client Identifier: the one of the options, or the one that the broker assigned.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        self.machine.assigned_client_id.as_deref().unwrap_or(&self.machine.options.client_id)
+    }
+
+    /// How many messages at QoS 1 and 2 are in flight to the broker.
+    #[must_use]
+    pub const fn in_flight(&self) -> usize {
+        self.machine.in_flight.messages() as usize
+    }
+
+    /// Whether nothing more is read, since too many messages wait to be received, or too many answers to be sent.
+    fn is_paused(&self) -> bool {
+        let is_behind = !self.backlog.is_empty() && self.reader.held() >= self.machine.options.backlog_limit;
+        is_behind || self.machine.outbound.is_overrun()
+    }
+
+    /// Takes the next packet; `false` if there is none.
+    fn step(&mut self) -> bool {
+        if !self.machine.status.is_open() {
+            return false;
+        }
+        let result = match self.reader.advance() {
+            Ok(Some(span)) if span.packet_type == PacketType::Publish => self.take_publish(span),
+            Ok(Some(span)) => self.take(&span),
+            Ok(None) => return false,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = result {
+            self.machine.fail(error);
+        }
+        true
+    }
+
+    fn take_publish(&mut self, span: FrameSpan) -> Result<(), Error> {
+        let publish = Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode)
+            .map_err(FrameError::Malformed)?;
+        if self.machine.admit(&publish)? {
+            self.backlog.push_back(Waiting { span, is_stale: false });
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, span: &FrameSpan) -> Result<(), Error> {
+        let body = self.reader.body(span);
+        let packet = Packet::decode_body(span.packet_type, span.flags, body, self.machine.options.decode)
+            .map_err(FrameError::Malformed)?;
+        self.machine.handle(packet)?;
+        if let Packet::Connack(connack) = packet {
+            self.connack.clear();
+            self.connack.extend_from_slice(body);
+            if connack.session_present {
+                self.drop_stale();
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops messages that came over the last connection and that the broker will send again over this one, since it
+    /// kept the session and was not told that they came.
+    fn drop_stale(&mut self) {
+        let (reader, machine) = (&self.reader, &mut self.machine);
+        self.backlog.retain(|Waiting { span, is_stale }| {
+            let packet_id = Publish::decode(span.flags, reader.body(span), machine.options.decode)
+                .ok()
+                .filter(|_| *is_stale)
+                .and_then(|publish| publish.packet_id);
+            if let Some(id) = packet_id {
+                machine.received.remove(id);
+            }
+            packet_id.is_none()
+        });
+    }
+}

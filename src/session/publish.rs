@@ -1,0 +1,157 @@
+//! Messages on their way to the broker, at every QoS, over as many connections as it takes (sections 4.3 and 4.4).
+
+use super::event::{Event, OperationId};
+use super::in_flight::State;
+use super::machine::Machine;
+use crate::codec::{Ack, Packet, PacketId, PropertyId, Publish, QoS, ReasonCode, UserProperties};
+use crate::error::{Error, ProtocolError, Reason, RequestError};
+
+/// The DUP flag in the first byte of a PUBLISH.
+const DUP: u8 = 0x08;
+
+impl Machine {
+    pub(super) fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, RequestError> {
+        self.require_connected()?;
+        self.terms.check_publish(publish)?;
+        if publish.properties.topic_alias.is_some() {
+            return Err(RequestError::PropertyNotAllowed(PropertyId::TopicAlias));
+        }
+        if !publish.properties.subscription_identifiers.is_empty() {
+            return Err(RequestError::PropertyNotAllowed(PropertyId::SubscriptionIdentifier));
+        }
+        let packet_id = match publish.qos {
+            QoS::AtMostOnce => None,
+            // Messages of the last connection go first.
+            _ if self.send_quota == 0 || self.resend.is_some() => return Err(RequestError::WouldBlock),
+            _ => Some(self.in_flight.next_id().ok_or(RequestError::WouldBlock)?),
+        };
+        let packet = Publish { dup: false, packet_id, ..*publish };
+        let measured = packet.measure().map_err(RequestError::Invalid)?;
+        let len = measured.len();
+        self.terms.check_size(len)?;
+        if !self.outbound.has_room(len, self.options.outbound_limit) {
+            return Err(RequestError::WouldBlock);
+        }
+        let stored = self.in_flight.bytes();
+        if packet_id.is_some() && stored > 0 && stored + len > self.options.outbound_limit {
+            return Err(RequestError::WouldBlock);
+        }
+        let outbound = self.outbound.appender(len);
+        let start = outbound.len();
+        measured.write(outbound);
+        let Some(packet_id) = packet_id else { return Ok(None) };
+        let operation = self.next_operation();
+        let state = match publish.qos {
+            QoS::ExactlyOnce => State::AwaitingPubrec,
+            _ => State::AwaitingPuback,
+        };
+        self.in_flight.insert(packet_id, state, operation, self.outbound.since(start));
+        self.send_quota -= 1;
+        Ok(Some(operation))
+    }
+
+    pub(super) fn puback(&mut self, ack: &Ack<'_>) -> Result<(), Error> {
+        self.check_ack(&Packet::Puback(*ack), ack)?;
+        self.finish(ack, State::AwaitingPuback, &Packet::Puback(*ack))
+    }
+
+    pub(super) fn pubrec(&mut self, ack: &Ack<'_>) -> Result<(), Error> {
+        let packet = Packet::Pubrec(*ack);
+        self.check_ack(&packet, ack)?;
+        let reason_code = match self.in_flight.state(ack.packet_id) {
+            State::AwaitingPubrec if ack.reason_code.is_error() => {
+                return self.finish(ack, State::AwaitingPubrec, &packet);
+            }
+            State::AwaitingPubrec => {
+                self.in_flight.release(ack.packet_id);
+                ReasonCode::Success
+            }
+            State::AwaitingPubcomp if !ack.reason_code.is_error() => ReasonCode::Success,
+            // The broker knows of a message that this side does not: it is told so, and lets go of it.
+            State::Free => ReasonCode::PacketIdentifierNotFound,
+            _ => return Err(ProtocolError::UnknownPacketId(packet.packet_type()).into()),
+        };
+        self.send(&Packet::Pubrel(Ack { reason_code, ..Ack::success(ack.packet_id) }));
+        Ok(())
+    }
+
+    pub(super) fn pubcomp(&mut self, ack: &Ack<'_>) -> Result<(), Error> {
+        let packet = Packet::Pubcomp(*ack);
+        self.check_ack(&packet, ack)?;
+        if self.in_flight.state(ack.packet_id) == State::Free {
+            // The answer to a PUBREL that said Packet Identifier not found.
+            return Ok(());
+        }
+        self.finish(ack, State::AwaitingPubcomp, &packet)
+    }
+
+    /// After CONNACK: everything in flight is sent again, in its first order `[MQTT-4.4.0-1]` `[MQTT-4.6.0-1]`.
+    pub(super) fn start_again(&mut self, session_present: bool) {
+        let mut next = self.in_flight.first();
+        while let Some(id) = next {
+            next = self.in_flight.after(id);
+            match self.in_flight.packet_mut(id).first_mut() {
+                Some(first_byte) if session_present => *first_byte |= DUP,
+                // Without its session the broker knows nothing of the message, which is then sent as a new one.
+                Some(first_byte) => *first_byte &= !DUP,
+                None if session_present => {}
+                // What was released has arrived.
+                None => self.complete(id, Ok(Reason::new(ReasonCode::Success, None, None, &UserProperties::default()))),
+            }
+        }
+        self.resend = self.in_flight.first();
+        self.send_again();
+    }
+
+    /// Sends again what may be sent now.
+    pub(super) fn send_again(&mut self) {
+        while let Some(id) = self.resend {
+            let packet = self.in_flight.packet_mut(id);
+            let len = packet.len();
+            if packet.is_empty() {
+                self.send(&Packet::Pubrel(Ack::success(id)));
+            } else if let Err(error) = self.terms.check_size(len) {
+                self.complete(id, Err(error.into()));
+                continue;
+            } else if self.send_quota > 0 && self.outbound.has_room(len, self.options.outbound_limit) {
+                self.outbound.push_bytes(packet);
+                self.send_quota -= 1;
+            } else {
+                break;
+            }
+            self.resend = self.in_flight.after(id);
+        }
+    }
+
+    /// How many messages may be in flight on this connection.
+    pub(super) fn most_in_flight(&self) -> u16 {
+        self.terms.receive_maximum.min(self.options.in_flight_limit.max(1))
+    }
+
+    fn check_ack(&self, packet: &Packet<'_>, ack: &Ack<'_>) -> Result<(), ProtocolError> {
+        self.check_problem_information(packet, ack.properties.reason_string, &ack.properties.user_properties)
+    }
+
+    /// Ends a message whose last acknowledgement came.
+    fn finish(&mut self, ack: &Ack<'_>, expected: State, packet: &Packet<'_>) -> Result<(), Error> {
+        if self.in_flight.state(ack.packet_id) != expected {
+            return Err(ProtocolError::UnknownPacketId(packet.packet_type()).into());
+        }
+        let reason = Reason::new(ack.reason_code, ack.properties.reason_string, None, &ack.properties.user_properties);
+        let is_refused = ack.reason_code.is_error() && !matches!(packet, Packet::Pubcomp(_));
+        self.complete(ack.packet_id, if is_refused { Err(Error::PublishRefused(reason.into())) } else { Ok(reason) });
+        self.send_quota = (self.send_quota + 1).min(self.most_in_flight());
+        self.send_again();
+        Ok(())
+    }
+
+    /// Frees the identifier and tells the user.
+    fn complete(&mut self, id: PacketId, result: Result<Reason, Error>) {
+        if self.resend == Some(id) {
+            self.resend = self.in_flight.after(id);
+        }
+        if let Some(id) = self.in_flight.remove(id) {
+            self.events.push_back(Event::Published { id, result });
+        }
+    }
+}

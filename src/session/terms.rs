@@ -1,0 +1,78 @@
+//! What the broker allows, as its CONNACK said (section 3.2.2.3), turned into errors before anything is sent.
+
+use crate::codec::{self, Connack, ConnackProperties, Publish, QoS, ReasonCode, Subscription};
+use crate::error::RequestError;
+
+/// The broker's terms for this connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) receive_maximum: u16,
+    pub(super) maximum_packet_size: u32,
+    maximum_qos: QoS,
+    retain_available: bool,
+    wildcard_subscription_available: bool,
+    subscription_identifier_available: bool,
+    shared_subscription_available: bool,
+}
+
+impl Default for Terms {
+    /// What a broker allows that says nothing.
+    fn default() -> Self {
+        Self::new(&Connack {
+            session_present: false,
+            reason_code: ReasonCode::Success,
+            properties: ConnackProperties::default(),
+        })
+    }
+}
+
+impl Terms {
+    pub(super) fn new(connack: &Connack<'_>) -> Self {
+        let properties = &connack.properties;
+        Self {
+            receive_maximum: properties.receive_maximum.unwrap_or(u16::MAX),
+            maximum_packet_size: properties.maximum_packet_size.unwrap_or(u32::MAX),
+            maximum_qos: properties.maximum_qos.unwrap_or(QoS::ExactlyOnce),
+            retain_available: properties.retain_available.unwrap_or(true),
+            wildcard_subscription_available: properties.wildcard_subscription_available.unwrap_or(true),
+            subscription_identifier_available: properties.subscription_identifier_available.unwrap_or(true),
+            shared_subscription_available: properties.shared_subscription_available.unwrap_or(true),
+        }
+    }
+
+    pub(super) fn check_publish(&self, publish: &Publish<'_>) -> Result<(), RequestError> {
+        if publish.qos > self.maximum_qos {
+            return Err(RequestError::QosNotSupported { maximum: self.maximum_qos });
+        }
+        if publish.retain && !self.retain_available {
+            return Err(RequestError::RetainNotSupported);
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_subscribe(
+        &self,
+        subscriptions: &[Subscription<'_>],
+        has_identifier: bool,
+    ) -> Result<(), RequestError> {
+        if has_identifier && !self.subscription_identifier_available {
+            return Err(RequestError::SubscriptionIdentifiersNotSupported);
+        }
+        for subscription in subscriptions {
+            if codec::is_shared(subscription.filter) && !self.shared_subscription_available {
+                return Err(RequestError::SharedSubscriptionsNotSupported);
+            }
+            if codec::has_wildcard(subscription.filter) && !self.wildcard_subscription_available {
+                return Err(RequestError::WildcardSubscriptionsNotSupported);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) const fn check_size(&self, size: usize) -> Result<(), RequestError> {
+        if size > self.maximum_packet_size as usize {
+            return Err(RequestError::PacketTooLarge { size, maximum: self.maximum_packet_size });
+        }
+        Ok(())
+    }
+}
