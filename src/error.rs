@@ -9,6 +9,7 @@ use core::fmt;
 
 use crate::codec::{EncodeError, PacketType, PropertyId, QoS, ReasonCode, UserProperties};
 use crate::frame::FrameError;
+use crate::session::SubscribeReason;
 use crate::url::UrlError;
 
 /// Why a call failed or a connection ended.
@@ -25,6 +26,9 @@ pub enum Error {
     Disconnected(Box<Reason>),
     /// The broker refused a message, with PUBACK or PUBREC. The connection goes on.
     PublishRefused(Box<Reason>),
+    /// The broker refused at least one Topic Filter, with SUBACK or UNSUBACK. The others are in effect, and the
+    /// connection goes on.
+    SubscribeRefused(Box<SubscribeReason>),
     /// The call cannot be done as it was made. Nothing was sent; the connection goes on.
     Request(RequestError),
     /// The URL says no place to connect to.
@@ -156,6 +160,7 @@ impl Error {
             Self::ConnectionRefused(reason) | Self::Disconnected(reason) | Self::PublishRefused(reason) => {
                 Some(reason.reason_code)
             }
+            Self::SubscribeRefused(reason) => reason.reason_codes.iter().copied().find(|code| code.is_error()),
             Self::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
             _ => None,
         }
@@ -165,7 +170,8 @@ impl Error {
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         match self {
-            Self::PublishRefused(_) | Self::Request(_) | Self::Timeout => false,
+            Self::PublishRefused(_) | Self::SubscribeRefused(_) | Self::Timeout => false,
+            Self::Request(error) => matches!(error, RequestError::NotConnected),
             #[cfg(feature = "json")]
             Self::Json(_) => false,
             _ => true,
@@ -213,6 +219,16 @@ impl fmt::Display for Error {
             Self::ConnectionRefused(reason) => write!(f, "the broker refused the connection: {reason}"),
             Self::Disconnected(reason) => write!(f, "the broker ended the connection: {reason}"),
             Self::PublishRefused(reason) => write!(f, "the broker refused the message: {reason}"),
+            Self::SubscribeRefused(reason) => {
+                f.write_str("the broker refused:")?;
+                for code in reason.reason_codes.iter().filter(|code| code.is_error()) {
+                    write!(f, " {code}")?;
+                }
+                match &reason.reason_string {
+                    Some(reason_string) => write!(f, ": {reason_string}"),
+                    None => Ok(()),
+                }
+            }
             Self::Request(error) => error.fmt(f),
             Self::Url(error) => error.fmt(f),
             Self::Transport(error) => error.fmt(f),

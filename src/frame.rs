@@ -11,7 +11,6 @@
 //! Bytes move only when the space behind `end` runs out, never per packet; the buffer grows only as bytes arrive, and
 //! a packet over the Maximum Packet Size is refused as soon as its length is known.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -110,9 +109,7 @@ impl FrameReader {
         if self.buffer.len() - self.end < wanted {
             self.move_to_front();
             if self.buffer.len() - self.end < wanted {
-                let capacity = self.end + wanted;
-                self.buffer.reserve_exact(capacity - self.buffer.len());
-                self.buffer.resize(capacity, 0);
+                self.grow(self.end + wanted);
             }
         }
         &mut self.buffer[self.end..]
@@ -127,7 +124,7 @@ impl FrameReader {
         self.end += len;
         if self.end == self.buffer.len() && len >= WORTH_READING && self.buffer.len() < BUSY_CAPACITY {
             // The peer had more to say than fitted.
-            self.buffer.resize((self.buffer.len() * 4).min(BUSY_CAPACITY), 0);
+            self.grow((self.buffer.len() * 4).min(BUSY_CAPACITY));
         }
     }
 
@@ -199,6 +196,12 @@ impl FrameReader {
         missing.min(affordable).max(if self.buffer.is_empty() { INITIAL_CAPACITY } else { WORTH_READING })
     }
 
+    /// Makes the buffer this large and no larger, which a `Vec` left to itself would not promise.
+    fn grow(&mut self, len: usize) {
+        self.buffer.reserve_exact(len - self.buffer.len());
+        self.buffer.resize(len, 0);
+    }
+
     fn move_to_front(&mut self) {
         self.buffer.copy_within(self.start..self.end, 0);
         self.origin += self.start as u64;
@@ -244,6 +247,8 @@ impl core::error::Error for FrameError {}
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     fn feed(reader: &mut FrameReader, mut bytes: &[u8], step: usize) {
@@ -258,7 +263,7 @@ mod tests {
 
     fn publish(payload_len: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        crate::codec::Publish::new("t", &vec![7; payload_len]).encode(&mut bytes).unwrap();
+        crate::codec::Publish::new("t", &alloc::vec![7; payload_len]).encode(&mut bytes).unwrap();
         bytes
     }
 

@@ -9,6 +9,7 @@ use crate::codec::{
     Connect, ConnectProperties, DecodeOptions, EncodeError, Packet, QoS, UnknownProperties, UserProperty, Will,
     WillProperties,
 };
+use crate::url::BrokerUrl;
 
 /// How to connect, and how much may pile up.
 ///
@@ -39,6 +40,7 @@ pub struct Options {
     pub(crate) user_properties: Vec<(String, String)>,
     pub(crate) decode: DecodeOptions,
     pub(crate) connect_timeout: Duration,
+    pub(crate) response_timeout: Duration,
     pub(crate) outbound_limit: usize,
     pub(crate) in_flight_limit: u16,
     pub(crate) backlog_limit: usize,
@@ -99,6 +101,7 @@ impl Options {
             user_properties: Vec::new(),
             decode: DecodeOptions { unknown_properties: UnknownProperties::Malformed },
             connect_timeout: Duration::from_secs(10),
+            response_timeout: Duration::from_secs(30),
             outbound_limit: 1024 * 1024,
             in_flight_limit: 1024,
             backlog_limit: 1024 * 1024,
@@ -216,7 +219,14 @@ impl Options {
         self
     }
 
-    /// How many bytes may wait to be sent before [`RequestError::WouldBlock`]. Default: 1 MiB. One packet always may.
+    /// How long a call waits for the broker's answer: to publish, subscribe and unsubscribe. Default: 30 seconds.
+    #[must_use]
+    pub const fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.response_timeout = timeout;
+        self
+    }
+
+    /// How many bytes may wait to be sent, and how many to be acknowledged, before [`RequestError::WouldBlock`]. Default: 1 MiB. One packet always may.
     ///
     /// [`RequestError::WouldBlock`]: crate::RequestError::WouldBlock
     #[must_use]
@@ -236,6 +246,16 @@ impl Options {
     #[must_use]
     pub const fn backlog_limit(mut self, bytes: usize) -> Self {
         self.backlog_limit = bytes;
+        self
+    }
+
+    /// Takes the login of a URL, unless there is one already.
+    #[must_use]
+    pub fn login_from(mut self, url: BrokerUrl) -> Self {
+        if self.user_name.is_none() && self.password.is_none() {
+            self.user_name = url.user_name;
+            self.password = url.password;
+        }
         self
     }
 

@@ -99,6 +99,19 @@ impl core::str::FromStr for BrokerUrl {
     }
 }
 
+impl BrokerUrl {
+    /// Fails for a URL that wants TLS, which a plain transport must not stand in for.
+    ///
+    /// # Errors
+    /// [`UrlError::TlsNotSupported`].
+    pub const fn require_plain(&self) -> Result<(), UrlError> {
+        match self.scheme {
+            Scheme::Mqtt => Ok(()),
+            Scheme::Mqtts => Err(UrlError::TlsNotSupported),
+        }
+    }
+}
+
 /// Splits `host`, `host:port`, `[ipv6]` and `[ipv6]:port`.
 fn split_port(place: &str) -> Result<(&str, Option<&str>), UrlError> {
     let (host, port) = match place.strip_prefix('[') {

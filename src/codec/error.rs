@@ -36,7 +36,7 @@ pub enum DecodeErrorKind {
     ReservedPacketType,
     /// Reserved bits that are not as the specification demands `[MQTT-2.1.3-1]`.
     ReservedBits,
-    /// A Packet Identifier of zero `[MQTT-2.2.1-2]`.
+    /// A Packet Identifier of zero `[MQTT-2.2.1-3]`.
     ZeroPacketId,
     /// QoS 3 does not exist `[MQTT-3.3.1-4]`.
     InvalidQos,
@@ -161,7 +161,8 @@ pub enum EncodeErrorKind {
     InvalidTopic(TopicError),
     /// An empty Topic Name without a Topic Alias (section 3.3.2.1).
     MissingTopic,
-    /// A PUBLISH at QoS 1 or 2 without a Packet Identifier, or one at QoS 0 with one `[MQTT-2.2.1-2]`.
+    /// A PUBLISH at QoS 1 or 2 without a Packet Identifier `[MQTT-2.2.1-3]`, or one at QoS 0 with one
+    /// `[MQTT-2.2.1-2]`.
     PacketId,
     /// DUP on a QoS 0 message `[MQTT-3.3.1-2]`.
     DupOnQos0,

@@ -85,7 +85,7 @@ enum DataType {
     StringPair,
 }
 
-/// Name and value of one User Property. The same name may appear more than once `[MQTT-3.1.3-10]`.
+/// Name and value of one User Property. The same name may appear more than once (section 3.3.2.3.7).
 pub type UserProperty<'a> = (&'a str, &'a str);
 
 /// User Properties in the order they have in the packet, which is kept `[MQTT-3.3.2-18]`.

@@ -17,7 +17,7 @@ pub enum TopicError {
     /// In a Topic Filter, `#` is not alone in the last level `[MQTT-4.7.1-1]` or `+` shares its level
     /// `[MQTT-4.7.1-2]`.
     MisplacedWildcard,
-    /// A filter that starts with `$share` lacks a share name or a filter `[MQTT-4.8.2-1]`, or the share name has a
+    /// A filter that starts with `$share` lacks a share name `[MQTT-4.8.2-1]` or a filter, or the share name has a
     /// wildcard `[MQTT-4.8.2-2]`.
     InvalidShare,
 }

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::codec::ReasonCode;
+use crate::codec::{QoS, ReasonCode};
 use crate::error::{Error, Reason};
 
 /// Which call an [`Event`] ends. Never used twice by one session.
@@ -55,4 +55,18 @@ pub struct SubscribeReason {
     pub reason_string: Option<String>,
     /// User Properties.
     pub user_properties: Vec<(String, String)>,
+}
+
+impl SubscribeReason {
+    /// The granted QoS of each Topic Filter.
+    ///
+    /// # Errors
+    /// [`Error::SubscribeRefused`] when any was refused.
+    pub fn granted(self) -> Result<Vec<QoS>, Error> {
+        if self.reason_codes.iter().any(|code| code.is_error()) {
+            return Err(Error::SubscribeRefused(self.into()));
+        }
+        // The success codes of SUBACK are QoS levels by their numbers; UNSUBACK has no levels to tell.
+        Ok(self.reason_codes.iter().filter_map(|&code| QoS::from_u8(code as u8)).collect())
+    }
 }

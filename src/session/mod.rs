@@ -146,11 +146,18 @@ impl Session {
     /// Where the next bytes from the broker go. Empty while nothing more should be read, since too many messages
     /// [wait to be received](Session::receive).
     pub fn read_buffer(&mut self) -> &mut [u8] {
-        if self.is_paused() {
-            return &mut [];
-        }
-        self.reader.release(self.backlog.front().map(|waiting| &waiting.span));
-        self.reader.space()
+        self.buffers().1
+    }
+
+    /// [`Session::transmit`] and [`Session::read_buffer`] at once, to move bytes both ways.
+    pub fn buffers(&mut self) -> (&[u8], &mut [u8]) {
+        let incoming: &mut [u8] = if self.is_paused() {
+            &mut []
+        } else {
+            self.reader.release(self.backlog.front().map(|waiting| &waiting.span));
+            self.reader.space()
+        };
+        (self.machine.outbound.pending(), incoming)
     }
 
     /// Says that the first `len` bytes of [`Session::read_buffer`] now hold the next bytes from the broker.
@@ -159,7 +166,9 @@ impl Session {
     /// When that is more than the buffer had.
     pub fn received(&mut self, len: usize, now: Instant) {
         self.reader.filled(len);
-        self.machine.keep_alive.received(now);
+        if len > 0 {
+            self.machine.keep_alive.received(now);
+        }
     }
 
     /// Does what is due at `now`. Harmless at any time.
@@ -227,7 +236,9 @@ impl Session {
     /// # Panics
     /// When that is more than there was.
     pub fn transmitted(&mut self, len: usize, now: Instant) {
-        self.machine.transmitted(len, now);
+        if len > 0 {
+            self.machine.transmitted(len, now);
+        }
     }
 
     /// The next thing that happened, messages aside.

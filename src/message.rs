@@ -1,0 +1,72 @@
+//! A received message that owns what it says.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::codec::{Publish, QoS};
+use crate::error;
+
+/// A received message.
+///
+/// It takes part in a `match` or a `let` as plainly as it looks: every field is public.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// The Topic Name.
+    pub topic: String,
+    /// The payload.
+    pub payload: Vec<u8>,
+    /// The QoS it came with.
+    pub qos: QoS,
+    /// Whether the broker had kept it before the subscription was made.
+    pub retain: bool,
+    /// Whether it may have come before.
+    pub dup: bool,
+    /// Whether the payload is UTF-8 text.
+    pub payload_format_indicator: Option<bool>,
+    /// What is left of the message's lifetime in seconds.
+    pub message_expiry_interval: Option<u32>,
+    /// What the payload is, a MIME type for example.
+    pub content_type: Option<String>,
+    /// The Topic Name for a response.
+    pub response_topic: Option<String>,
+    /// Tells the requester which request a response answers.
+    pub correlation_data: Option<Vec<u8>>,
+    /// The identifiers of the subscriptions that it matched.
+    pub subscription_identifiers: Vec<u32>,
+    /// User Properties, in the order they came.
+    pub user_properties: Vec<(String, String)>,
+}
+
+impl Message {
+    /// Reads the payload as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Json`](crate::Error::Json) when it is not what `T` wants; says what and where.
+    #[cfg(feature = "json")]
+    pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::Error> {
+        serde_json::from_slice(&self.payload)
+            .map_err(|error| crate::Error::Json(alloc::string::ToString::to_string(&error)))
+    }
+}
+
+impl From<Publish<'_>> for Message {
+    fn from(publish: Publish<'_>) -> Self {
+        let properties = &publish.properties;
+        Self {
+            topic: publish.topic.to_owned(),
+            payload: publish.payload.to_owned(),
+            qos: publish.qos,
+            retain: publish.retain,
+            dup: publish.dup,
+            payload_format_indicator: properties.payload_format_indicator,
+            message_expiry_interval: properties.message_expiry_interval,
+            content_type: properties.content_type.map(ToOwned::to_owned),
+            response_topic: properties.response_topic.map(ToOwned::to_owned),
+            correlation_data: properties.correlation_data.map(ToOwned::to_owned),
+            subscription_identifiers: properties.subscription_identifiers.iter().collect(),
+            user_properties: error::owned(&properties.user_properties),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Byte streams that the blocking client runs over. They know no MQTT.
+
+#[cfg(feature = "std")]
+mod tcp;
+
+#[cfg(feature = "std")]
+pub use tcp::TcpTransport;
+
+use crate::error::TransportError;
+use crate::time::Instant;
+
+/// A connected byte stream, and the clock that goes with it.
+pub trait Transport {
+    /// What time it is. Never goes back.
+    fn now(&self) -> Instant;
+
+    /// Moves bytes both ways: sends what it can of `outgoing` and puts what has come into `incoming`. Waits until at
+    /// least one byte moved, the peer closed, or `until` has passed; forever if that is `None`.
+    ///
+    /// An `until` that has passed already means not to wait at all. An empty `incoming` means to read nothing.
+    /// Sending must not wait for a peer that itself waits to be read from.
+    ///
+    /// # Errors
+    /// [`TransportError`] when the stream broke. That the time ran out is no error.
+    fn transfer(
+        &mut self,
+        outgoing: &[u8],
+        incoming: &mut [u8],
+        until: Option<Instant>,
+    ) -> Result<Transferred, TransportError>;
+
+    /// Closes the stream such that what was sent arrives. Harmless when closed already.
+    fn close(&mut self);
+}
+
+/// What [`Transport::transfer`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Transferred {
+    /// How many bytes of `outgoing` were sent.
+    pub sent: usize,
+    /// How many bytes of `incoming` were filled.
+    pub received: usize,
+    /// Whether the peer closed the stream; nothing more will come.
+    pub closed: bool,
+}

@@ -1,0 +1,216 @@
+//! TCP through `std::net`, native and on `wasm32-wasip2`.
+
+use alloc::string::ToString;
+use core::time::Duration;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+
+use super::{Transferred, Transport};
+use crate::error::{TransportError, TransportErrorKind};
+use crate::time::Instant;
+
+/// While the peer takes nothing, how long to wait for it before looking at what it sends, and the other way round.
+const STALLED: Duration = Duration::from_millis(20);
+
+/// How long [`Transport::close`] waits for the peer to close too.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// A TCP connection.
+#[derive(Debug)]
+pub struct TcpTransport {
+    stream: TcpStream,
+    start: std::time::Instant,
+    /// The read timeout that is set, to set it only when it changes.
+    read_timeout: Option<Duration>,
+    is_closed: bool,
+}
+
+impl TcpTransport {
+    /// Connects to the first of these addresses that takes the connection, within `timeout` each.
+    ///
+    /// On `wasm32-wasip2` the host's own timeout holds instead: the standard library cannot tell a refused connection
+    /// from a made one with a timeout there.
+    ///
+    /// # Errors
+    /// [`TransportErrorKind::UnknownHost`], [`TransportErrorKind::ConnectionRefused`],
+    /// [`TransportErrorKind::Unreachable`], [`TransportErrorKind::ConnectTimeout`],
+    /// [`TransportErrorKind::AccessDenied`].
+    pub fn connect(addresses: impl ToSocketAddrs, timeout: Duration) -> Result<Self, TransportError> {
+        let addresses = addresses.to_socket_addrs().map_err(|error| TransportError {
+            kind: if error.kind() == ErrorKind::PermissionDenied {
+                TransportErrorKind::AccessDenied
+            } else {
+                TransportErrorKind::UnknownHost
+            },
+            message: error.to_string(),
+        })?;
+        let mut failure =
+            TransportError { kind: TransportErrorKind::UnknownHost, message: "no address for this name".into() };
+        for address in addresses {
+            match open(address, timeout) {
+                Ok(stream) => return Self::new(stream),
+                Err(error) => {
+                    failure = TransportError { message: alloc::format!("{address}: {error}"), ..error.into() };
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    /// Takes over a connected stream.
+    ///
+    /// # Errors
+    /// [`TransportError`] when the stream's options cannot be set.
+    pub fn new(stream: TcpStream) -> Result<Self, TransportError> {
+        stream.set_nonblocking(false)?;
+        // One write holds all there is to say, so waiting for more (Nagle's algorithm) only delays it.
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(STALLED))?;
+        stream.set_read_timeout(None)?;
+        Ok(Self { stream, start: std::time::Instant::now(), read_timeout: None, is_closed: false })
+    }
+
+    /// The stream itself.
+    #[must_use]
+    pub const fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Reads, waiting no longer than `timeout`; `None` when nothing came.
+    fn read(&mut self, buffer: &mut [u8], timeout: Option<Duration>) -> Result<Option<usize>, TransportError> {
+        if timeout == Some(Duration::ZERO) {
+            self.stream.set_nonblocking(true)?;
+            let result = read_once(&self.stream, buffer);
+            self.stream.set_nonblocking(false)?;
+            return result;
+        }
+        if self.read_timeout != timeout {
+            self.stream.set_read_timeout(timeout)?;
+            self.read_timeout = timeout;
+        }
+        read_once(&self.stream, buffer)
+    }
+
+    fn remaining(&self, until: Option<Instant>) -> Option<Duration> {
+        until.map(|until| until.saturating_duration_since(self.now()))
+    }
+}
+
+impl Transport for TcpTransport {
+    fn now(&self) -> Instant {
+        Instant::from_start(self.start.elapsed())
+    }
+
+    fn transfer(
+        &mut self,
+        outgoing: &[u8],
+        incoming: &mut [u8],
+        until: Option<Instant>,
+    ) -> Result<Transferred, TransportError> {
+        let received = |read: Option<usize>| match read {
+            Some(received) => Transferred { received, closed: received == 0, sent: 0 },
+            None => Transferred::default(),
+        };
+        // The socket takes bytes at once unless the peer has stopped reading. Then it may be waiting to be read from,
+        // so both are tried in turns.
+        while !outgoing.is_empty() {
+            match self.stream.write(outgoing) {
+                Ok(sent) => return Ok(Transferred { sent, ..Transferred::default() }),
+                Err(error) if is_timeout(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let read = if incoming.is_empty() { None } else { self.read(incoming, Some(STALLED))? };
+            if read.is_some() || self.remaining(until) == Some(Duration::ZERO) {
+                return Ok(received(read));
+            }
+        }
+        if incoming.is_empty() {
+            std::thread::sleep(self.remaining(until).unwrap_or(Duration::ZERO));
+            return Ok(Transferred::default());
+        }
+        let first = self.read(incoming, self.remaining(until).map(coarse))?;
+        if first.is_some() {
+            return Ok(received(first));
+        }
+        match self.remaining(until) {
+            Some(Duration::ZERO) => Ok(Transferred::default()),
+            remaining => Ok(received(self.read(incoming, remaining)?)),
+        }
+    }
+
+    fn close(&mut self) {
+        if self.is_closed {
+            return;
+        }
+        self.is_closed = true;
+        // Closing with bytes unread would make the system take back what was sent, so they are read.
+        let until = self.now() + LINGER;
+        if self.stream.shutdown(Shutdown::Write).is_ok() {
+            let mut unread = [0; 4096];
+            while let Some(remaining) = self.remaining(Some(until)).filter(|remaining| !remaining.is_zero())
+                && let Ok(Some(1..)) = self.read(&mut unread, Some(remaining))
+            {}
+        }
+        // It may be closed from the other side by now, which is as good.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+fn open(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+    if cfg!(target_os = "wasi") { TcpStream::connect(address) } else { TcpStream::connect_timeout(&address, timeout) }
+}
+
+fn read_once(mut stream: &TcpStream, buffer: &mut [u8]) -> Result<Option<usize>, TransportError> {
+    loop {
+        return match stream.read(buffer) {
+            Ok(len) => Ok(Some(len)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if is_timeout(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        };
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// A little less than `duration`, and the same for many durations, so that the timeout is seldom set anew.
+fn coarse(duration: Duration) -> Duration {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let shift = 60_u32.saturating_sub(millis.leading_zeros());
+    if millis < 16 { duration } else { Duration::from_millis(millis >> shift << shift) }
+}
+
+impl From<io::Error> for TransportError {
+    fn from(error: io::Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::ConnectionRefused => TransportErrorKind::ConnectionRefused,
+            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+                TransportErrorKind::ConnectionReset
+            }
+            ErrorKind::TimedOut => TransportErrorKind::ConnectTimeout,
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
+                TransportErrorKind::Unreachable
+            }
+            ErrorKind::PermissionDenied => TransportErrorKind::AccessDenied,
+            _ => TransportErrorKind::Other,
+        };
+        Self { kind, message: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coarse_timeouts_are_never_later_and_seldom_new() {
+        for millis in [1, 15, 16, 100, 999, 54_999, 55_000, u64::MAX] {
+            let duration = Duration::from_millis(millis);
+            assert!(coarse(duration) <= duration);
+            assert!(coarse(duration) >= duration / 16 * 14, "{millis}");
+        }
+        assert_eq!(coarse(Duration::from_micros(54_999_999)), coarse(Duration::from_micros(54_000_001)));
+    }
+}

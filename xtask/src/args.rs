@@ -1,0 +1,142 @@
+//! What the command line may say, and what it means.
+
+use crate::error::{Error, Result};
+
+pub(crate) const HELP: &str = "\
+The project's own commands.
+
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  build [OPTIONS]      Build the components and the guests into target/components
+      --only NAME..    Only these: a component such as guests/echo, or a folder such as examples
+      --deny-warnings  Fail on a compiler warning (always so where the variable CI is set)
+      --quiet          Print only errors and what takes long
+  toolchain            Print which Rust builds for wasm32-wasip2; fetch one if there is none
+  test [-- ARGS]       Build, then run every test; ARGS go to `cargo test` and run the workspace's tests only
+  demo [--broker URL]  Build, then run the demo against a broker (an embedded one by default)
+  bench [ARGS]         Run the benchmarks; ARGS go to them
+  lint                 Run the static checks: format, clippy, rustdoc, the wasm build, licences
+  help                 Print this";
+
+/// What one call of `cargo xtask` is to do.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Task {
+    Help,
+    Toolchain,
+    Build(BuildOptions),
+    Test(Vec<String>),
+    Demo(Vec<String>),
+    Bench(Vec<String>),
+    Lint,
+}
+
+/// What `cargo xtask build` is asked for; by default, everything.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct BuildOptions {
+    pub(crate) only: Vec<String>,
+    pub(crate) deny_warnings: bool,
+    pub(crate) quiet: bool,
+}
+
+impl Task {
+    pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Self> {
+        let mut args = args.into_iter();
+        let Some(name) = args.next() else { return Ok(Self::Help) };
+        let rest: Vec<String> = args.collect();
+        if name != "bench" && asks_for_help(&rest) {
+            return Ok(Self::Help);
+        }
+        match (name.as_str(), rest.as_slice()) {
+            ("help" | "--help" | "-h", _) => Ok(Self::Help),
+            ("build", _) => BuildOptions::parse(rest).map(Self::Build),
+            ("bench", _) => Ok(Self::Bench(rest)),
+            ("toolchain", []) => Ok(Self::Toolchain),
+            ("lint", []) => Ok(Self::Lint),
+            ("test", []) => Ok(Self::Test(rest)),
+            ("test", [separator, extra @ ..]) if separator == "--" => Ok(Self::Test(extra.to_vec())),
+            ("demo", []) => Ok(Self::Demo(rest)),
+            ("demo", [option, _]) if option == "--broker" => Ok(Self::Demo(rest)),
+            ("demo", [option]) if option == "--broker" => Err(usage("--broker needs a URL")),
+            ("toolchain" | "lint" | "test" | "demo", [first, ..]) => {
+                Err(usage(format!("`{name}` does not take `{first}` here")))
+            }
+            _ => Err(usage(format!("there is no command `{name}`"))),
+        }
+    }
+}
+
+impl BuildOptions {
+    fn parse(args: Vec<String>) -> Result<Self> {
+        let mut options = Self::default();
+        let mut args = args.into_iter().peekable();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--only" => {
+                    let before = options.only.len();
+                    while let Some(name) = args.next_if(|next| !next.starts_with('-')) {
+                        options.only.push(name);
+                    }
+                    if options.only.len() == before {
+                        return Err(usage("--only needs a name"));
+                    }
+                }
+                "--deny-warnings" => options.deny_warnings = true,
+                "--quiet" => options.quiet = true,
+                _ => return Err(usage(format!("`build` does not take `{arg}`"))),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn asks_for_help(args: &[String]) -> bool {
+    args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help" || arg == "-h")
+}
+
+fn usage(problem: impl Into<String>) -> Error {
+    Error::Usage(problem.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Task> {
+        Task::parse(line.split_whitespace().map(String::from))
+    }
+
+    #[test]
+    fn build_collects_names_until_the_next_option() {
+        let options =
+            BuildOptions { only: vec!["mqtt".into(), "guests/echo".into()], quiet: true, deny_warnings: false };
+        assert_eq!(parse("build --only mqtt guests/echo --quiet").unwrap(), Task::Build(options));
+    }
+
+    #[test]
+    fn test_passes_on_what_follows_the_separator() {
+        let extra = ["--test", "broker", "--", "--nocapture"].map(String::from).to_vec();
+        assert_eq!(parse("test -- --test broker -- --nocapture").unwrap(), Task::Test(extra));
+    }
+
+    #[test]
+    fn demo_passes_on_its_broker() {
+        let extra = ["--broker", "mqtt://localhost"].map(String::from).to_vec();
+        assert_eq!(parse("demo --broker mqtt://localhost").unwrap(), Task::Demo(extra));
+    }
+
+    #[test]
+    fn help_is_found_anywhere_but_in_what_is_passed_on() {
+        assert_eq!(parse("").unwrap(), Task::Help);
+        assert_eq!(parse("build --help").unwrap(), Task::Help);
+        assert_eq!(parse("test -- --help").unwrap(), Task::Test(vec!["--help".into()]));
+        assert_eq!(parse("bench --help").unwrap(), Task::Bench(vec!["--help".into()]));
+    }
+
+    #[test]
+    fn misuse_is_refused() {
+        for line in ["bild", "lint --fast", "test broker", "demo --broker", "build --only", "build mqtt"] {
+            assert!(matches!(parse(line), Err(Error::Usage(_))), "{line}");
+        }
+    }
+}

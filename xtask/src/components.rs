@@ -1,0 +1,196 @@
+//! What is built for wasm32-wasip2, from which package, and where it lands.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use crate::args::BuildOptions;
+use crate::error::{At, Error, Result};
+use crate::process::{run, step};
+use crate::toolchain::{TARGET, Toolchain};
+use crate::workspace;
+
+/// The variable that tells tests and demo where the components are, so that they build none.
+pub(crate) const FOLDER_VARIABLE: &str = "MQTT_WASI_COMPONENTS";
+
+const PROFILE: &str = "wasm";
+
+/// One file to build.
+struct Component {
+    /// Where it lands in the folder of components, without `.wasm`.
+    name: String,
+    /// The cargo command that builds its package.
+    command: &'static str,
+    /// The arguments that choose it among the package's targets.
+    target: String,
+    /// Where cargo leaves it in the folder of the profile, without `.wasm`.
+    artifact: String,
+}
+
+pub(crate) fn folder() -> PathBuf {
+    workspace::target().join("components")
+}
+
+/// Builds what `options` ask for.
+pub(crate) fn build(options: &BuildOptions) -> Result<()> {
+    let components = select(all()?, &options.only)?;
+    let toolchain = Toolchain::find_or_fetch()?;
+    if !options.quiet {
+        step(&format!("building the components with {toolchain}"));
+    }
+    for package in components.chunk_by(|one, next| one.command == next.command) {
+        compile(package, &toolchain, options)?;
+    }
+    let sizes = components.iter().map(Component::install).collect::<Result<Vec<_>>>()?;
+    if !options.quiet {
+        print_table(&components, &sizes);
+    }
+    Ok(())
+}
+
+fn all() -> Result<Vec<Component>> {
+    let mut components = vec![
+        Component {
+            name: "mqtt".into(),
+            command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features component",
+            target: "--lib".into(),
+            artifact: "mqtt_wasi".into(),
+        },
+        Component {
+            name: "examples/pubsub".into(),
+            command: "build -p mqtt-wasi --features json",
+            target: "--example pubsub".into(),
+            artifact: "examples/pubsub".into(),
+        },
+        Component {
+            name: "examples/guest".into(),
+            command: "build -p example-guest",
+            target: "--bin example-guest".into(),
+            artifact: "example-guest".into(),
+        },
+    ];
+    components.extend(guests()?.into_iter().map(|guest| Component {
+        name: format!("guests/{guest}"),
+        command: "build -p host-tests-guests",
+        target: format!("--bin {guest}"),
+        artifact: guest,
+    }));
+    Ok(components)
+}
+
+/// The guests of the host tests, one a source file.
+fn guests() -> Result<Vec<String>> {
+    let folder = workspace::root().join("host-tests/guests/src/bin");
+    let mut guests = Vec::new();
+    for entry in fs::read_dir(&folder).at(&folder)? {
+        let path = entry.at(&folder)?.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            guests.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        }
+    }
+    guests.sort();
+    Ok(guests)
+}
+
+/// Keeps the components that `only` names, one by one or by folder; all of them if it names none.
+fn select(mut components: Vec<Component>, only: &[String]) -> Result<Vec<Component>> {
+    let is_named = |component: &Component, name: &String| Path::new(&component.name).starts_with(name);
+    if let Some(name) = only.iter().find(|name| !components.iter().any(|component| is_named(component, name))) {
+        let known: Vec<_> = components.iter().map(|component| component.name.as_str()).collect();
+        return Err(Error::Usage(format!("there is no component `{name}` among {}", known.join(", "))));
+    }
+    components.retain(|component| only.is_empty() || only.iter().any(|name| is_named(component, name)));
+    Ok(components)
+}
+
+/// Builds components of one package.
+fn compile(components: &[Component], toolchain: &Toolchain, options: &BuildOptions) -> Result<()> {
+    let mut cargo = workspace::cargo(components[0].command);
+    cargo.args(components.iter().flat_map(|component| component.target.split(' ')));
+    cargo.args(["--locked", "--target", TARGET, "--profile", PROFILE]);
+    // A folder of its own: another compiler, and no lock to wait for under `cargo test`.
+    cargo.env("CARGO_TARGET_DIR", cargo_folder());
+    // What is set for the machine's own builds is not meant for these.
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    // In CI always, so that its static checks and its tests share one build.
+    if options.deny_warnings || workspace::is_ci() {
+        cargo.env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", "-Dwarnings");
+    }
+    if options.quiet {
+        cargo.arg("--quiet");
+    }
+    toolchain.apply(&mut cargo);
+    run(&mut cargo)
+}
+
+fn cargo_folder() -> PathBuf {
+    workspace::target().join("wasm")
+}
+
+impl Component {
+    fn path(&self) -> PathBuf {
+        folder().join(format!("{}.wasm", self.name))
+    }
+
+    /// Copies it from cargo's folder, if it changed, and returns its size.
+    fn install(&self) -> Result<usize> {
+        let built = cargo_folder().join(TARGET).join(PROFILE).join(format!("{}.wasm", self.artifact));
+        let bytes = fs::read(&built).at(&built)?;
+        let path = self.path();
+        if !fs::read(&path).is_ok_and(|old| old == bytes) {
+            replace(&path, &bytes)?;
+        }
+        Ok(bytes.len())
+    }
+}
+
+/// Writes a file such that no reader sees half of it.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder).at(folder)?;
+    let new = path.with_extension(format!("{}.tmp", process::id()));
+    fs::write(&new, bytes).at(&new)?;
+    fs::rename(&new, path).at(path)
+}
+
+fn print_table(components: &[Component], sizes: &[usize]) {
+    println!("{:>9}  {:>7}  file", "bytes", "KB");
+    for (component, bytes) in components.iter().zip(sizes) {
+        let path = component.path();
+        let path = path.strip_prefix(workspace::root()).unwrap_or(&path);
+        println!("{bytes:>9}  {:>7.1}  {}", *bytes as f64 / 1000.0, path.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selected(only: &[&str]) -> Result<Vec<String>> {
+        let component =
+            |name: &str| Component { name: name.into(), command: "", target: String::new(), artifact: String::new() };
+        let components = ["mqtt", "guests/echo", "guests/echo-twice"].map(component).into();
+        let only: Vec<_> = only.iter().copied().map(String::from).collect();
+        Ok(select(components, &only)?.into_iter().map(|component| component.name).collect())
+    }
+
+    #[test]
+    fn everything_is_selected_unless_something_is_named() {
+        assert_eq!(selected(&[]).unwrap(), ["mqtt", "guests/echo", "guests/echo-twice"]);
+    }
+
+    #[test]
+    fn components_are_named_one_by_one_or_by_folder() {
+        assert_eq!(selected(&["guests/echo", "mqtt"]).unwrap(), ["mqtt", "guests/echo"]);
+        assert_eq!(selected(&["guests"]).unwrap(), ["guests/echo", "guests/echo-twice"]);
+    }
+
+    #[test]
+    fn unknown_name_is_refused_with_the_known_ones() {
+        let error = selected(&["mqtt", "echo"]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "there is no component `echo` among mqtt, guests/echo, guests/echo-twice; see `cargo xtask help`"
+        );
+    }
+}

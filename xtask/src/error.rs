@@ -1,0 +1,104 @@
+//! Why a command failed, in words for whoever ran it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use crate::debian;
+
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// The command line makes no sense.
+    Usage(String),
+    /// A program could not be started.
+    Start { program: String, source: io::Error },
+    /// A program ran and failed; its own output says more.
+    Failed { command: String, status: ExitStatus },
+    /// A file or folder could not be read or written.
+    File { path: PathBuf, source: io::Error },
+    /// A check needs a tool that is not installed.
+    MissingTool { tool: &'static str, remedy: &'static str },
+    /// There is no Rust for wasm32-wasip2, and none could be fetched.
+    NoToolchain(Box<Unavailable>),
+}
+
+/// Why Debian's Rust is no way out on this machine.
+#[derive(Debug)]
+pub(crate) enum Unavailable {
+    /// Debian's packages are not known to work on this architecture.
+    Architecture(&'static str),
+    /// The active toolchain, which is to link, has no linker for components.
+    Linker,
+    /// Neither `XDG_CACHE_HOME` nor a home folder says where to keep it.
+    CacheFolder,
+    /// This machine's apt knows no mirror of Debian.
+    Mirror,
+    /// A step of fetching failed.
+    Step(Error),
+    /// The packages came, but the Rust in them does not work here.
+    Broken,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(problem) => write!(f, "{problem}; see `cargo xtask help`"),
+            Self::Start { program, source } => write!(f, "cannot start {program}: {source}"),
+            Self::Failed { command, status } => write!(f, "`{command}` failed ({status})"),
+            Self::File { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::MissingTool { tool, remedy } => write!(f, "{tool} is missing: {remedy}"),
+            Self::NoToolchain(why) => write!(
+                f,
+                "no Rust standard library for wasm32-wasip2 here, and Debian's is no way out: {why}\n\n\
+                 What helps:\n\
+                 - with rustup: rustup target add wasm32-wasip2\n\
+                 - on Debian: {} of suite {}, which this command fetches by itself, without root, \
+                 where apt-get reaches a mirror and rustup's Rust is there to link",
+                debian::PACKAGES.join(", "),
+                debian::SUITE,
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Architecture(name) => write!(f, "it is known to work on x86_64 and aarch64, and this is {name}"),
+            Self::Linker => write!(f, "the active toolchain has no wasm-component-ld to link with"),
+            Self::CacheFolder => write!(f, "neither XDG_CACHE_HOME nor HOME says where to keep it"),
+            Self::Mirror => write!(f, "apt knows no mirror of Debian that answers"),
+            Self::Step(error) => error.fmt(f),
+            Self::Broken => write!(f, "the rustc that was fetched does not run here"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for Unavailable {
+    fn from(error: Error) -> Self {
+        Self::Step(error)
+    }
+}
+
+impl From<Unavailable> for Error {
+    fn from(why: Unavailable) -> Self {
+        Self::NoToolchain(Box::new(why))
+    }
+}
+
+/// Names the file or folder that an operation was about.
+pub(crate) trait At<T> {
+    fn at(self, path: &Path) -> Result<T>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, path: &Path) -> Result<T> {
+        self.map_err(|source| Error::File { path: path.into(), source })
+    }
+}

@@ -1,0 +1,70 @@
+//! The project's own commands: `cargo xtask --help` lists them.
+#![forbid(unsafe_code)]
+
+mod args;
+mod components;
+mod debian;
+mod error;
+mod lint;
+mod process;
+mod toolchain;
+mod workspace;
+
+use std::env;
+use std::process::{Command, ExitCode};
+
+use args::{BuildOptions, Task};
+use error::Result;
+use process::{run, step};
+use toolchain::Toolchain;
+use workspace::{EVERYTHING, cargo};
+
+fn main() -> ExitCode {
+    match Task::parse(env::args().skip(1)).and_then(execute) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(task: Task) -> Result<()> {
+    match task {
+        Task::Help => println!("{}", args::HELP),
+        Task::Toolchain => println!("{}", Toolchain::find_or_fetch()?),
+        Task::Build(options) => components::build(&options)?,
+        Task::Test(extra) => test(&extra)?,
+        Task::Demo(extra) => demo(&extra)?,
+        Task::Bench(extra) => bench(&extra)?,
+        Task::Lint => lint::run_all()?,
+    }
+    Ok(())
+}
+
+fn test(extra: &[String]) -> Result<()> {
+    components::build(&BuildOptions::default())?;
+    // What the caller picks out of the workspace need not be in the engine alone.
+    if extra.is_empty() {
+        step("testing the engine alone, without std");
+        run(&mut cargo("test --locked -p mqtt-wasi --no-default-features"))?;
+    }
+    step("testing the workspace (the first time, its wasm host takes minutes to build)");
+    run(cargo(&format!("test --locked {EVERYTHING}"))
+        .args(extra)
+        .env(components::FOLDER_VARIABLE, components::folder()))
+}
+
+fn demo(extra: &[String]) -> Result<()> {
+    components::build(&BuildOptions::default())?;
+    step("building the demo (the first time, its wasm host takes minutes)");
+    // With what the tests select: alone, it would have the wasm host built once more, for other features.
+    let target = workspace::target();
+    run(cargo(&format!("build --locked {EVERYTHING} --bin demo")).env("CARGO_TARGET_DIR", &target))?;
+    let demo = target.join(format!("debug/demo{}", env::consts::EXE_SUFFIX));
+    run(Command::new(demo).args(extra).env(components::FOLDER_VARIABLE, components::folder()))
+}
+
+fn bench(extra: &[String]) -> Result<()> {
+    run(cargo("run --locked --release -p bench --").args(extra))
+}
