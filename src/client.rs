@@ -10,7 +10,7 @@ use crate::codec::{
 use crate::error::{Error, RequestError};
 use crate::message::Message;
 use crate::options::Options;
-use crate::session::{Event, OperationId, Session, Status};
+use crate::session::{Event, OperationId, Session, Status, SubscribeReason};
 use crate::time::Instant;
 use crate::transport::{Transferred, Transport};
 #[cfg(feature = "std")]
@@ -195,21 +195,22 @@ impl<T: Transport> Client<T> {
     /// [`Error::SubscribeRefused`] when the broker refused any of them, with the Reason Code of each: the others are in
     /// effect. [`Error::Request`], [`Error::Timeout`], and what ends connections.
     pub fn subscribe(&mut self, subscriptions: &[Subscription<'_>]) -> Result<Vec<QoS>, Error> {
-        self.subscribe_with(subscriptions, SubscribeProperties::default())
+        self.subscribe_with(subscriptions, SubscribeProperties::default())?.granted()
     }
 
-    /// As [`Client::subscribe`], with a Subscription Identifier or User Properties.
+    /// Subscribes with a Subscription Identifier or User Properties; returns everything that the broker says to it, be
+    /// it that it refused.
     ///
     /// # Errors
-    /// As [`Client::subscribe`].
+    /// [`Error::Request`], [`Error::Timeout`], and what ends connections.
     pub fn subscribe_with(
         &mut self,
         subscriptions: &[Subscription<'_>],
         properties: SubscribeProperties<'_>,
-    ) -> Result<Vec<QoS>, Error> {
+    ) -> Result<SubscribeReason, Error> {
         let id = self.submit(|session| session.subscribe(subscriptions, properties))?;
         self.wait_for(|event| match event {
-            Event::Subscribed { id: done, result } if done == id => Some(result.and_then(|reason| reason.granted())),
+            Event::Subscribed { id: done, result } if done == id => Some(result),
             _ => None,
         })
     }
@@ -220,11 +221,21 @@ impl<T: Transport> Client<T> {
     /// [`Error::SubscribeRefused`] when the broker refused, with the Reason Code of each Topic Filter;
     /// [`Error::Request`], [`Error::Timeout`], and what ends connections.
     pub fn unsubscribe(&mut self, filters: &[&str]) -> Result<(), Error> {
-        let id = self.submit(|session| session.unsubscribe(filters, UnsubscribeProperties::default()))?;
+        self.unsubscribe_with(filters, UnsubscribeProperties::default())?.granted().map(drop)
+    }
+
+    /// Unsubscribes with User Properties; returns everything that the broker says to it, be it that it refused.
+    ///
+    /// # Errors
+    /// [`Error::Request`], [`Error::Timeout`], and what ends connections.
+    pub fn unsubscribe_with(
+        &mut self,
+        filters: &[&str],
+        properties: UnsubscribeProperties<'_>,
+    ) -> Result<SubscribeReason, Error> {
+        let id = self.submit(|session| session.unsubscribe(filters, properties))?;
         self.wait_for(|event| match event {
-            Event::Unsubscribed { id: done, result } if done == id => {
-                Some(result.and_then(|reason| reason.granted().map(drop)))
-            }
+            Event::Unsubscribed { id: done, result } if done == id => Some(result),
             _ => None,
         })
     }
@@ -260,6 +271,29 @@ impl<T: Transport> Client<T> {
         read: impl FnOnce(&Publish<'_>) -> R,
     ) -> Result<Option<R>, Error> {
         self.receive_until(timeout.map(|timeout| self.transport.now() + timeout), read)
+    }
+
+    /// Lends the next of the messages that have come already to `read`, without looking for more; `None` when there is
+    /// none.
+    pub fn take_with<R>(&mut self, read: impl FnOnce(&Publish<'_>) -> R) -> Option<R> {
+        self.session.receive().map(|publish| read(&publish))
+    }
+
+    /// Does what can be done without waiting; returns whether there is a message to receive.
+    ///
+    /// # Errors
+    /// What ends connections, after the last message that came before; then [`RequestError::NotConnected`].
+    pub fn is_ready(&mut self) -> Result<bool, Error> {
+        loop {
+            if self.session.has_message() {
+                return Ok(true);
+            }
+            while self.next_event()?.is_some() {}
+            self.require_open()?;
+            if !self.advance(Some(self.transport.now()))? {
+                return Ok(false);
+            }
+        }
     }
 
     /// The messages as they come, without end but for the error that ends the connection.
@@ -315,6 +349,18 @@ impl<T: Transport> Client<T> {
     #[must_use]
     pub const fn in_flight(&self) -> usize {
         self.session.in_flight()
+    }
+
+    /// When the client should be called again to keep the connection alive; `None` when it need not.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.session.deadline()
+    }
+
+    /// Whether something waits to be sent.
+    #[must_use]
+    pub fn has_outgoing(&self) -> bool {
+        !self.session.transmit().is_empty()
     }
 
     /// The transport.

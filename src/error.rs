@@ -195,6 +195,13 @@ impl Reason {
     }
 }
 
+impl From<ReasonCode> for Reason {
+    /// The Reason Code alone.
+    fn from(reason_code: ReasonCode) -> Self {
+        Self { reason_code, reason_string: None, server_reference: None, user_properties: Vec::new() }
+    }
+}
+
 pub(crate) fn owned(user_properties: &UserProperties<'_>) -> Vec<(String, String)> {
     user_properties.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

@@ -1,6 +1,8 @@
 #![doc = "mqtt"]
 #![no_std]
-#![forbid(unsafe_code)]
+// The component's ABI needs a few unsafe lines, in `component::abi`; nothing else may have any.
+#![cfg_attr(not(feature = "component"), forbid(unsafe_code))]
+#![cfg_attr(feature = "component", deny(unsafe_code))]
 
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]
@@ -8,6 +10,8 @@ extern crate std;
 
 mod client;
 pub mod codec;
+#[cfg(all(feature = "component", target_arch = "wasm32"))]
+mod component;
 mod error;
 pub mod frame;
 mod message;

@@ -6,8 +6,8 @@ use anyhow::Result;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::p2::bindings::sync::Command;
-use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 /// More output than this ends a command.
@@ -61,8 +61,7 @@ impl Runtime {
     /// When the bytes are no valid component.
     pub fn new(component: &[u8]) -> Result<Self> {
         let engine = Engine::new(&Config::new())?;
-        let component =
-            Component::new(&engine, component).map_err(|error| error.context("compiling the component"))?;
+        let component = Component::new(&engine, component).map_err(|error| error.context("compiling the component"))?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
         Ok(Self { engine, component, linker })

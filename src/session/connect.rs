@@ -42,7 +42,6 @@ impl Machine {
             return Err(ProtocolError::UnexpectedSession.into());
         }
         self.terms = Terms::new(connack);
-        self.send_quota = self.most_in_flight();
         if let Some(assigned) = properties.assigned_client_identifier {
             self.assigned_client_id = Some(assigned.to_owned());
         }

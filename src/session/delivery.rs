@@ -2,31 +2,29 @@
 //! (sections 4.3 and 4.9).
 
 use super::machine::Machine;
-use crate::codec::{Ack, Packet, PacketId, PacketType, Publish, QoS, ReasonCode};
+use crate::codec::{Ack, Packet, PacketId, Publish, QoS, ReasonCode};
 use crate::error::{Error, ProtocolError};
-use crate::session::Status;
 
 impl Machine {
     /// Takes a message in; `false` if it was delivered before.
     pub(super) fn admit(&mut self, publish: &Publish<'_>) -> Result<bool, Error> {
-        if self.status == Status::Connecting {
-            return Err(ProtocolError::UnexpectedPacket(PacketType::Publish).into());
-        }
         if let Some(alias) = publish.properties.topic_alias {
             // CONNECT says a Topic Alias Maximum of 0, by leaving it out.
             return Err(ProtocolError::TopicAliasInvalid(alias).into());
         }
         let Some(id) = publish.packet_id else { return Ok(true) };
-        let is_new = publish.qos != QoS::ExactlyOnce || self.received.insert(id);
-        if is_new {
-            if self.unacknowledged >= self.options.receive_maximum {
-                return Err(ProtocolError::ReceiveMaximumExceeded.into());
-            }
-            self.unacknowledged += 1;
-        } else {
+        if publish.qos == QoS::ExactlyOnce && self.received.contains(id) {
             self.send(&Packet::Pubrec(Ack::success(id)));
+            return Ok(false);
         }
-        Ok(is_new)
+        if self.unacknowledged >= self.options.receive_maximum {
+            return Err(ProtocolError::ReceiveMaximumExceeded.into());
+        }
+        self.unacknowledged += 1;
+        if publish.qos == QoS::ExactlyOnce {
+            self.received.insert(id);
+        }
+        Ok(true)
     }
 
     /// Acknowledges a message that the user has got.

@@ -23,9 +23,8 @@ pub enum Event {
     Published {
         /// What [`Session::publish`](super::Session::publish) returned.
         id: OperationId,
-        /// What the broker said. [`Error::PublishRefused`] when it refused;
-        /// [`RequestError::PacketTooLarge`](crate::RequestError::PacketTooLarge) when it takes only smaller packets
-        /// since it was connected to again.
+        /// What the broker said. [`Error::PublishRefused`] when it refused; [`Error::Request`] when it takes no such
+        /// message since it was connected to again: a smaller Maximum Packet Size, a lower Maximum QoS, no RETAIN.
         result: Result<Reason, Error>,
     },
     /// The broker answered SUBSCRIBE, or never will.

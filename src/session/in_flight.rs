@@ -20,6 +20,8 @@ pub(super) struct InFlight {
     first: Option<PacketId>,
     last: Option<PacketId>,
     messages: u16,
+    /// How many of them were sent over this connection.
+    unacknowledged: u16,
     /// How many bytes the stored packets take.
     bytes: usize,
 }
@@ -30,6 +32,8 @@ struct Slot {
     operation: OperationId,
     /// The PUBLISH as it was sent, with its full Topic Name, while it may have to be sent again.
     packet: Vec<u8>,
+    /// Whether it was sent over this connection, which the broker counts against its Receive Maximum.
+    is_counted: bool,
     previous: Option<PacketId>,
     next: Option<PacketId>,
 }
@@ -70,7 +74,8 @@ impl InFlight {
     pub(super) fn insert(&mut self, id: PacketId, state: State, operation: OperationId, packet: &[u8]) {
         if index(id) == self.slots.len() {
             let packet = Vec::new();
-            self.slots.push(Slot { state: State::Free, operation, packet, previous: None, next: None });
+            let (is_counted, previous, next) = (false, None, None);
+            self.slots.push(Slot { state: State::Free, operation, packet, is_counted, previous, next });
         } else {
             self.free.pop_front();
         }
@@ -87,9 +92,23 @@ impl InFlight {
             }
             self.last = Some(id);
             self.messages += 1;
+            self.count(id);
         }
         self.slot_mut(id).packet.extend_from_slice(packet);
         self.bytes += packet.len();
+    }
+
+    /// Notes that the message is sent over this connection.
+    pub(super) fn count(&mut self, id: PacketId) {
+        self.slot_mut(id).is_counted = true;
+        self.unacknowledged += 1;
+    }
+
+    /// Notes that this is a new connection, over which the message was not sent yet.
+    pub(super) fn discount(&mut self, id: PacketId) {
+        if core::mem::take(&mut self.slot_mut(id).is_counted) {
+            self.unacknowledged -= 1;
+        }
     }
 
     /// Notes that PUBREC came: the message itself is no longer needed.
@@ -116,6 +135,7 @@ impl InFlight {
         if state == State::Free {
             return None;
         }
+        self.discount(id);
         let slot = self.slot_mut(id);
         slot.state = State::Free;
         let operation = slot.operation;
@@ -140,6 +160,11 @@ impl InFlight {
     /// How many messages are in flight.
     pub(super) const fn messages(&self) -> u16 {
         self.messages
+    }
+
+    /// How many of them were sent over this connection.
+    pub(super) const fn unacknowledged(&self) -> u16 {
+        self.unacknowledged
     }
 
     /// How many bytes their packets take.

@@ -21,11 +21,13 @@ pub(super) struct KeepAlive {
     ping: Option<Ping>,
 }
 
-/// A PINGREQ that was not answered yet.
+/// PINGREQ that was not answered yet.
 #[derive(Debug, Clone, Copy)]
 struct Ping {
-    /// Where it ends in the outbound stream.
-    place: u64,
+    /// Where the last one ends in the outbound stream, while it waits there.
+    waiting: Option<u64>,
+    /// Whether one is out, so that an answer can come.
+    is_out: bool,
     give_up: Instant,
     /// Whether its time ran out once already.
     last_chance: bool,
@@ -40,12 +42,11 @@ pub(super) enum Due {
 }
 
 impl KeepAlive {
-    /// The connection was made, with this Keep Alive in seconds. It counts from what was last received: CONNACK.
+    /// The connection was made, with this Keep Alive in seconds. The broker counts from CONNECT, which was sent last.
     pub(super) fn start(&mut self, seconds: u16) {
         let keep_alive = Duration::from_secs(seconds.into());
         self.quiet = (seconds != 0).then(|| keep_alive - MARGIN.min(keep_alive / 4));
         self.patience = (keep_alive / 2).clamp(Duration::from_secs(1), Duration::from_secs(30));
-        self.last_sent = self.last_received;
         self.ping = None;
     }
 
@@ -58,15 +59,26 @@ impl KeepAlive {
     pub(super) fn sent(&mut self, now: Instant, has_sent: impl FnOnce(u64) -> bool) {
         self.last_sent = now;
         if let Some(ping) = &mut self.ping
-            && !has_sent(ping.place)
+            && let Some(place) = ping.waiting
         {
-            // The ping still waits behind other bytes, and they move.
-            ping.give_up = now + self.patience;
+            let is_sent = has_sent(place);
+            if is_sent {
+                ping.waiting = None;
+            }
+            if !ping.is_out {
+                // It may have waited behind other bytes, but they move.
+                ping.is_out = is_sent;
+                ping.wait_until(now + self.patience);
+            }
         }
     }
 
+    /// Something was received. It need not be the answer, which may be behind a packet that takes its time.
     pub(super) fn received(&mut self, now: Instant) {
         self.last_received = now;
+        if let Some(ping) = &mut self.ping {
+            ping.wait_until(now + self.patience);
+        }
     }
 
     pub(super) fn ping_answered(&mut self) {
@@ -75,31 +87,42 @@ impl KeepAlive {
 
     /// A ping was put into the outbound stream and ends at `place`.
     pub(super) fn pinged(&mut self, now: Instant, place: u64) {
-        self.ping = Some(Ping { place, give_up: now + self.patience, last_chance: false });
+        let give_up = now + self.patience;
+        let ping = self.ping.get_or_insert(Ping { waiting: None, is_out: false, give_up, last_chance: false });
+        ping.waiting = Some(place);
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let quiet = self.quiet?;
         Some(match self.ping {
-            Some(ping) => ping.give_up,
             None => self.last_sent.min(self.last_received) + quiet,
+            Some(Ping { waiting: Some(_), give_up, .. }) => give_up,
+            // The broker counts from the last packet that it got, whether or not its answer to that is here.
+            Some(Ping { waiting: None, give_up, .. }) => give_up.min(self.last_sent + quiet),
         })
     }
 
-    /// What is due. While the caller `is_paused`, that is, reads nothing, no answer can arrive and none is missed.
-    pub(super) fn due(&mut self, now: Instant, is_paused: bool) -> Due {
-        match (self.deadline(), &mut self.ping) {
-            (Some(deadline), ping) if now >= deadline => match ping {
-                None => Due::Ping,
-                Some(ping) if is_paused || !ping.last_chance => {
-                    // The caller may have been away, with the answer unread in the socket: let it look once more.
-                    ping.last_chance = !is_paused;
-                    ping.give_up = now + self.patience.min(Duration::from_secs(1));
-                    Due::Nothing
-                }
-                Some(_) => Due::GiveUp,
-            },
-            _ => Due::Nothing,
+    /// What is due. No answer is missed that may be unread: while the user `is_behind` with receiving, and while the
+    /// broker has let too much pile up (`is_overrun`), unless that is why the ping is not out.
+    pub(super) fn due(&mut self, now: Instant, is_behind: bool, is_overrun: bool) -> Due {
+        if let Some(ping) = &mut self.ping
+            && now >= ping.give_up
+        {
+            let may_be_unread = is_behind || is_overrun && ping.waiting.is_none();
+            if ping.last_chance && !may_be_unread {
+                return Due::GiveUp;
+            }
+            // The caller may have been away, with the answer unread in the socket: let it look once more.
+            ping.last_chance = !may_be_unread;
+            ping.give_up = now + self.patience.min(Duration::from_secs(1));
         }
+        if self.deadline().is_some_and(|deadline| now >= deadline) { Due::Ping } else { Due::Nothing }
+    }
+}
+
+impl Ping {
+    const fn wait_until(&mut self, give_up: Instant) {
+        self.give_up = give_up;
+        self.last_chance = false;
     }
 }

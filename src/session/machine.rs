@@ -12,7 +12,7 @@ use super::keep_alive::{Due, KeepAlive};
 use super::outbound::Outbound;
 use super::received_ids::ReceivedIds;
 use super::terms::Terms;
-use crate::codec::{Disconnect, Packet, PacketId, ReasonCode, UserProperties};
+use crate::codec::{Disconnect, Packet, PacketId, PacketType, PropertyId, ReasonCode, UserProperties};
 use crate::error::{Error, ProtocolError, Reason, RequestError};
 use crate::options::Options;
 use crate::time::Instant;
@@ -34,8 +34,6 @@ pub(super) struct Machine {
     pub(super) has_session: bool,
 
     pub(super) in_flight: InFlight,
-    /// How many more messages at QoS 1 and 2 may be sent before one is acknowledged (section 4.9).
-    pub(super) send_quota: u16,
     /// The first message of the last connection that was not sent again yet; later ones follow it.
     pub(super) resend: Option<PacketId>,
     next_operation: u64,
@@ -59,7 +57,6 @@ impl Machine {
             assigned_client_id: None,
             has_session: false,
             in_flight: InFlight::default(),
-            send_quota: 0,
             resend: None,
             next_operation: 0,
             unacknowledged: 0,
@@ -67,11 +64,21 @@ impl Machine {
         }
     }
 
+    /// Fails for a packet that must not come now, whatever it says: before CONNACK nothing may, and after it neither
+    /// another one nor what only clients send, nor AUTH, which CONNECT did not ask for `[MQTT-4.12.0-6]`.
+    pub(super) fn expect(&self, packet_type: PacketType) -> Result<(), ProtocolError> {
+        use PacketType::{Auth, Connack, Connect, Pingreq, Subscribe, Unsubscribe};
+        let is_expected = match self.status {
+            Status::Connecting => packet_type == Connack,
+            _ => !matches!(packet_type, Connack | Connect | Subscribe | Unsubscribe | Pingreq | Auth),
+        };
+        if is_expected { Ok(()) } else { Err(ProtocolError::UnexpectedPacket(packet_type)) }
+    }
+
     /// Takes any packet but PUBLISH.
     pub(super) fn handle(&mut self, packet: Packet<'_>) -> Result<(), Error> {
         match packet {
-            Packet::Connack(connack) if self.status == Status::Connecting => self.connack(&connack),
-            _ if self.status == Status::Connecting => Err(ProtocolError::UnexpectedPacket(packet.packet_type()).into()),
+            Packet::Connack(connack) => self.connack(&connack),
             Packet::Puback(ack) => self.puback(&ack),
             Packet::Pubrec(ack) => self.pubrec(&ack),
             Packet::Pubrel(ack) => self.pubrel(&ack),
@@ -83,8 +90,7 @@ impl Machine {
                 self.keep_alive.ping_answered();
                 Ok(())
             }
-            Packet::Connack(_)
-            | Packet::Connect(_)
+            Packet::Connect(_)
             | Packet::Publish(_)
             | Packet::Subscribe(_)
             | Packet::Unsubscribe(_)
@@ -93,11 +99,11 @@ impl Machine {
         }
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant, is_paused: bool) {
+    pub(super) fn handle_timeout(&mut self, now: Instant, is_behind: bool) {
         if self.connect_deadline.is_some_and(|deadline| now >= deadline) {
             self.fail(Error::ConnectTimeout);
         }
-        match self.keep_alive.due(now, is_paused) {
+        match self.keep_alive.due(now, is_behind, self.outbound.is_overrun()) {
             Due::Nothing => {}
             Due::Ping => {
                 self.send(&Packet::Pingreq);
@@ -112,6 +118,9 @@ impl Machine {
     }
 
     pub(super) fn transmitted(&mut self, len: usize, now: Instant) {
+        if len == 0 {
+            return;
+        }
         self.outbound.transmitted(len);
         self.keep_alive.sent(now, |place| self.outbound.has_sent(place));
         self.send_again();
@@ -119,7 +128,14 @@ impl Machine {
 
     pub(super) fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), RequestError> {
         self.require_connected()?;
-        self.outbound.push(&Packet::Disconnect(*disconnect)).map_err(RequestError::Invalid)?;
+        let ends_with_connection = self.options.session_expiry_interval == 0;
+        if ends_with_connection && disconnect.properties.session_expiry_interval.is_some_and(|seconds| seconds != 0) {
+            // A session that CONNECT said to end with the connection cannot be kept after all (section 3.14.2.2.2).
+            return Err(RequestError::PropertyNotAllowed(PropertyId::SessionExpiryInterval));
+        }
+        let packet = Packet::Disconnect(*disconnect);
+        self.terms.check_size(packet.encoded_len().map_err(RequestError::Invalid)?)?;
+        self.send(&packet);
         self.end(Status::Closing);
         Ok(())
     }
@@ -177,11 +193,12 @@ impl Machine {
 
     fn server_disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), Error> {
         let properties = &disconnect.properties;
-        if properties.session_expiry_interval.is_some()
-            || disconnect.reason_code == ReasonCode::DisconnectWithWillMessage
-        {
-            use crate::codec::PropertyId::SessionExpiryInterval;
-            return Err(ProtocolError::PropertyNotAllowed(SessionExpiryInterval).into());
+        if properties.session_expiry_interval.is_some() {
+            return Err(ProtocolError::PropertyNotAllowed(PropertyId::SessionExpiryInterval).into());
+        }
+        if disconnect.reason_code == ReasonCode::DisconnectWithWillMessage {
+            // Only clients have one.
+            return Err(ProtocolError::UnexpectedPacket(PacketType::Disconnect).into());
         }
         let reason = Reason::new(
             disconnect.reason_code,

@@ -90,8 +90,18 @@ pub struct Session {
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     span: FrameSpan,
-    /// Whether it came over a connection that is no more, so that it cannot be acknowledged.
-    is_stale: bool,
+    origin: Origin,
+}
+
+/// Where a message came from that waits to be received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// This connection, over which it is acknowledged.
+    ThisConnection,
+    /// An earlier connection. The broker sends it again at QoS 1 and 2, if it keeps the session.
+    EarlierConnection,
+    /// A session that the broker has lost, and this message with it.
+    LostSession,
 }
 
 /// Where the session stands with its connection.
@@ -138,9 +148,7 @@ impl Session {
     pub fn connection_closed(&mut self, error: Error) {
         while self.step() {}
         self.machine.closed(error);
-        for waiting in &mut self.backlog {
-            waiting.is_stale = true;
-        }
+        self.move_backlog(Origin::ThisConnection, Origin::EarlierConnection);
     }
 
     /// Where the next bytes from the broker go. Empty while nothing more should be read, since too many messages
@@ -166,15 +174,18 @@ impl Session {
     /// When that is more than the buffer had.
     pub fn received(&mut self, len: usize, now: Instant) {
         self.reader.filled(len);
-        if len > 0 {
+        if !self.machine.status.is_open() {
+            // Nobody will take it.
+            self.reader.cut();
+        } else if len > 0 {
             self.machine.keep_alive.received(now);
         }
     }
 
     /// Does what is due at `now`. Harmless at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let is_paused = self.is_paused();
-        self.machine.handle_timeout(now, is_paused);
+        let is_behind = self.is_behind();
+        self.machine.handle_timeout(now, is_behind);
     }
 
     /// Takes a message to send. The session sets DUP and the Packet Identifier itself.
@@ -220,7 +231,8 @@ impl Session {
     /// Ends the connection: what waits to be sent is the last, with a DISCONNECT behind it.
     ///
     /// # Errors
-    /// [`RequestError::NotConnected`], [`RequestError::Invalid`].
+    /// [`RequestError::NotConnected`], [`RequestError::Invalid`], [`RequestError::PacketTooLarge`];
+    /// [`RequestError::PropertyNotAllowed`] for a Session Expiry Interval when the options have none.
     pub fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), RequestError> {
         self.machine.disconnect(disconnect)
     }
@@ -250,15 +262,21 @@ impl Session {
     /// The next message, borrowed from the receive buffer. It is acknowledged as its QoS demands: the acknowledgement
     /// waits in [`Session::transmit`], to leave with whatever else does.
     pub fn receive(&mut self) -> Option<Publish<'_>> {
-        while self.backlog.is_empty() && !self.machine.outbound.is_overrun() && self.step() {}
-        let Waiting { span, is_stale } = self.backlog.pop_front()?;
+        self.has_message();
+        let Waiting { span, origin } = self.backlog.pop_front()?;
         // The bytes of this message are free now, but stay as they are until the buffer is read into again.
         self.reader.release(self.backlog.front().map(|waiting| &waiting.span));
         let publish = Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode).ok()?;
-        if let (Some(id), false) = (publish.packet_id, is_stale) {
+        if let (Some(id), Origin::ThisConnection) = (publish.packet_id, origin) {
             self.machine.acknowledge(publish.qos, id);
         }
         Some(publish)
+    }
+
+    /// Whether [`Session::receive`] has a message.
+    pub fn has_message(&mut self) -> bool {
+        while self.backlog.is_empty() && !self.machine.outbound.is_overrun() && self.step() {}
+        !self.backlog.is_empty()
     }
 
     /// When [`Session::handle_timeout`] has something to do.
@@ -296,8 +314,13 @@ impl Session {
 
     /// Whether nothing more is read, since too many messages wait to be received, or too many answers to be sent.
     fn is_paused(&self) -> bool {
-        let is_behind = !self.backlog.is_empty() && self.reader.held() >= self.machine.options.backlog_limit;
-        is_behind || self.machine.outbound.is_overrun()
+        self.is_behind() || self.machine.outbound.is_overrun()
+    }
+
+    /// Whether too many messages wait to be received. CONNACK does not have to wait for that.
+    fn is_behind(&self) -> bool {
+        let is_connected = matches!(self.machine.status, Status::Connected);
+        is_connected && !self.backlog.is_empty() && self.reader.held() >= self.machine.options.backlog_limit
     }
 
     /// Takes the next packet; `false` if there is none.
@@ -318,15 +341,21 @@ impl Session {
     }
 
     fn take_publish(&mut self, span: FrameSpan) -> Result<(), Error> {
+        self.machine.expect(PacketType::Publish)?;
         let publish = Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode)
             .map_err(FrameError::Malformed)?;
         if self.machine.admit(&publish)? {
-            self.backlog.push_back(Waiting { span, is_stale: false });
+            if self.backlog.is_empty() {
+                // What was framed before it is not held for anyone.
+                self.reader.release(Some(&span));
+            }
+            self.backlog.push_back(Waiting { span, origin: Origin::ThisConnection });
         }
         Ok(())
     }
 
     fn take(&mut self, span: &FrameSpan) -> Result<(), Error> {
+        self.machine.expect(span.packet_type)?;
         let body = self.reader.body(span);
         let packet = Packet::decode_body(span.packet_type, span.flags, body, self.machine.options.decode)
             .map_err(FrameError::Malformed)?;
@@ -335,25 +364,33 @@ impl Session {
             self.connack.clear();
             self.connack.extend_from_slice(body);
             if connack.session_present {
-                self.drop_stale();
+                self.drop_what_comes_again();
+            } else {
+                self.move_backlog(Origin::EarlierConnection, Origin::LostSession);
             }
         }
         Ok(())
     }
 
-    /// Drops messages that came over the last connection and that the broker will send again over this one, since it
+    /// Drops messages that came over an earlier connection and that the broker will send again over this one, since it
     /// kept the session and was not told that they came.
-    fn drop_stale(&mut self) {
+    fn drop_what_comes_again(&mut self) {
         let (reader, machine) = (&self.reader, &mut self.machine);
-        self.backlog.retain(|Waiting { span, is_stale }| {
+        self.backlog.retain(|Waiting { span, origin }| {
             let packet_id = Publish::decode(span.flags, reader.body(span), machine.options.decode)
                 .ok()
-                .filter(|_| *is_stale)
+                .filter(|_| *origin == Origin::EarlierConnection)
                 .and_then(|publish| publish.packet_id);
             if let Some(id) = packet_id {
                 machine.received.remove(id);
             }
             packet_id.is_none()
         });
+    }
+
+    fn move_backlog(&mut self, from: Origin, to: Origin) {
+        for waiting in self.backlog.iter_mut().filter(|waiting| waiting.origin == from) {
+            waiting.origin = to;
+        }
     }
 }

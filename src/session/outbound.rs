@@ -11,8 +11,12 @@ pub(super) struct Outbound {
     sent: usize,
     /// How many bytes were sent before `buffer[0]`.
     origin: u64,
-    /// How many bytes of the session's own making were added since the buffer was last empty.
+    /// How many bytes of the session's own making were added since the place in the stream that `mark` was set at.
     own: usize,
+    /// How many were added in the stretch before that, some of which may be sent.
+    own_before: usize,
+    /// Where the stream ended when a new stretch began: once all before it is sent, the next one begins.
+    mark: u64,
 }
 
 /// More than this many bytes of the session's own making never wait: an acknowledgement of four bytes for each of
@@ -42,8 +46,8 @@ impl Outbound {
 
     /// The buffer to append a packet of `len` bytes to.
     pub(super) fn appender(&mut self, len: usize) -> &mut Vec<u8> {
-        if self.sent > 0 && self.buffer.capacity() - self.buffer.len() < len {
-            // Rather than grow: what was sent makes room, at most once for as many bytes as move.
+        if self.sent > self.pending().len() && self.buffer.capacity() - self.buffer.len() < len {
+            // Rather than grow: what was sent makes room, and fewer bytes move than were sent.
             self.buffer.drain(..self.sent);
             self.origin += self.sent as u64;
             self.sent = 0;
@@ -53,7 +57,7 @@ impl Outbound {
 
     /// Whether the broker makes the session answer faster than it reads the answers.
     pub(super) const fn is_overrun(&self) -> bool {
-        self.own > MOST_OWN
+        self.own_before + self.own > MOST_OWN
     }
 
     /// What was appended since the buffer had this length.
@@ -76,6 +80,9 @@ impl Outbound {
         assert!(self.sent <= self.buffer.len(), "more bytes transmitted than there were");
         if self.sent == self.buffer.len() {
             self.clear();
+        } else if self.has_sent(self.mark) {
+            (self.own_before, self.own) = (self.own, 0);
+            self.mark = self.end();
         }
     }
 
@@ -84,6 +91,7 @@ impl Outbound {
         self.origin = self.end();
         self.buffer.clear();
         self.sent = 0;
-        self.own = 0;
+        (self.own_before, self.own) = (0, 0);
+        self.mark = self.origin;
     }
 }

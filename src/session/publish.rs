@@ -3,7 +3,7 @@
 use super::event::{Event, OperationId};
 use super::in_flight::State;
 use super::machine::Machine;
-use crate::codec::{Ack, Packet, PacketId, PropertyId, Publish, QoS, ReasonCode, UserProperties};
+use crate::codec::{Ack, Packet, PacketId, PropertyId, Publish, QoS, ReasonCode};
 use crate::error::{Error, ProtocolError, Reason, RequestError};
 
 /// The DUP flag in the first byte of a PUBLISH.
@@ -12,7 +12,7 @@ const DUP: u8 = 0x08;
 impl Machine {
     pub(super) fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, RequestError> {
         self.require_connected()?;
-        self.terms.check_publish(publish)?;
+        self.terms.check_message(publish.qos, publish.retain)?;
         if publish.properties.topic_alias.is_some() {
             return Err(RequestError::PropertyNotAllowed(PropertyId::TopicAlias));
         }
@@ -22,7 +22,7 @@ impl Machine {
         let packet_id = match publish.qos {
             QoS::AtMostOnce => None,
             // Messages of the last connection go first.
-            _ if self.send_quota == 0 || self.resend.is_some() => return Err(RequestError::WouldBlock),
+            _ if self.send_quota() == 0 || self.resend.is_some() => return Err(RequestError::WouldBlock),
             _ => Some(self.in_flight.next_id().ok_or(RequestError::WouldBlock)?),
         };
         let packet = Publish { dup: false, packet_id, ..*publish };
@@ -46,7 +46,6 @@ impl Machine {
             _ => State::AwaitingPuback,
         };
         self.in_flight.insert(packet_id, state, operation, self.outbound.since(start));
-        self.send_quota -= 1;
         Ok(Some(operation))
     }
 
@@ -68,7 +67,7 @@ impl Machine {
             }
             State::AwaitingPubcomp if !ack.reason_code.is_error() => ReasonCode::Success,
             // The broker knows of a message that this side does not: it is told so, and lets go of it.
-            State::Free => ReasonCode::PacketIdentifierNotFound,
+            State::Free if !ack.reason_code.is_error() => ReasonCode::PacketIdentifierNotFound,
             _ => return Err(ProtocolError::UnknownPacketId(packet.packet_type()).into()),
         };
         self.send(&Packet::Pubrel(Ack { reason_code, ..Ack::success(ack.packet_id) }));
@@ -90,13 +89,14 @@ impl Machine {
         let mut next = self.in_flight.first();
         while let Some(id) = next {
             next = self.in_flight.after(id);
+            self.in_flight.discount(id);
             match self.in_flight.packet_mut(id).first_mut() {
                 Some(first_byte) if session_present => *first_byte |= DUP,
                 // Without its session the broker knows nothing of the message, which is then sent as a new one.
                 Some(first_byte) => *first_byte &= !DUP,
                 None if session_present => {}
                 // What was released has arrived.
-                None => self.complete(id, Ok(Reason::new(ReasonCode::Success, None, None, &UserProperties::default()))),
+                None => self.complete(id, Ok(ReasonCode::Success.into())),
             }
         }
         self.resend = self.in_flight.first();
@@ -106,16 +106,16 @@ impl Machine {
     /// Sends again what may be sent now.
     pub(super) fn send_again(&mut self) {
         while let Some(id) = self.resend {
+            let has_quota = self.send_quota() > 0;
             let packet = self.in_flight.packet_mut(id);
-            let len = packet.len();
             if packet.is_empty() {
                 self.send(&Packet::Pubrel(Ack::success(id)));
-            } else if let Err(error) = self.terms.check_size(len) {
+            } else if let Err(error) = self.terms.check_again(packet) {
                 self.complete(id, Err(error.into()));
                 continue;
-            } else if self.send_quota > 0 && self.outbound.has_room(len, self.options.outbound_limit) {
+            } else if has_quota && self.outbound.has_room(packet.len(), self.options.outbound_limit) {
                 self.outbound.push_bytes(packet);
-                self.send_quota -= 1;
+                self.in_flight.count(id);
             } else {
                 break;
             }
@@ -123,9 +123,10 @@ impl Machine {
         }
     }
 
-    /// How many messages may be in flight on this connection.
-    pub(super) fn most_in_flight(&self) -> u16 {
-        self.terms.receive_maximum.min(self.options.in_flight_limit.max(1))
+    /// How many more messages may be sent before one is acknowledged `[MQTT-3.3.4-7]` (section 4.9).
+    fn send_quota(&self) -> u16 {
+        let most = self.terms.receive_maximum.min(self.options.in_flight_limit.max(1));
+        most.saturating_sub(self.in_flight.unacknowledged())
     }
 
     fn check_ack(&self, packet: &Packet<'_>, ack: &Ack<'_>) -> Result<(), ProtocolError> {
@@ -140,7 +141,6 @@ impl Machine {
         let reason = Reason::new(ack.reason_code, ack.properties.reason_string, None, &ack.properties.user_properties);
         let is_refused = ack.reason_code.is_error() && !matches!(packet, Packet::Pubcomp(_));
         self.complete(ack.packet_id, if is_refused { Err(Error::PublishRefused(reason.into())) } else { Ok(reason) });
-        self.send_quota = (self.send_quota + 1).min(self.most_in_flight());
         self.send_again();
         Ok(())
     }

@@ -11,13 +11,15 @@ const WORDS: usize = 65_536 / 64;
 pub(super) struct ReceivedIds(Option<Box<[u64]>>);
 
 impl ReceivedIds {
-    /// Adds the identifier; `false` if it was there already.
-    pub(super) fn insert(&mut self, id: PacketId) -> bool {
+    pub(super) fn contains(&self, id: PacketId) -> bool {
+        let (word, bit) = place(id);
+        self.0.as_ref().is_some_and(|words| words[word] & bit != 0)
+    }
+
+    pub(super) fn insert(&mut self, id: PacketId) {
         let words = self.0.get_or_insert_with(|| alloc::vec![0; WORDS].into_boxed_slice());
         let (word, bit) = place(id);
-        let is_new = words[word] & bit == 0;
         words[word] |= bit;
-        is_new
     }
 
     /// Takes the identifier out; `false` if it was not there.

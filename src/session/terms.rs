@@ -1,6 +1,6 @@
 //! What the broker allows, as its CONNACK said (section 3.2.2.3), turned into errors before anything is sent.
 
-use crate::codec::{self, Connack, ConnackProperties, Publish, QoS, ReasonCode, Subscription};
+use crate::codec::{self, Connack, ConnackProperties, QoS, ReasonCode, Subscription};
 use crate::error::RequestError;
 
 /// The broker's terms for this connection.
@@ -40,14 +40,21 @@ impl Terms {
         }
     }
 
-    pub(super) fn check_publish(&self, publish: &Publish<'_>) -> Result<(), RequestError> {
-        if publish.qos > self.maximum_qos {
+    pub(super) fn check_message(&self, qos: QoS, retain: bool) -> Result<(), RequestError> {
+        if qos > self.maximum_qos {
             return Err(RequestError::QosNotSupported { maximum: self.maximum_qos });
         }
-        if publish.retain && !self.retain_available {
+        if retain && !self.retain_available {
             return Err(RequestError::RetainNotSupported);
         }
         Ok(())
+    }
+
+    /// Checks a PUBLISH that was first sent on the terms of another connection.
+    pub(super) fn check_again(&self, packet: &[u8]) -> Result<(), RequestError> {
+        let flags = packet.first().copied().unwrap_or_default();
+        self.check_message(QoS::from_u8(flags >> 1 & 0b11).unwrap_or_default(), flags & 1 != 0)?;
+        self.check_size(packet.len())
     }
 
     pub(super) fn check_subscribe(

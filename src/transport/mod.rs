@@ -2,9 +2,13 @@
 
 #[cfg(feature = "std")]
 mod tcp;
+#[cfg(all(feature = "component", target_arch = "wasm32"))]
+mod wasi;
 
 #[cfg(feature = "std")]
 pub use tcp::TcpTransport;
+#[cfg(all(feature = "component", target_arch = "wasm32"))]
+pub(crate) use wasi::{WasiTransport, wait_for_any};
 
 use crate::error::TransportError;
 use crate::time::Instant;

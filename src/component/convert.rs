@@ -1,0 +1,255 @@
+//! The engine's types as the interface's, and back.
+
+use alloc::borrow::ToOwned;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::bindings::exports::mqtt_wasi::client::mqtt as wit;
+use crate::codec::{Connack, Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription, UserProperty};
+use crate::error::{Error, Reason, RequestError, TransportErrorKind};
+use crate::options::{self, WillMessage};
+use crate::url::UrlError;
+
+impl From<QoS> for wit::Qos {
+    fn from(qos: QoS) -> Self {
+        match qos {
+            QoS::AtMostOnce => Self::AtMostOnce,
+            QoS::AtLeastOnce => Self::AtLeastOnce,
+            QoS::ExactlyOnce => Self::ExactlyOnce,
+        }
+    }
+}
+
+impl From<wit::Qos> for QoS {
+    fn from(qos: wit::Qos) -> Self {
+        match qos {
+            wit::Qos::AtMostOnce => Self::AtMostOnce,
+            wit::Qos::AtLeastOnce => Self::AtLeastOnce,
+            wit::Qos::ExactlyOnce => Self::ExactlyOnce,
+        }
+    }
+}
+
+impl From<wit::RetainHandling> for RetainHandling {
+    fn from(handling: wit::RetainHandling) -> Self {
+        match handling {
+            wit::RetainHandling::Send => Self::Send,
+            wit::RetainHandling::SendIfNew => Self::SendIfNew,
+            wit::RetainHandling::DoNotSend => Self::DoNotSend,
+        }
+    }
+}
+
+impl<'a> From<&'a wit::Subscription> for Subscription<'a> {
+    fn from(subscription: &'a wit::Subscription) -> Self {
+        Self {
+            filter: &subscription.filter,
+            maximum_qos: subscription.maximum_qos.into(),
+            no_local: subscription.no_local,
+            retain_as_published: subscription.retain_as_published,
+            retain_handling: subscription.retain_handling.into(),
+        }
+    }
+}
+
+impl wit::Publication {
+    /// Its User Properties as the engine wants them, for [`wit::Publication::lend`].
+    pub(super) fn user_properties(&self) -> Vec<UserProperty<'_>> {
+        match &self.properties {
+            Some(properties) => options::borrowed(&properties.user_properties),
+            None => Vec::new(),
+        }
+    }
+
+    /// The message as the engine wants it.
+    pub(super) fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> Publish<'a> {
+        Publish {
+            qos: self.qos.into(),
+            retain: self.retain,
+            properties: match &self.properties {
+                Some(properties) => properties.lend(user_properties),
+                None => PublishProperties::default(),
+            },
+            ..Publish::new(&self.topic, &self.payload)
+        }
+    }
+}
+
+impl wit::MessageProperties {
+    pub(super) fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> PublishProperties<'a> {
+        PublishProperties {
+            payload_format_indicator: self.payload_is_utf8.then_some(true),
+            message_expiry_interval: self.message_expiry_interval_seconds,
+            topic_alias: None,
+            response_topic: self.response_topic.as_deref(),
+            correlation_data: self.correlation_data.as_deref(),
+            user_properties: user_properties.into(),
+            subscription_identifiers: self.subscription_identifiers.as_slice().into(),
+            content_type: self.content_type.as_deref(),
+        }
+    }
+}
+
+impl From<&Publish<'_>> for wit::Message {
+    fn from(publish: &Publish<'_>) -> Self {
+        Self {
+            topic: publish.topic.to_owned(),
+            payload: publish.payload.to_owned(),
+            qos: publish.qos.into(),
+            retain: publish.retain,
+            duplicate: publish.dup,
+            properties: (!publish.properties.is_empty()).then(|| (&publish.properties).into()),
+        }
+    }
+}
+
+impl From<&PublishProperties<'_>> for wit::MessageProperties {
+    fn from(properties: &PublishProperties<'_>) -> Self {
+        Self {
+            payload_is_utf8: properties.payload_format_indicator == Some(true),
+            message_expiry_interval_seconds: properties.message_expiry_interval,
+            content_type: properties.content_type.map(ToOwned::to_owned),
+            response_topic: properties.response_topic.map(ToOwned::to_owned),
+            correlation_data: properties.correlation_data.map(ToOwned::to_owned),
+            user_properties: crate::error::owned(&properties.user_properties),
+            subscription_identifiers: properties.subscription_identifiers.iter().collect(),
+        }
+    }
+}
+
+impl From<wit::Will> for WillMessage {
+    fn from(wit::Will { message, delay_interval_seconds }: wit::Will) -> Self {
+        let mut will = Self {
+            topic: message.topic,
+            payload: message.payload,
+            qos: message.qos.into(),
+            retain: message.retain,
+            will_delay_interval: (delay_interval_seconds > 0).then_some(delay_interval_seconds),
+            ..Self::default()
+        };
+        if let Some(properties) = message.properties {
+            will.payload_format_indicator = properties.payload_is_utf8.then_some(true);
+            will.message_expiry_interval = properties.message_expiry_interval_seconds;
+            will.content_type = properties.content_type;
+            will.response_topic = properties.response_topic;
+            will.correlation_data = properties.correlation_data;
+            will.user_properties = properties.user_properties;
+        }
+        will
+    }
+}
+
+impl wit::ConnectionInfo {
+    pub(super) fn new(client_id: &str, connack: &Connack<'_>) -> Self {
+        let properties = &connack.properties;
+        let text = |text: Option<&str>| text.map(ToOwned::to_owned);
+        Self {
+            client_id: client_id.to_owned(),
+            session_present: connack.session_present,
+            session_expiry_interval_seconds: properties.session_expiry_interval,
+            receive_maximum: properties.receive_maximum.unwrap_or(u16::MAX),
+            maximum_qos: properties.maximum_qos.unwrap_or(QoS::ExactlyOnce).into(),
+            retain_available: properties.retain_available.unwrap_or(true),
+            maximum_packet_size: properties.maximum_packet_size,
+            topic_alias_maximum: properties.topic_alias_maximum.unwrap_or(0),
+            wildcard_subscription_available: properties.wildcard_subscription_available.unwrap_or(true),
+            subscription_identifier_available: properties.subscription_identifier_available.unwrap_or(true),
+            shared_subscription_available: properties.shared_subscription_available.unwrap_or(true),
+            server_keep_alive_seconds: properties.server_keep_alive,
+            response_information: text(properties.response_information),
+            server_reference: text(properties.server_reference),
+            reason_string: text(properties.reason_string),
+            user_properties: crate::error::owned(&properties.user_properties),
+        }
+    }
+}
+
+impl From<Error> for wit::Error {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        let reason_code = error.reason_code();
+        let (kind, reason) = match error {
+            Error::ConnectionRefused(reason) => (wit::ErrorKind::ConnectionRefused, Some(*reason)),
+            Error::Disconnected(reason) => (wit::ErrorKind::Disconnected, Some(*reason)),
+            Error::PublishRefused(reason) => (wit::ErrorKind::PublishRefused, Some(*reason)),
+            error => (kind(&error), reason_code.map(Reason::from)),
+        };
+        Self { kind, reason: reason.map(Into::into), message }
+    }
+}
+
+fn kind(error: &Error) -> wit::ErrorKind {
+    use wit::ErrorKind as Kind;
+    match error {
+        Error::Malformed(_) => Kind::Malformed,
+        Error::Protocol(_) => Kind::ProtocolError,
+        Error::ConnectionRefused(_) => Kind::ConnectionRefused,
+        Error::Disconnected(_) => Kind::Disconnected,
+        Error::PublishRefused(_) | Error::SubscribeRefused(_) => Kind::PublishRefused,
+        Error::Url(UrlError::TlsNotSupported) => Kind::TlsNotSupported,
+        Error::Url(_) => Kind::InvalidUrl,
+        Error::ConnectTimeout => Kind::ConnectTimeout,
+        Error::KeepAliveTimeout => Kind::KeepAliveTimeout,
+        Error::ConnectionClosed => Kind::ConnectionClosed,
+        Error::Timeout => Kind::Timeout,
+        #[cfg(feature = "json")]
+        Error::Json(_) => Kind::InvalidArgument,
+        Error::Request(error) => match error {
+            RequestError::WouldBlock => Kind::WouldBlock,
+            RequestError::NotConnected => Kind::NotConnected,
+            RequestError::ReceiveFirst => Kind::ReceiveFirst,
+            RequestError::PacketTooLarge { .. } => Kind::PacketTooLarge,
+            RequestError::QosNotSupported { .. } => Kind::QosNotSupported,
+            RequestError::RetainNotSupported => Kind::RetainNotSupported,
+            RequestError::WildcardSubscriptionsNotSupported => Kind::WildcardSubscriptionsNotSupported,
+            RequestError::SharedSubscriptionsNotSupported => Kind::SharedSubscriptionsNotSupported,
+            RequestError::SubscriptionIdentifiersNotSupported => Kind::SubscriptionIdentifiersNotSupported,
+            RequestError::Invalid(_) | RequestError::InvalidOptions(_) | RequestError::PropertyNotAllowed(_) => {
+                Kind::InvalidArgument
+            }
+        },
+        Error::Transport(error) => match error.kind {
+            TransportErrorKind::UnknownHost => Kind::UnknownHost,
+            TransportErrorKind::ConnectionRefused => Kind::PortClosed,
+            TransportErrorKind::Unreachable => Kind::Unreachable,
+            TransportErrorKind::ConnectTimeout => Kind::NetworkTimeout,
+            TransportErrorKind::ConnectionReset => Kind::ConnectionReset,
+            TransportErrorKind::AccessDenied => Kind::AccessDenied,
+            TransportErrorKind::Other => Kind::NetworkFailed,
+        },
+    }
+}
+
+impl From<Reason> for wit::Reason {
+    fn from(reason: Reason) -> Self {
+        Self {
+            code: reason.reason_code.into(),
+            text: reason.reason_string,
+            server_reference: reason.server_reference,
+            user_properties: reason.user_properties,
+        }
+    }
+}
+
+macro_rules! reason_codes {
+    ($($name:ident)+) => {
+        impl From<ReasonCode> for wit::ReasonCode {
+            fn from(code: ReasonCode) -> Self {
+                match code {
+                    $(ReasonCode::$name => Self::$name,)+
+                }
+            }
+        }
+    };
+}
+
+reason_codes! {
+    Success GrantedQos1 GrantedQos2 DisconnectWithWillMessage NoMatchingSubscribers NoSubscriptionExisted
+    ContinueAuthentication ReAuthenticate UnspecifiedError MalformedPacket ProtocolError ImplementationSpecificError
+    UnsupportedProtocolVersion ClientIdentifierNotValid BadUserNameOrPassword NotAuthorized ServerUnavailable
+    ServerBusy Banned ServerShuttingDown BadAuthenticationMethod KeepAliveTimeout SessionTakenOver TopicFilterInvalid
+    TopicNameInvalid PacketIdentifierInUse PacketIdentifierNotFound ReceiveMaximumExceeded TopicAliasInvalid
+    PacketTooLarge MessageRateTooHigh QuotaExceeded AdministrativeAction PayloadFormatInvalid RetainNotSupported
+    QosNotSupported UseAnotherServer ServerMoved SharedSubscriptionsNotSupported ConnectionRateExceeded
+    MaximumConnectTime SubscriptionIdentifiersNotSupported WildcardSubscriptionsNotSupported
+}

@@ -1,0 +1,353 @@
+//! Keep Alive (section 3.1.2.10), with the PINGREQ and PINGRESP that serve it (sections 3.12 and 3.13).
+
+use std::time::Duration;
+
+use mqtt_wasi::codec::{ConnackProperties, Packet, QoS, ReasonCode};
+use mqtt_wasi::session::{Event, Status};
+use mqtt_wasi::{Error, Options};
+
+use crate::packets::*;
+use crate::scenario::{Scenario, options};
+
+const QOS_0: QoS = QoS::AtMostOnce;
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A client with a Keep Alive of 60 seconds: it pings 5 seconds early and waits 30 seconds, then one more.
+fn with_keep_alive_of_60() -> Scenario {
+    let s = Scenario::connected_with(options().keep_alive(60), Default::default());
+    s.expect_deadline_in(secs(55));
+    s
+}
+
+/// The same, with a ping just sent.
+fn with_ping_out() -> Scenario {
+    let mut s = with_keep_alive_of_60();
+    s.wait(secs(55));
+    s.expect_sent(Packet::Pingreq);
+    s
+}
+
+#[test]
+fn quiet_client_pings_before_the_keep_alive_ends() {
+    let mut s = with_keep_alive_of_60();
+    for _ in 0..3 {
+        s.wait(millis(54_999));
+        s.expect_nothing_sent();
+        s.wait(millis(1));
+        s.expect_sent(Packet::Pingreq);
+        s.broker_sends(Packet::Pingresp);
+    }
+}
+
+#[test]
+fn ping_is_never_later_than_the_keep_alive_whatever_that_is() {
+    for keep_alive in (1..20).chain([60, 3600, u16::MAX]) {
+        let mut s = Scenario::connected_with(options().keep_alive(keep_alive), Default::default());
+        let early = secs(keep_alive.into()) / 4;
+        s.wait(secs(keep_alive.into()) - early.min(secs(5)));
+        s.expect_sent(Packet::Pingreq);
+        s.broker_sends(Packet::Pingresp);
+    }
+}
+
+#[test]
+fn busy_client_does_not_ping() {
+    let mut s = with_keep_alive_of_60();
+    for _ in 0..10 {
+        s.wait(secs(50));
+        s.publish(QOS_0, "a", "1");
+        s.expect_sent(publish(QOS_0, 0, "a", "1"));
+        s.broker_sends(publish(QOS_0, 0, "b", "2"));
+        s.expect_message("b", "2");
+    }
+}
+
+#[test]
+fn client_that_only_receives_pings() {
+    let mut s = with_keep_alive_of_60();
+    for _ in 0..5 {
+        s.wait(secs(10));
+        s.broker_sends(publish(QOS_0, 0, "b", "2"));
+        s.expect_message("b", "2");
+    }
+    s.wait(secs(5));
+    s.expect_sent(Packet::Pingreq);
+}
+
+#[test]
+fn client_that_only_sends_pings_and_finds_the_connection_dead() {
+    let mut s = with_keep_alive_of_60();
+    for _ in 0..5 {
+        s.wait(secs(10));
+        s.publish(QOS_0, "a", "1");
+        s.expect_sent(publish(QOS_0, 0, "a", "1"));
+    }
+    s.wait(secs(5));
+    s.expect_sent(Packet::Pingreq);
+    for _ in 0..3 {
+        s.wait(secs(10));
+        s.publish(QOS_0, "a", "1");
+        s.expect_sent(publish(QOS_0, 0, "a", "1"));
+    }
+    s.wait(secs(1));
+    s.expect_disconnected(Error::KeepAliveTimeout);
+    s.expect_sent(disconnect(ReasonCode::KeepAliveTimeout));
+}
+
+#[test]
+fn acknowledgements_keep_the_connection_alive_as_messages_do() {
+    let mut s = with_keep_alive_of_60();
+    for _ in 0..10 {
+        s.wait(secs(50));
+        s.broker_sends(publish(QoS::AtLeastOnce, 1, "b", "2"));
+        s.expect_message("b", "2");
+        s.expect_sent(puback(1));
+    }
+}
+
+#[test]
+fn calls_that_move_no_bytes_do_not_put_the_ping_off() {
+    let mut s = with_keep_alive_of_60();
+    // Each wait ends with a driver's report of nothing sent and nothing received.
+    for _ in 0..55 {
+        s.wait(secs(1));
+    }
+    s.expect_sent(Packet::Pingreq);
+}
+
+#[test]
+fn slow_connack_does_not_put_the_ping_off() {
+    let mut s = Scenario::new(options().keep_alive(60));
+    s.connect();
+    s.expect_connect();
+    s.wait(secs(9));
+    s.broker_sends(connack(false, Default::default()));
+    s.expect_event(Event::Connected { session_present: false });
+    s.expect_deadline_in(secs(55 - 9));
+    s.wait(secs(55 - 9));
+    s.expect_sent(Packet::Pingreq);
+}
+
+#[test]
+fn server_keep_alive_wins() {
+    let terms = |seconds| ConnackProperties { server_keep_alive: Some(seconds), ..Default::default() };
+    let keep_alive = |seconds| options().keep_alive(seconds);
+    for (asked, given, deadline) in [(60, 20, 15), (20, 60, 55), (0, 20, 15)] {
+        Scenario::connected_with(keep_alive(asked), terms(given)).expect_deadline_in(secs(deadline));
+    }
+    assert_eq!(Scenario::connected_with(keep_alive(60), terms(0)).session.deadline(), None);
+}
+
+#[test]
+fn server_keep_alive_of_one_connection_is_not_that_of_the_next() {
+    let terms = ConnackProperties { server_keep_alive: Some(20), ..Default::default() };
+    let mut s = Scenario::connected_with(options().keep_alive(60), terms);
+    s.expect_deadline_in(secs(15));
+    s.reconnected(true);
+    s.expect_deadline_in(secs(55));
+}
+
+#[test]
+fn without_keep_alive_there_is_nothing_to_wait_for() {
+    let mut s = Scenario::connected_with(options().keep_alive(0), Default::default());
+    assert_eq!(s.session.deadline(), None);
+    s.wait(secs(1_000_000));
+    s.expect_usable();
+}
+
+#[test]
+fn timers_end_with_the_connection() {
+    let mut s = with_ping_out();
+    s.connection_is_lost();
+    s.expect_disconnected(Error::ConnectionClosed);
+    s.wait(secs(1000));
+    s.expect_no_event();
+    s.reconnected(true);
+    s.expect_deadline_in(secs(55));
+}
+
+#[test]
+fn ping_that_is_not_answered_ends_the_connection() {
+    let mut s = with_ping_out();
+    s.wait(millis(30_999));
+    s.expect_status(Status::Connected);
+    s.wait(millis(1));
+    s.expect_disconnected(Error::KeepAliveTimeout);
+    s.expect_sent(disconnect(ReasonCode::KeepAliveTimeout));
+    s.expect_status(Status::Closing);
+    s.connection_is_lost();
+    s.reconnected(false);
+    s.expect_usable();
+}
+
+#[test]
+fn late_answer_is_an_answer() {
+    let mut s = with_ping_out();
+    s.wait(millis(30_999));
+    s.broker_sends(Packet::Pingresp);
+    // 55 seconds after PINGREQ, which the broker counts from.
+    s.expect_deadline_in(millis(55_000 - 30_999));
+}
+
+#[test]
+fn answer_that_nobody_asked_for_changes_nothing() {
+    let mut s = with_keep_alive_of_60();
+    s.broker_sends_all(&[Packet::Pingresp; 3]);
+    s.expect_deadline_in(secs(55));
+}
+
+#[test]
+fn answer_behind_a_packet_that_takes_its_time_is_waited_for() {
+    let mut s = with_ping_out();
+    let message = bytes(&publish(QOS_0, 0, "a", &"x".repeat(1000)));
+    for piece in message.chunks(100) {
+        s.wait(secs(20));
+        s.broker_sends_bytes(piece);
+    }
+    s.broker_sends(Packet::Pingresp);
+    s.expect_message("a", &"x".repeat(1000));
+    s.expect_sent_all(&[Packet::Pingreq; 4]);
+    s.expect_status(Status::Connected);
+}
+
+#[test]
+fn ping_goes_on_while_an_answer_is_late() {
+    // A broker that takes 1.9 seconds for an answer still closes after 1.5 seconds of silence.
+    let mut s = Scenario::connected_with(options().keep_alive(1), Default::default());
+    s.wait(millis(750));
+    s.expect_sent(Packet::Pingreq);
+    s.wait(millis(750));
+    s.expect_sent(Packet::Pingreq);
+    s.wait(millis(400));
+    s.broker_sends(Packet::Pingresp);
+    s.wait(millis(350));
+    s.expect_sent(Packet::Pingreq);
+}
+
+#[test]
+fn pings_that_are_never_answered_end_the_connection_however_many_they_are() {
+    for keep_alive in 1..10 {
+        let mut s = Scenario::connected_with(options().keep_alive(keep_alive), Default::default());
+        s.wait(secs(u64::from(keep_alive) * 2 + 2));
+        s.expect_disconnected(Error::KeepAliveTimeout);
+        s.take_sent();
+    }
+}
+
+#[test]
+fn caller_that_was_away_is_not_cut_off_with_the_answer_unread() {
+    let mut s = with_ping_out();
+    s.caller_leaves();
+    s.broker_sends(Packet::Pingresp);
+    s.wait(secs(40));
+    s.caller_returns();
+    s.expect_status(Status::Connected);
+    s.expect_nothing_sent();
+    s.expect_deadline_in(secs(15));
+}
+
+#[test]
+fn caller_that_was_away_with_no_answer_to_read_finds_out_soon() {
+    let mut s = with_ping_out();
+    s.caller_leaves();
+    s.wait(secs(1000));
+    s.caller_returns();
+    s.expect_sent(Packet::Pingreq);
+    s.wait(secs(1));
+    s.expect_disconnected(Error::KeepAliveTimeout);
+    s.expect_sent(disconnect(ReasonCode::KeepAliveTimeout));
+}
+
+#[test]
+fn caller_that_was_away_pings_first_of_all() {
+    let mut s = with_keep_alive_of_60();
+    s.caller_leaves();
+    s.wait(secs(1000));
+    s.caller_returns();
+    s.expect_sent(Packet::Pingreq);
+    s.broker_sends(Packet::Pingresp);
+    s.expect_deadline_in(secs(55));
+}
+
+/// A client that reads nothing, with so much to receive.
+fn paused(options: Options) -> Scenario {
+    let mut s = Scenario::connected_with(options.backlog_limit(1), Default::default());
+    s.broker_sends(publish(QOS_0, 0, "a", "1"));
+    assert!(!s.is_reading());
+    s
+}
+
+#[test]
+fn answer_that_is_not_read_is_not_missed() {
+    let mut s = paused(options().keep_alive(60));
+    s.wait(secs(55));
+    s.expect_sent(Packet::Pingreq);
+    s.broker_sends(Packet::Pingresp);
+    s.wait(secs(550));
+    s.expect_status(Status::Connected);
+    s.expect_sent_all(&[Packet::Pingreq; 10]);
+    s.expect_message("a", "1");
+    s.expect_usable();
+}
+
+#[test]
+fn connection_that_died_while_nothing_was_read_is_found_dead_then() {
+    let mut s = paused(options().keep_alive(60));
+    s.wait(secs(1000));
+    s.expect_status(Status::Connected);
+    s.take_sent();
+    s.expect_message("a", "1");
+    s.wait(secs(87));
+    s.expect_disconnected(Error::KeepAliveTimeout);
+    s.take_sent();
+}
+
+#[test]
+fn ping_that_waits_behind_bytes_that_move_is_not_given_up() {
+    let mut s = with_keep_alive_of_60();
+    s.network_stalls();
+    s.publish(QOS_0, "a", &"x".repeat(1000));
+    s.wait(secs(55));
+    for _ in 0..20 {
+        s.wait(secs(29));
+        s.network_takes(40);
+    }
+    s.network_flows();
+    s.expect_sent_all(&[publish(QOS_0, 0, "a", &"x".repeat(1000)), Packet::Pingreq]);
+    s.wait(secs(29));
+    s.broker_sends(Packet::Pingresp);
+    s.expect_deadline_in(secs(55 - 29));
+}
+
+#[test]
+fn ping_that_waits_behind_bytes_that_do_not_move_is_given_up() {
+    let mut s = with_keep_alive_of_60();
+    s.network_stalls();
+    s.publish(QOS_0, "a", "1");
+    s.wait(secs(55 + 31));
+    s.expect_disconnected(Error::KeepAliveTimeout);
+    s.network_flows();
+    s.expect_one_write(&[
+        publish(QOS_0, 0, "a", "1"),
+        Packet::Pingreq,
+        disconnect(ReasonCode::KeepAliveTimeout),
+    ]);
+}
+
+#[test]
+fn one_ping_waits_at_most() {
+    let mut s = paused(options().keep_alive(60));
+    s.network_stalls();
+    s.wait(secs(100_000));
+    assert_eq!(s.waiting_to_be_sent(), bytes(&Packet::Pingreq).len());
+    s.network_flows();
+    s.expect_sent(Packet::Pingreq);
+    s.expect_message("a", "1");
+}

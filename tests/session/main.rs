@@ -1,0 +1,15 @@
+//! The session's promises, told as stories between a client and a scripted broker under virtual time.
+
+mod bounded;
+mod chaos;
+mod connect;
+mod delivery;
+mod disconnect;
+mod exactly_once;
+mod keep_alive;
+mod observer;
+mod packets;
+mod publish;
+mod reconnect;
+mod scenario;
+mod subscribe;

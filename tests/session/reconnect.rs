@@ -1,0 +1,366 @@
+//! The session over one network connection after another (sections 4.1 and 4.4).
+
+use mqtt_wasi::codec::{ConnackProperties, Packet, Publish, PublishProperties, QoS, ReasonCode};
+use mqtt_wasi::session::{Event, OperationId};
+use mqtt_wasi::{Error, RequestError};
+
+use crate::packets::*;
+use crate::scenario::{Scenario, options};
+
+const QOS_0: QoS = QoS::AtMostOnce;
+const QOS_1: QoS = QoS::AtLeastOnce;
+const QOS_2: QoS = QoS::ExactlyOnce;
+
+/// A client with messages in flight at these levels, and with the payloads 1, 2, …
+fn with_in_flight(levels: &[QoS]) -> (Scenario, Vec<Option<OperationId>>) {
+    let mut s = Scenario::connected();
+    let messages = (1..).zip(levels).map(|(n, &qos)| s.publish(qos, "a", &format!("{n}"))).collect();
+    assert_eq!(s.take_sent().len(), levels.len());
+    (s, messages)
+}
+
+fn terms(receive_maximum: u16) -> ConnackProperties<'static> {
+    ConnackProperties { receive_maximum: Some(receive_maximum), ..Default::default() }
+}
+
+#[test]
+fn messages_in_flight_are_sent_again_in_their_first_order() {
+    let (mut s, messages) = with_in_flight(&[QOS_1, QOS_2, QOS_1, QOS_2]);
+    s.broker_sends(puback(1));
+    s.expect_published(messages[0], ReasonCode::Success);
+    s.reconnected(true);
+    s.expect_one_write(&[resent(QOS_2, 2, "a", "2"), resent(QOS_1, 3, "a", "3"), resent(QOS_2, 4, "a", "4")]);
+    s.broker_sends(puback(3));
+    s.expect_published(messages[2], ReasonCode::Success);
+}
+
+#[test]
+fn messages_are_sent_again_as_new_to_a_broker_without_the_session() {
+    let (mut s, _) = with_in_flight(&[QOS_1, QOS_2]);
+    s.reconnected(true);
+    s.expect_one_write(&[resent(QOS_1, 1, "a", "1"), resent(QOS_2, 2, "a", "2")]);
+    s.reconnected(false);
+    s.expect_one_write(&[publish(QOS_1, 1, "a", "1"), publish(QOS_2, 2, "a", "2")]);
+}
+
+#[test]
+fn message_is_sent_again_with_all_its_properties() {
+    let mut s = Scenario::connected();
+    let properties = PublishProperties { response_topic: Some("answers"), ..Default::default() };
+    let message = Publish::new("a", "1").qos(QOS_1).retain(true).properties(properties);
+    s.try_publish(&message).unwrap();
+    assert_eq!(s.take_sent().len(), 1);
+    s.reconnected(true);
+    s.expect_sent(Packet::Publish(Publish { dup: true, packet_id: Some(id(1)), ..message }));
+}
+
+#[test]
+fn message_at_qos_0_is_not_sent_again() {
+    let mut s = Scenario::connected();
+    s.network_stalls();
+    s.publish(QOS_0, "a", "1");
+    s.reconnected(true);
+    s.expect_nothing_sent();
+}
+
+#[test]
+fn message_that_never_left_is_sent_over_the_next_connection() {
+    let mut s = Scenario::connected();
+    s.network_takes(5);
+    let message = s.publish(QOS_1, "a", "1");
+    s.reconnected(true);
+    s.expect_sent(resent(QOS_1, 1, "a", "1"));
+    s.broker_sends(puback(1));
+    s.expect_published(message, ReasonCode::Success);
+}
+
+#[test]
+fn released_message_goes_on_with_pubrel() {
+    let (mut s, messages) = with_in_flight(&[QOS_2]);
+    s.broker_sends(pubrec(1));
+    s.expect_sent(pubrel(1));
+    s.reconnected(true);
+    s.expect_sent(pubrel(1));
+    s.broker_sends(pubcomp(1));
+    s.expect_published(messages[0], ReasonCode::Success);
+}
+
+#[test]
+fn released_message_has_arrived_even_if_the_session_is_lost() {
+    let (mut s, messages) = with_in_flight(&[QOS_2]);
+    s.broker_sends(pubrec(1));
+    s.expect_sent(pubrel(1));
+    s.connection_is_lost();
+    s.expect_disconnected(Error::ConnectionClosed);
+    s.connect();
+    s.expect_connect();
+    s.broker_sends(connack(false, Default::default()));
+    s.expect_event(Event::Connected { session_present: false });
+    s.expect_published(messages[0], ReasonCode::Success);
+    s.expect_usable();
+}
+
+#[test]
+fn acknowledgement_that_came_before_the_end_counts() {
+    let (mut s, messages) = with_in_flight(&[QOS_1]);
+    s.caller_leaves();
+    s.broker_sends(puback(1));
+    s.caller_returns();
+    s.connection_is_lost();
+    s.expect_published(messages[0], ReasonCode::Success);
+    s.expect_disconnected(Error::ConnectionClosed);
+    s.reconnected(true);
+    s.expect_nothing_sent();
+}
+
+#[test]
+fn lower_receive_maximum_is_kept_by_what_is_sent_again() {
+    let (mut s, messages) = with_in_flight(&[QOS_1, QOS_2, QOS_1, QOS_1]);
+    s.reconnected_with(true, terms(2));
+    s.expect_sent_all(&[resent(QOS_1, 1, "a", "1"), resent(QOS_2, 2, "a", "2")]);
+    s.broker_sends(puback(1));
+    s.expect_published(messages[0], ReasonCode::Success);
+    s.expect_sent(resent(QOS_1, 3, "a", "3"));
+    s.broker_sends(pubrec(2));
+    s.expect_sent(pubrel(2));
+    s.broker_sends(pubcomp(2));
+    s.expect_published(messages[1], ReasonCode::Success);
+    s.expect_sent(resent(QOS_1, 4, "a", "4"));
+}
+
+#[test]
+fn new_messages_wait_behind_those_of_the_last_connection() {
+    let (mut s, messages) = with_in_flight(&[QOS_1, QOS_1]);
+    s.reconnected_with(true, terms(1));
+    s.expect_sent(resent(QOS_1, 1, "a", "1"));
+    let new = Publish::new("a", "3").qos(QOS_1);
+    assert_eq!(s.try_publish(&new), Err(RequestError::WouldBlock));
+    s.broker_sends(puback(1));
+    s.expect_published(messages[0], ReasonCode::Success);
+    s.expect_sent(resent(QOS_1, 2, "a", "2"));
+    assert_eq!(s.try_publish(&new), Err(RequestError::WouldBlock));
+    s.broker_sends(puback(2));
+    s.expect_published(messages[1], ReasonCode::Success);
+    let message = s.try_publish(&new).unwrap();
+    s.expect_sent(publish(QOS_1, 3, "a", "3"));
+    s.broker_sends(puback(3));
+    s.expect_published(message, ReasonCode::Success);
+}
+
+#[test]
+fn pubrel_sent_again_makes_no_room_for_one_message_too_many() {
+    let (mut s, messages) = with_in_flight(&[QOS_2, QOS_1]);
+    s.broker_sends(pubrec(1));
+    s.expect_sent(pubrel(1));
+    s.reconnected_with(true, terms(1));
+    s.expect_one_write(&[pubrel(1), resent(QOS_1, 2, "a", "2")]);
+    s.broker_sends(pubcomp(1));
+    s.expect_published(messages[0], ReasonCode::Success);
+    let one_too_many = Publish::new("a", "3").qos(QOS_1);
+    assert_eq!(s.try_publish(&one_too_many), Err(RequestError::WouldBlock));
+    s.broker_sends(puback(2));
+    s.expect_published(messages[1], ReasonCode::Success);
+    s.expect_usable();
+}
+
+#[test]
+fn what_is_sent_again_keeps_to_the_outbound_limit() {
+    let mut s = Scenario::connected_with(options().outbound_limit(3000), Default::default());
+    for _ in 0..3 {
+        s.publish(QOS_1, "a", &"x".repeat(900));
+    }
+    assert_eq!(s.take_sent().len(), 3);
+    s.connection_is_lost();
+    s.expect_disconnected(Error::ConnectionClosed);
+    s.connect();
+    s.expect_connect();
+    s.network_stalls();
+    s.broker_sends(connack(true, Default::default()));
+    s.expect_event(Event::Connected { session_present: true });
+    assert!(s.waiting_to_be_sent() <= 3000);
+    s.network_flows();
+    assert_eq!(s.take_sent().len(), 3);
+}
+
+#[test]
+fn message_that_the_broker_takes_no_longer_fails() {
+    let long = "x".repeat(100);
+    let unacceptable = [
+        (
+            Publish::new("a", &long).qos(QOS_1),
+            ConnackProperties { maximum_packet_size: Some(50), ..Default::default() },
+            RequestError::PacketTooLarge { size: 108, maximum: 50 },
+        ),
+        (
+            Publish::new("a", "1").qos(QOS_2),
+            ConnackProperties { maximum_qos: Some(QOS_1), ..Default::default() },
+            RequestError::QosNotSupported { maximum: QOS_1 },
+        ),
+        (
+            Publish::new("a", "1").qos(QOS_1).retain(true),
+            ConnackProperties { retain_available: Some(false), ..Default::default() },
+            RequestError::RetainNotSupported,
+        ),
+    ];
+    for (message, terms, error) in unacceptable {
+        for session_present in [true, false] {
+            let (mut s, messages) = with_in_flight(&[QOS_1]);
+            let unacceptable = s.try_publish(&message).unwrap().unwrap();
+            let last = s.publish(QOS_1, "a", "3");
+            assert_eq!(s.take_sent().len(), 2);
+            s.reconnected_with(session_present, terms);
+            s.expect_event(Event::Published { id: unacceptable, result: Err(error.into()) });
+            let again = if session_present { resent } else { publish };
+            s.expect_one_write(&[again(QOS_1, 1, "a", "1"), again(QOS_1, 3, "a", "3")]);
+            s.broker_sends_all(&[puback(1), puback(3)]);
+            s.expect_published(messages[0], ReasonCode::Success);
+            s.expect_published(last, ReasonCode::Success);
+            s.expect_usable();
+        }
+    }
+}
+
+#[test]
+fn messages_survive_connection_after_connection() {
+    let (mut s, messages) = with_in_flight(&[QOS_1, QOS_2]);
+    for _ in 0..5 {
+        s.reconnected(true);
+        s.expect_one_write(&[resent(QOS_1, 1, "a", "1"), resent(QOS_2, 2, "a", "2")]);
+    }
+    s.broker_sends_all(&[puback(1), pubrec(2)]);
+    s.expect_published(messages[0], ReasonCode::Success);
+    s.expect_sent(pubrel(2));
+}
+
+#[test]
+fn message_that_waits_to_be_received_survives_the_connection() {
+    for session_present in [true, false] {
+        let mut s = Scenario::connected();
+        s.broker_sends(publish(QOS_0, 0, "a", "1"));
+        s.reconnected(session_present);
+        s.expect_message("a", "1");
+        s.expect_nothing_sent();
+    }
+}
+
+#[test]
+fn message_that_the_broker_sends_again_is_received_once() {
+    for qos in [QOS_1, QOS_2] {
+        let mut s = Scenario::connected();
+        s.broker_sends(publish(qos, 5, "a", "1"));
+        s.reconnected(true);
+        s.broker_sends(resent(qos, 5, "a", "1"));
+        s.expect_message("a", "1");
+        s.expect_sent(if qos == QOS_1 { puback(5) } else { pubrec(5) });
+        s.expect_no_message();
+    }
+}
+
+#[test]
+fn message_of_a_session_that_the_broker_lost_is_received_all_the_same() {
+    for qos in [QOS_1, QOS_2] {
+        let mut s = Scenario::connected();
+        s.broker_sends(publish(qos, 5, "a", "1"));
+        s.reconnected(false);
+        // The identifier is the broker's to use for another message now.
+        s.broker_sends(publish(qos, 5, "a", "2"));
+        s.expect_message("a", "1");
+        s.expect_nothing_sent();
+        s.expect_message("a", "2");
+        s.expect_sent(if qos == QOS_1 { puback(5) } else { pubrec(5) });
+    }
+}
+
+#[test]
+fn message_of_a_session_lost_long_ago_is_not_taken_for_one_that_comes_again() {
+    let mut s = Scenario::connected();
+    s.broker_sends_all(&[publish(QOS_1, 4, "a", "1"), publish(QOS_2, 5, "a", "2")]);
+    s.reconnected(false);
+    s.reconnected(true);
+    s.expect_message("a", "1");
+    s.expect_message("a", "2");
+    s.expect_nothing_sent();
+}
+
+#[test]
+fn message_can_be_received_while_there_is_no_connection() {
+    let mut s = Scenario::connected();
+    s.broker_sends(publish(QOS_2, 5, "a", "1"));
+    s.connection_is_lost();
+    s.expect_disconnected(Error::ConnectionClosed);
+    s.expect_message("a", "1");
+    s.expect_nothing_sent();
+    // The broker does not know that it was received.
+    s.reconnected(true);
+    s.broker_sends(resent(QOS_2, 5, "a", "1"));
+    s.expect_no_message();
+    s.expect_sent(pubrec(5));
+}
+
+#[test]
+fn message_is_delivered_exactly_once_wherever_the_connection_breaks() {
+    for breaks_after in 0..4 {
+        let mut s = Scenario::connected();
+        let moves: [fn(&mut Scenario); 4] = [
+            |s| s.broker_sends(publish(QOS_2, 5, "a", "1")),
+            |s| s.expect_message("a", "1"),
+            |s| s.expect_sent(pubrec(5)),
+            |s| s.broker_sends(pubrel(5)),
+        ];
+        s.network_stalls();
+        for (n, a_move) in moves.into_iter().enumerate().take(breaks_after + 1) {
+            if n == 2 {
+                s.network_flows();
+            }
+            a_move(&mut s);
+        }
+        let is_received = breaks_after >= 1;
+        let broker_knows = breaks_after >= 2;
+        s.network_stalls();
+        s.take_sent();
+        s.reconnected(true);
+        if !broker_knows {
+            s.broker_sends(resent(QOS_2, 5, "a", "1"));
+            if !is_received {
+                s.expect_message("a", "1");
+            }
+            s.expect_sent(pubrec(5));
+        }
+        s.broker_sends(pubrel(5));
+        let is_released = breaks_after >= 3;
+        let reason_code = if is_released { ReasonCode::PacketIdentifierNotFound } else { ReasonCode::Success };
+        s.expect_sent(Packet::Pubcomp(ack(5, reason_code)));
+        s.expect_no_message();
+    }
+}
+
+#[test]
+fn full_backlog_does_not_keep_the_client_from_connecting() {
+    let mut s = Scenario::connected_with(options().backlog_limit(1), Default::default());
+    s.broker_sends(publish(QOS_0, 0, "a", "1"));
+    assert!(!s.is_reading());
+    s.reconnected(false);
+    assert!(!s.is_reading());
+    s.expect_message("a", "1");
+    s.expect_usable();
+}
+
+#[test]
+fn half_a_packet_of_the_last_connection_is_not_continued() {
+    let mut s = Scenario::connected();
+    s.broker_sends_bytes(&bytes(&publish(QOS_0, 0, "a", "1"))[..5]);
+    s.reconnected(true);
+    s.broker_sends(publish(QOS_0, 0, "b", "2"));
+    s.expect_message("b", "2");
+    s.expect_no_message();
+}
+
+#[test]
+fn half_a_packet_of_the_client_is_not_continued() {
+    let mut s = Scenario::connected();
+    s.network_takes(3);
+    s.publish(QOS_0, "a", "1");
+    s.reconnected(true);
+    s.expect_nothing_sent();
+    s.expect_usable();
+}

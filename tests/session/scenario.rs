@@ -1,0 +1,533 @@
+//! Tells a story between a client's session and a broker that does what the story says, under virtual time.
+//!
+//! Each move is followed by what any driver of a session does: events are taken, bytes move both ways. What the client
+//! sent and what happened is kept until the story tells of it, and a story that leaves something untold fails. After
+//! each move, whatever the story, the invariants of [`Scenario::check`] and of the [`Observer`] hold.
+//!
+//! ```text
+//! let mut s = Scenario::connected();
+//! let message = s.publish(QoS::AtLeastOnce, "a", "1");
+//! s.expect_sent(publish(QoS::AtLeastOnce, 1, "a", "1"));
+//! s.broker_sends(puback(1));
+//! s.expect_published(message, ReasonCode::Success);
+//! ```
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use mqtt_wasi::codec::{
+    ConnackProperties, Disconnect, Packet, PacketType, Publish, QoS, ReasonCode, SubscribeProperties, Subscription,
+};
+use mqtt_wasi::session::{Event, OperationId, Session, Status};
+use mqtt_wasi::{Error, Instant, Options, RequestError};
+
+use crate::observer::Observer;
+use crate::packets::{self, connack, id};
+
+/// What may wait to be sent: what the user may give by default, and answers to the broker.
+const MOST_WAITING: usize = 1024 * 1024 + 300_000;
+
+pub(crate) struct Scenario {
+    pub(crate) session: Session,
+    pub(crate) observer: Observer,
+    now: Instant,
+    /// Whether the client's driver does something else and leaves the session alone.
+    is_away: bool,
+
+    /// What the broker sent and the client has not read.
+    unread: VecDeque<u8>,
+    /// Whether the broker closed the connection behind that.
+    is_closed: bool,
+    /// How many bytes arrive at once.
+    piece: usize,
+    /// How many more bytes of the client the network takes.
+    takes: usize,
+
+    /// Packets that the client sent and the story has not told of.
+    sent: VecDeque<Vec<u8>>,
+    /// How many of those each write had.
+    writes: VecDeque<usize>,
+    events: VecDeque<Event>,
+    /// Calls whose end no event has told.
+    publishing: BTreeSet<OperationId>,
+    requesting: BTreeSet<OperationId>,
+    leaves_untold: bool,
+}
+
+/// Who the stories are about.
+pub(crate) fn options() -> Options {
+    Options::new().client_id("c")
+}
+
+impl Scenario {
+    /// A client that has never connected.
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            session: Session::new(options),
+            observer: Observer::default(),
+            // Any time but zero, which would hide that it is not set.
+            now: Instant::ZERO + Duration::from_secs(1_000_000),
+            is_away: false,
+            unread: VecDeque::new(),
+            is_closed: false,
+            piece: usize::MAX,
+            takes: usize::MAX,
+            sent: VecDeque::new(),
+            writes: VecDeque::new(),
+            events: VecDeque::new(),
+            publishing: BTreeSet::new(),
+            requesting: BTreeSet::new(),
+            leaves_untold: false,
+        }
+    }
+
+    /// A client with the usual options whose broker has taken the connection.
+    pub(crate) fn connected() -> Self {
+        Self::connected_with(options(), ConnackProperties::default())
+    }
+
+    /// A client with these options whose broker has taken the connection on these terms.
+    pub(crate) fn connected_with(options: Options, terms: ConnackProperties<'_>) -> Self {
+        let mut scenario = Self::new(options);
+        scenario.reconnected_with(false, terms);
+        scenario
+    }
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // What the client's user does
+
+    /// Starts over a new network connection.
+    pub(crate) fn connect(&mut self) {
+        self.new_network_connection();
+        self.session.connect(self.now).expect("valid options");
+        self.settle();
+    }
+
+    pub(crate) fn publish(&mut self, qos: QoS, topic: &str, payload: &str) -> Option<OperationId> {
+        self.try_publish(&Publish::new(topic, payload).qos(qos)).expect("a message that can be sent now")
+    }
+
+    pub(crate) fn try_publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, RequestError> {
+        let operation = self.session.publish(publish);
+        if let Ok(Some(operation)) = operation {
+            assert!(self.publishing.insert(operation), "operations are told apart");
+        }
+        self.settle();
+        operation
+    }
+
+    /// Subscribes at QoS 2.
+    pub(crate) fn subscribe(&mut self, filters: &[&str]) -> OperationId {
+        let subscriptions: Vec<_> = filters.iter().map(|filter| Subscription::new(filter, QoS::ExactlyOnce)).collect();
+        self.try_subscribe(&subscriptions, SubscribeProperties::default())
+            .expect("a subscription that can be asked for")
+    }
+
+    pub(crate) fn try_subscribe(
+        &mut self,
+        subscriptions: &[Subscription<'_>],
+        properties: SubscribeProperties<'_>,
+    ) -> Result<OperationId, RequestError> {
+        let operation = self.session.subscribe(subscriptions, properties);
+        self.requested(operation)
+    }
+
+    pub(crate) fn unsubscribe(&mut self, filters: &[&str]) -> OperationId {
+        self.try_unsubscribe(filters).expect("valid filters")
+    }
+
+    pub(crate) fn try_unsubscribe(&mut self, filters: &[&str]) -> Result<OperationId, RequestError> {
+        let operation = self.session.unsubscribe(filters, Default::default());
+        self.requested(operation)
+    }
+
+    pub(crate) fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), RequestError> {
+        let result = self.session.disconnect(disconnect);
+        self.settle();
+        result
+    }
+
+    /// Takes the next message, if there is one.
+    pub(crate) fn receive(&mut self) -> Option<String> {
+        let message = self.session.receive().map(|publish| String::from_utf8_lossy(publish.payload).into_owned());
+        self.settle();
+        message
+    }
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // What the broker does
+
+    pub(crate) fn broker_sends(&mut self, packet: Packet<'_>) {
+        self.broker_sends_bytes(&packets::bytes(&packet));
+    }
+
+    /// Sends packets in one segment.
+    pub(crate) fn broker_sends_all(&mut self, packets: &[Packet<'_>]) {
+        self.broker_sends_bytes(&packets.iter().flat_map(packets::bytes).collect::<Vec<_>>());
+    }
+
+    pub(crate) fn broker_sends_bytes(&mut self, bytes: &[u8]) {
+        self.observer.broker_sent(bytes);
+        self.unread.extend(bytes);
+        self.settle();
+    }
+
+    /// Closes the connection behind what it sent.
+    pub(crate) fn broker_closes(&mut self) {
+        self.is_closed = true;
+        self.settle();
+    }
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // What the network and time do
+
+    /// What is under way is lost with the connection.
+    pub(crate) fn connection_is_lost(&mut self) {
+        self.session.connection_closed(Error::ConnectionClosed);
+        self.settle();
+    }
+
+    /// The connection is lost; a new one is made, and the broker takes it. The story goes on after that.
+    pub(crate) fn reconnected(&mut self, session_present: bool) {
+        self.reconnected_with(session_present, ConnackProperties::default());
+    }
+
+    /// As [`Scenario::reconnected`], on these terms.
+    pub(crate) fn reconnected_with(&mut self, session_present: bool, terms: ConnackProperties<'_>) {
+        if self.session.status() != Status::Disconnected {
+            self.connection_is_lost();
+            self.expect_event(Event::Disconnected(Error::ConnectionClosed));
+        }
+        self.connect();
+        self.expect_connect();
+        self.broker_sends(connack(session_present, terms));
+        self.expect_event(Event::Connected { session_present });
+    }
+
+    /// Takes no more of the client's bytes.
+    pub(crate) fn network_stalls(&mut self) {
+        self.takes = 0;
+    }
+
+    /// Takes this many bytes of the client, then no more.
+    pub(crate) fn network_takes(&mut self, len: usize) {
+        self.takes = len;
+        self.settle();
+    }
+
+    pub(crate) fn network_flows(&mut self) {
+        self.takes = usize::MAX;
+        self.settle();
+    }
+
+    /// From now on the broker's bytes arrive this many at a time.
+    pub(crate) fn network_delivers_pieces_of(&mut self, len: usize) {
+        self.piece = len;
+    }
+
+    /// Time goes by, and the session is called at each of its deadlines.
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        if !self.is_away {
+            while let Some(deadline) = self.session.deadline().filter(|&deadline| deadline <= end) {
+                self.now = self.now.max(deadline);
+                self.handle_timeout();
+            }
+        }
+        self.now = end;
+        self.settle();
+    }
+
+    /// The session is left alone from now on: neither bytes nor time reach it.
+    pub(crate) fn caller_leaves(&mut self) {
+        self.is_away = true;
+    }
+
+    /// The session is told the time, and only then what has arrived.
+    pub(crate) fn caller_returns(&mut self) {
+        self.is_away = false;
+        self.handle_timeout();
+    }
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // What the story tells
+
+    /// The client sent this, after what was told before.
+    #[track_caller]
+    pub(crate) fn expect_sent(&mut self, expected: Packet<'_>) {
+        let Some(bytes) = self.sent.pop_front() else { panic!("the client should have sent {expected:?}") };
+        assert_eq!(decode(&bytes), expected);
+        self.told_of(1);
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_sent_all(&mut self, expected: &[Packet<'_>]) {
+        for &packet in expected {
+            self.expect_sent(packet);
+        }
+    }
+
+    /// The client sent these, in one write.
+    #[track_caller]
+    pub(crate) fn expect_one_write(&mut self, expected: &[Packet<'_>]) {
+        assert_eq!(self.writes.front(), Some(&expected.len()), "packets in one write");
+        self.expect_sent_all(expected);
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_nothing_sent(&self) {
+        if let Some(bytes) = self.sent.front() {
+            panic!("the client should have sent nothing, not {:?}", decode(bytes));
+        }
+    }
+
+    /// The client sent CONNECT, whatever it says.
+    #[track_caller]
+    pub(crate) fn expect_connect(&mut self) {
+        let bytes = self.sent.pop_front().expect("CONNECT");
+        assert_eq!(decode(&bytes).packet_type(), PacketType::Connect);
+        self.told_of(1);
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_event(&mut self, expected: Event) {
+        assert_eq!(self.events.pop_front(), Some(expected));
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_no_event(&self) {
+        assert_eq!(self.events.front(), None);
+    }
+
+    /// The message has gone all its way, and the broker said no more than this.
+    #[track_caller]
+    pub(crate) fn expect_published(&mut self, message: Option<OperationId>, reason_code: ReasonCode) {
+        match self.events.pop_front() {
+            Some(Event::Published { id, result: Ok(reason) }) if Some(id) == message => {
+                assert_eq!(reason.reason_code, reason_code);
+                assert_eq!((reason.reason_string, reason.user_properties.len()), (None, 0));
+            }
+            other => panic!("the message should be published, not {other:?}"),
+        }
+    }
+
+    /// The connection is over because of this.
+    #[track_caller]
+    pub(crate) fn expect_disconnected(&mut self, error: impl Into<Error>) {
+        self.expect_event(Event::Disconnected(error.into()));
+    }
+
+    /// The user receives this.
+    #[track_caller]
+    pub(crate) fn expect_message(&mut self, topic: &str, payload: &str) {
+        let Some(publish) = self.session.receive() else { panic!("there should be a message: {topic} {payload}") };
+        assert_eq!((publish.topic, publish.payload), (topic, payload.as_bytes()));
+        self.settle();
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_no_message(&mut self) {
+        assert_eq!(self.session.receive(), None);
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_status(&self, status: Status) {
+        assert_eq!(self.session.status(), status);
+    }
+
+    /// The session wants to be called this long from now.
+    #[track_caller]
+    pub(crate) fn expect_deadline_in(&self, duration: Duration) {
+        assert_eq!(self.session.deadline(), Some(self.now + duration));
+    }
+
+    /// The session is as good as before: a message goes all its way at each QoS.
+    #[track_caller]
+    pub(crate) fn expect_usable(&mut self) {
+        self.expect_nothing_sent();
+        self.expect_no_event();
+        self.publish(QoS::AtMostOnce, "usable", "0");
+        self.expect_sent(packets::publish(QoS::AtMostOnce, 0, "usable", "0"));
+        let message = self.publish(QoS::AtLeastOnce, "usable", "1");
+        let bytes = self.sent.pop_front().expect("PUBLISH");
+        let Packet::Publish(Publish { packet_id: Some(packet_id), .. }) = decode(&bytes) else {
+            panic!("a message at QoS 1")
+        };
+        self.told_of(1);
+        self.broker_sends(packets::puback(packet_id.get()));
+        self.expect_published(message, ReasonCode::Success);
+        let message = Publish { packet_id: Some(id(0xFFFF)), ..Publish::new("usable", "2").qos(QoS::AtLeastOnce) };
+        self.broker_sends(Packet::Publish(message));
+        self.expect_message("usable", "2");
+        self.expect_sent(packets::puback(0xFFFF));
+    }
+
+    /// How many bytes wait to be sent.
+    pub(crate) fn waiting_to_be_sent(&self) -> usize {
+        self.session.transmit().len()
+    }
+
+    /// Whether the client reads what the broker sends.
+    pub(crate) fn is_reading(&mut self) -> bool {
+        !self.session.read_buffer().is_empty()
+    }
+
+    /// How many bytes of the broker the client has left unread.
+    pub(crate) fn unread(&self) -> usize {
+        self.unread.len()
+    }
+
+    /// What the client sent and the story has not told of.
+    pub(crate) fn take_sent(&mut self) -> Vec<Vec<u8>> {
+        self.writes.clear();
+        self.sent.drain(..).collect()
+    }
+
+    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        self.events.drain(..).collect()
+    }
+
+    /// How many messages no event has told the end of.
+    pub(crate) fn publishing(&self) -> usize {
+        self.publishing.len()
+    }
+
+    /// The story ends here, whatever it has not told.
+    pub(crate) fn leave_the_rest(mut self) {
+        self.leaves_untold = true;
+    }
+
+    // -----------------------------------------------------------------------------------------------------------------
+    // What goes on behind it
+
+    fn new_network_connection(&mut self) {
+        self.observer.connected();
+        self.unread.clear();
+        self.is_closed = false;
+        self.takes = usize::MAX;
+    }
+
+    fn requested(&mut self, operation: Result<OperationId, RequestError>) -> Result<OperationId, RequestError> {
+        if let Ok(operation) = operation {
+            assert!(self.requesting.insert(operation), "operations are told apart");
+        }
+        self.settle();
+        operation
+    }
+
+    fn handle_timeout(&mut self) {
+        self.session.handle_timeout(self.now);
+        self.settle();
+        let deadline = self.session.deadline();
+        assert!(deadline.is_none_or(|deadline| deadline > self.now), "what was due is done");
+    }
+
+    /// Takes events and moves bytes until neither is left.
+    fn settle(&mut self) {
+        if self.is_away {
+            return;
+        }
+        loop {
+            while let Some(event) = self.session.poll_event() {
+                self.note(event);
+            }
+            if !(self.read() | self.write()) {
+                break;
+            }
+        }
+        self.check();
+    }
+
+    fn read(&mut self) -> bool {
+        if self.session.status() == Status::Disconnected {
+            self.unread.clear();
+            return false;
+        }
+        let buffer = self.session.read_buffer();
+        let len = buffer.len().min(self.unread.len()).min(self.piece);
+        let is_at_end = self.unread.is_empty() && self.is_closed;
+        for (space, byte) in buffer.iter_mut().zip(self.unread.drain(..len)) {
+            *space = byte;
+        }
+        // A driver tells of every read, and one that would have to wait has read nothing.
+        self.session.received(len, self.now);
+        if is_at_end {
+            self.is_closed = false;
+            self.session.connection_closed(Error::ConnectionClosed);
+        }
+        len > 0 || is_at_end
+    }
+
+    fn write(&mut self) -> bool {
+        let bytes = self.session.transmit();
+        let len = bytes.len().min(self.takes);
+        let is_all = len == bytes.len();
+        let taken = bytes[..len].to_vec();
+        if self.takes != usize::MAX {
+            self.takes -= len;
+        }
+        // As with reading.
+        self.session.transmitted(len, self.now);
+        let packets = self.observer.client_sent(&taken);
+        if len > 0 && is_all {
+            assert!(!self.observer.is_inside_packet(), "what waits to be sent ends with a whole packet");
+        }
+        if !packets.is_empty() {
+            self.writes.push_back(packets.len());
+        }
+        self.sent.extend(packets);
+        len > 0
+    }
+
+    fn note(&mut self, event: Event) {
+        let was_known = match &event {
+            Event::Published { id, .. } => self.publishing.remove(id),
+            Event::Subscribed { id, .. } | Event::Unsubscribed { id, .. } => self.requesting.remove(id),
+            _ => true,
+        };
+        assert!(was_known, "a call ends once: {event:?}");
+        self.events.push_back(event);
+    }
+
+    /// What holds after each move of any story.
+    fn check(&self) {
+        assert_eq!(self.session.in_flight(), self.publishing.len(), "what is in flight is what no event has ended");
+        assert!(self.session.transmit().len() <= MOST_WAITING, "what waits to be sent is bounded");
+        match self.session.status() {
+            Status::Connected => {}
+            Status::Connecting => assert!(self.session.deadline().is_some(), "CONNACK is not waited for forever"),
+            Status::Disconnected | Status::Closing => assert_eq!(self.session.deadline(), None, "no timer runs on"),
+        }
+        if self.session.status() != Status::Connected {
+            assert!(self.requesting.is_empty(), "requests end with the connection");
+        }
+        if self.session.status() == Status::Disconnected {
+            assert!(self.session.transmit().is_empty(), "there is nowhere to send to");
+        }
+    }
+
+    fn told_of(&mut self, packets: usize) {
+        for _ in 0..packets {
+            let Some(first) = self.writes.front_mut() else { return };
+            *first -= 1;
+            if *first == 0 {
+                self.writes.pop_front();
+            }
+        }
+    }
+}
+
+impl Drop for Scenario {
+    fn drop(&mut self) {
+        if self.leaves_untold || std::thread::panicking() {
+            return;
+        }
+        self.expect_nothing_sent();
+        self.expect_no_event();
+        self.expect_no_message();
+    }
+}
+
+fn decode(bytes: &[u8]) -> Packet<'_> {
+    Packet::decode(bytes).expect("the observer has decoded it").expect("a whole packet").0
+}
