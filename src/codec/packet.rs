@@ -210,27 +210,50 @@ impl<'a> Packet<'a> {
         body: &'a [u8],
         options: DecodeOptions,
     ) -> Result<Self, DecodeError> {
+        if let Some(packet) = Self::decode_from_server(packet_type, flags, body, options)? {
+            return Ok(packet);
+        }
+        let mut reader = Reader::new(packet_type, body);
+        let packet = match packet_type {
+            PacketType::Connect => Self::Connect(Connect::read(&mut reader, options)?),
+            PacketType::Subscribe => Self::Subscribe(Subscribe::read(&mut reader, options)?),
+            PacketType::Unsubscribe => Self::Unsubscribe(Unsubscribe::read(&mut reader, options)?),
+            _ => Self::Pingreq,
+        };
+        reader.finish()?;
+        Ok(packet)
+    }
+
+    /// As [`Packet::decode_body`] for the packets that servers send; `None` for those that only clients do. A client
+    /// that decodes with this has no code for the others.
+    pub(crate) fn decode_from_server(
+        packet_type: PacketType,
+        flags: u8,
+        body: &'a [u8],
+        options: DecodeOptions,
+    ) -> Result<Option<Self>, DecodeError> {
         let mut reader = Reader::new(packet_type, body);
         let r = &mut reader;
         let packet = match packet_type {
-            PacketType::Publish => return Publish::decode(flags, body, options).map(Self::Publish),
-            PacketType::Connect => Self::Connect(Connect::read(r, options)?),
+            PacketType::Publish => {
+                return Publish::decode(flags, body, options).map(|publish| Some(Self::Publish(publish)));
+            }
             PacketType::Connack => Self::Connack(Connack::read(r, options)?),
             PacketType::Puback => Self::Puback(Ack::read(r, options)?),
             PacketType::Pubrec => Self::Pubrec(Ack::read(r, options)?),
             PacketType::Pubrel => Self::Pubrel(Ack::read(r, options)?),
             PacketType::Pubcomp => Self::Pubcomp(Ack::read(r, options)?),
-            PacketType::Subscribe => Self::Subscribe(Subscribe::read(r, options)?),
             PacketType::Suback => Self::Suback(Suback::read(r, options)?),
-            PacketType::Unsubscribe => Self::Unsubscribe(Unsubscribe::read(r, options)?),
             PacketType::Unsuback => Self::Unsuback(Unsuback::read(r, options)?),
-            PacketType::Pingreq => Self::Pingreq,
             PacketType::Pingresp => Self::Pingresp,
             PacketType::Disconnect => Self::Disconnect(Disconnect::read(r, options)?),
             PacketType::Auth => Self::Auth(Auth::read(r, options)?),
+            PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe | PacketType::Pingreq => {
+                return Ok(None);
+            }
         };
         reader.finish()?;
-        Ok(packet)
+        Ok(Some(packet))
     }
 
     /// The packet's type.

@@ -70,7 +70,7 @@ use machine::Machine;
 use crate::codec::{
     Connack, Disconnect, Packet, PacketType, Publish, SubscribeProperties, Subscription, UnsubscribeProperties,
 };
-use crate::error::{Error, RequestError};
+use crate::error::{Error, ProtocolError, RequestError};
 use crate::frame::{FrameError, FrameReader, FrameSpan};
 use crate::options::Options;
 use crate::time::Instant;
@@ -294,8 +294,8 @@ impl Session {
     /// The CONNACK of this connection, or of the last; `None` before the first.
     #[must_use]
     pub fn connack(&self) -> Option<Connack<'_>> {
-        match Packet::decode_body(PacketType::Connack, 0, &self.connack, self.machine.options.decode) {
-            Ok(Packet::Connack(connack)) => Some(connack),
+        match Packet::decode_from_server(PacketType::Connack, 0, &self.connack, self.machine.options.decode) {
+            Ok(Some(Packet::Connack(connack))) => Some(connack),
             _ => None,
         }
     }
@@ -357,8 +357,9 @@ impl Session {
     fn take(&mut self, span: &FrameSpan) -> Result<(), Error> {
         self.machine.expect(span.packet_type)?;
         let body = self.reader.body(span);
-        let packet = Packet::decode_body(span.packet_type, span.flags, body, self.machine.options.decode)
-            .map_err(FrameError::Malformed)?;
+        let packet = Packet::decode_from_server(span.packet_type, span.flags, body, self.machine.options.decode)
+            .map_err(FrameError::Malformed)?
+            .ok_or(ProtocolError::UnexpectedPacket(span.packet_type))?;
         self.machine.handle(packet)?;
         if let Packet::Connack(connack) = packet {
             self.connack.clear();

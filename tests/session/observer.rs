@@ -16,6 +16,8 @@ pub(crate) struct Observer {
     limits: Limits,
     /// What the client uses each Packet Identifier for, as far as this connection has seen.
     in_use: BTreeMap<PacketId, Use>,
+    /// How many of them are messages that it sent over this connection.
+    unacknowledged: usize,
     /// What the client has to answer, in order.
     to_puback: VecDeque<PacketId>,
     to_pubrec: VecDeque<PacketId>,
@@ -133,8 +135,8 @@ impl Observer {
         assert!(!publish.retain || self.limits.retain_available, "no RETAIN where it is not available [MQTT-3.2.2-14]");
         if let Some(id) = publish.packet_id {
             self.take_id(id, Use::Publish(publish.qos));
-            let unacknowledged = self.in_use.values().filter(|using| matches!(using, Use::Publish(_))).count();
-            assert!(unacknowledged <= self.limits.receive_maximum, "the Receive Maximum is kept [MQTT-3.3.4-7]");
+            self.unacknowledged += 1;
+            assert!(self.unacknowledged <= self.limits.receive_maximum, "the Receive Maximum is kept [MQTT-3.3.4-7]");
         }
     }
 
@@ -189,8 +191,9 @@ impl Observer {
     }
 
     fn free_id(&mut self, id: PacketId, uses: &[Use]) {
-        if self.in_use.get(&id).is_some_and(|using| uses.contains(using)) {
+        if let Some(using) = self.in_use.get(&id).copied().filter(|using| uses.contains(using)) {
             self.in_use.remove(&id);
+            self.unacknowledged -= usize::from(matches!(using, Use::Publish(_)));
         }
     }
 }

@@ -25,7 +25,12 @@ struct Component {
     target: String,
     /// Where cargo leaves it in the folder of the profile, without `.wasm`.
     artifact: String,
+    /// What `cargo rustc` passes on to the compiler.
+    rustc_args: &'static [&'static str],
 }
+
+/// The mqtt component has no use for the adapter that brings `wasi:cli` along, nor for a stack of a megabyte.
+const MQTT_ARGS: &[&str] = &["--", "-Clink-arg=--wasi-adapter=none", "-Clink-arg=-zstack-size=131072"];
 
 pub(crate) fn folder() -> PathBuf {
     workspace::target().join("components")
@@ -55,18 +60,21 @@ fn all() -> Result<Vec<Component>> {
             command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features component",
             target: "--lib".into(),
             artifact: "mqtt_wasi".into(),
+            rustc_args: MQTT_ARGS,
         },
         Component {
             name: "examples/pubsub".into(),
             command: "build -p mqtt-wasi --features json",
             target: "--example pubsub".into(),
             artifact: "examples/pubsub".into(),
+            rustc_args: &[],
         },
         Component {
             name: "examples/guest".into(),
             command: "build -p example-guest",
             target: "--bin example-guest".into(),
             artifact: "example-guest".into(),
+            rustc_args: &[],
         },
     ];
     components.extend(guests()?.into_iter().map(|guest| Component {
@@ -74,6 +82,7 @@ fn all() -> Result<Vec<Component>> {
         command: "build -p host-tests-guests",
         target: format!("--bin {guest}"),
         artifact: guest,
+        rustc_args: &[],
     }));
     Ok(components)
 }
@@ -119,6 +128,7 @@ fn compile(components: &[Component], toolchain: &Toolchain, options: &BuildOptio
     if options.quiet {
         cargo.arg("--quiet");
     }
+    cargo.args(components[0].rustc_args);
     toolchain.apply(&mut cargo);
     run(&mut cargo)
 }
@@ -135,13 +145,43 @@ impl Component {
     /// Copies it from cargo's folder, if it changed, and returns its size.
     fn install(&self) -> Result<usize> {
         let built = cargo_folder().join(TARGET).join(PROFILE).join(format!("{}.wasm", self.artifact));
-        let bytes = fs::read(&built).at(&built)?;
+        let bytes = without_names(fs::read(&built).at(&built)?);
         let path = self.path();
         if !fs::read(&path).is_ok_and(|old| old == bytes) {
             replace(&path, &bytes)?;
         }
         Ok(bytes.len())
     }
+}
+
+/// A component without the custom sections that only debuggers read, which the linker adds behind rustc's back.
+fn without_names(component: Vec<u8>) -> Vec<u8> {
+    const PREAMBLE: usize = 8;
+    const CUSTOM: u8 = 0;
+    let mut kept = component[..PREAMBLE.min(component.len())].to_vec();
+    let mut rest = component.get(PREAMBLE..).unwrap_or_default();
+    while let Some((section, len)) = split_section(rest) {
+        let (bytes, behind) = rest.split_at(len);
+        if section != CUSTOM {
+            kept.extend_from_slice(bytes);
+        }
+        rest = behind;
+    }
+    if rest.is_empty() { kept } else { component }
+}
+
+/// The identifier of the first section and its length, header included; `None` where there is no whole one.
+fn split_section(bytes: &[u8]) -> Option<(u8, usize)> {
+    let (&section, rest) = bytes.split_first()?;
+    let mut len = 0;
+    for (index, &byte) in rest.iter().enumerate().take(5) {
+        len |= usize::from(byte & 0x7F) << (7 * index);
+        if byte & 0x80 == 0 {
+            let end = 1 + index + 1 + len;
+            return (end <= bytes.len()).then_some((section, end));
+        }
+    }
+    None
 }
 
 /// Writes a file such that no reader sees half of it.
@@ -167,11 +207,31 @@ mod tests {
     use super::*;
 
     fn selected(only: &[&str]) -> Result<Vec<String>> {
-        let component =
-            |name: &str| Component { name: name.into(), command: "", target: String::new(), artifact: String::new() };
+        let component = |name: &str| Component {
+            name: name.into(),
+            command: "",
+            target: String::new(),
+            artifact: String::new(),
+            rustc_args: &[],
+        };
         let components = ["mqtt", "guests/echo", "guests/echo-twice"].map(component).into();
         let only: Vec<_> = only.iter().copied().map(String::from).collect();
         Ok(select(components, &only)?.into_iter().map(|component| component.name).collect())
+    }
+
+    #[test]
+    fn custom_sections_go_and_all_others_stay() {
+        let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+        component.extend([1, 2, 7, 7]);
+        let expected = component.clone();
+        component.extend([0, 3, 1, b'x', 9]);
+        assert_eq!(without_names(component), expected);
+    }
+
+    #[test]
+    fn bytes_that_are_no_sections_stay_as_they_are() {
+        let bytes = b"\0asm\x0d\0\x01\0\x01\x7f".to_vec();
+        assert_eq!(without_names(bytes.clone()), bytes);
     }
 
     #[test]
