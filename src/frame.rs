@@ -211,6 +211,13 @@ impl FrameReader {
     }
 }
 
+impl FrameSpan {
+    /// Whether it is a PUBLISH at QoS 2.
+    pub(crate) const fn is_exactly_once(&self) -> bool {
+        matches!(self.packet_type, PacketType::Publish) && self.flags >> 1 & 0b11 == 2
+    }
+}
+
 impl<'a> Frame<'a> {
     /// Decodes the packet.
     ///

@@ -319,7 +319,13 @@ macro_rules! properties {
 
         impl<'a> $name<'a> {
             /// Reads a Property Length and the properties behind it.
+            #[inline]
             pub(super) fn read(reader: &mut Reader<'a>, options: DecodeOptions) -> Result<Self, DecodeError> {
+                if reader.take_zero() { Ok(Self::default()) } else { Self::read_block(reader, options) }
+            }
+
+            #[inline(never)]
+            fn read_block(reader: &mut Reader<'a>, options: DecodeOptions) -> Result<Self, DecodeError> {
                 let mut properties = Self::default();
                 let mut block = reader.property_block()?;
                 loop {

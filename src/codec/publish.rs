@@ -93,6 +93,7 @@ impl<'a> Publish<'a> {
     }
 
     /// Reads the body of a PUBLISH whose fixed header has these flags.
+    #[inline]
     pub(crate) fn decode(flags: u8, body: &'a [u8], options: DecodeOptions) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(PacketType::Publish, body);
         let Some(qos) = QoS::from_u8(flags >> QOS_SHIFT & 0b11) else {

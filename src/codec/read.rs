@@ -1,7 +1,8 @@
 //! Reading the data types of section 1.5 off a packet's body, with an eye on where it went wrong.
 
 use super::list::List;
-use super::{DecodeError, DecodeErrorKind, PacketId, PacketType, ReasonCode, TopicError, topic, varint};
+use super::topic::{self, Scan};
+use super::{DecodeError, DecodeErrorKind, PacketId, PacketType, ReasonCode, TopicError, varint};
 
 /// A cursor over the body of one packet.
 #[derive(Debug, Clone)]
@@ -17,6 +18,7 @@ impl<'a> Reader<'a> {
         Self { bytes: body, packet_type, offset: 0 }
     }
 
+    #[inline]
     pub(super) fn take(&mut self, len: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
         match self.bytes.split_at_checked(len) {
             Some((taken, rest)) => {
@@ -28,6 +30,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
         match self.bytes.split_first_chunk::<N>() {
             Some((taken, rest)) => {
@@ -69,12 +72,22 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn string(&mut self, field: &'static str) -> Result<&'a str, DecodeError> {
+        let (text, _) = self.scanned(field)?;
+        Ok(text)
+    }
+
+    /// A string, and what it has of the characters that matter.
+    #[inline]
+    fn scanned(&mut self, field: &'static str) -> Result<(&'a str, Scan), DecodeError> {
         let bytes = self.binary(field)?;
-        let text = core::str::from_utf8(bytes).map_err(|_| self.error(DecodeErrorKind::InvalidUtf8, field))?;
-        if bytes.contains(&0) {
+        let Ok(text) = core::str::from_utf8(bytes) else {
+            return Err(self.error(DecodeErrorKind::InvalidUtf8, field));
+        };
+        let scan = Scan::new(bytes);
+        if scan.has_null {
             return Err(self.error(DecodeErrorKind::NullCharacter, field));
         }
-        Ok(text)
+        Ok((text, scan))
     }
 
     pub(super) fn topic_name(&mut self, field: &'static str) -> Result<&'a str, DecodeError> {
@@ -87,8 +100,8 @@ impl<'a> Reader<'a> {
 
     /// A Topic Name, or nothing where a Topic Alias may stand for it.
     pub(super) fn topic_name_or_empty(&mut self, field: &'static str) -> Result<&'a str, DecodeError> {
-        let name = self.string(field)?;
-        if topic::has_wildcard(name) {
+        let (name, scan) = self.scanned(field)?;
+        if scan.has_wildcard {
             return Err(self.error(DecodeErrorKind::InvalidTopic(TopicError::Wildcard), field));
         }
         Ok(name)
@@ -113,6 +126,18 @@ impl<'a> Reader<'a> {
         ReasonCode::from_u8(value)
             .filter(|code| code.is_valid_in(self.packet_type))
             .ok_or_else(|| self.error(DecodeErrorKind::InvalidReasonCode(value), FIELD))
+    }
+
+    /// Moves past a zero, if one is next: a Property Length of nothing, which is what most packets have.
+    pub(super) fn take_zero(&mut self) -> bool {
+        match self.bytes {
+            [0, rest @ ..] => {
+                self.bytes = rest;
+                self.offset += 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// A reader over the block that a Property Length announces (section 2.2.2.1), which is skipped here.

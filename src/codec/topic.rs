@@ -49,11 +49,8 @@ impl core::error::Error for TopicError {}
 /// assert_eq!(validate_topic_name("sensors/#"), Err(TopicError::Wildcard));
 /// ```
 pub fn validate_topic_name(topic: &str) -> Result<(), TopicError> {
-    validate_characters(topic)?;
-    if has_wildcard(topic) {
-        return Err(TopicError::Wildcard);
-    }
-    Ok(())
+    let scan = validate_characters(topic)?;
+    if scan.has_wildcard { Err(TopicError::Wildcard) } else { Ok(()) }
 }
 
 /// Checks a Topic Filter, as SUBSCRIBE and UNSUBSCRIBE carry it, shared subscriptions included.
@@ -127,9 +124,53 @@ pub(crate) fn is_shared(filter: &str) -> bool {
     filter.split('/').next() == Some("$share")
 }
 
-/// Whether there is a `+` or `#` anywhere. Reads every byte without a branch, which short topics like best.
+/// Whether there is a `+` or `#` anywhere.
 pub(crate) fn has_wildcard(topic: &str) -> bool {
-    topic.bytes().fold(false, |found, byte| found | (byte == b'+') | (byte == b'#'))
+    Scan::new(topic.as_bytes()).has_wildcard
+}
+
+/// Which of the characters that matter in topics a string has.
+///
+/// Every string of every packet is looked through, so it is done eight bytes at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Scan {
+    pub(super) has_null: bool,
+    pub(super) has_wildcard: bool,
+}
+
+impl Scan {
+    #[inline]
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let (mut null, mut wildcard) = (0, 0);
+        let mut add = |word: u64| {
+            null |= zero_bytes(word);
+            wildcard |= zero_bytes(word ^ repeat(b'+')) | zero_bytes(word ^ repeat(b'#'));
+        };
+        match bytes.last_chunk::<8>() {
+            // The last eight bytes are looked at whole, whatever of them was seen before.
+            Some(last) => {
+                bytes.as_chunks::<8>().0.iter().for_each(|chunk| add(u64::from_ne_bytes(*chunk)));
+                add(u64::from_ne_bytes(*last));
+            }
+            None => {
+                let mut word = [b' '; 8];
+                for (to, from) in word.iter_mut().zip(bytes) {
+                    *to = *from;
+                }
+                add(u64::from_ne_bytes(word));
+            }
+        }
+        Self { has_null: null != 0, has_wildcard: wildcard != 0 }
+    }
+}
+
+const fn repeat(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// Not zero if any of the eight bytes is.
+const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(repeat(1)) & !word & repeat(0x80)
 }
 
 /// The share name and the filter of `$share/{name}/{filter}`.
@@ -143,15 +184,16 @@ fn split_share(filter: &str) -> Result<(&str, &str), TopicError> {
     }
 }
 
-fn validate_characters(topic: &str) -> Result<(), TopicError> {
+fn validate_characters(topic: &str) -> Result<Scan, TopicError> {
+    let scan = Scan::new(topic.as_bytes());
     if topic.is_empty() {
         Err(TopicError::Empty)
     } else if topic.len() > usize::from(u16::MAX) {
         Err(TopicError::TooLong)
-    } else if topic.as_bytes().contains(&0) {
+    } else if scan.has_null {
         Err(TopicError::NullCharacter)
     } else {
-        Ok(())
+        Ok(scan)
     }
 }
 
@@ -168,6 +210,22 @@ mod tests {
         assert_eq!(validate_topic_name("a\0"), Err(TopicError::NullCharacter));
         assert_eq!(validate_topic_name("a+"), Err(TopicError::Wildcard));
         assert_eq!(validate_topic_name(&"a".repeat(65_536)), Err(TopicError::TooLong));
+    }
+
+    #[test]
+    fn a_scan_finds_each_character_at_each_place() {
+        for len in 0..40 {
+            let plain = alloc::vec![b'a'; len];
+            assert_eq!(Scan::new(&plain), Scan::default(), "{len}");
+            for place in 0..len {
+                for byte in 0..=255 {
+                    let mut bytes = plain.clone();
+                    bytes[place] = byte;
+                    let expected = Scan { has_null: byte == 0, has_wildcard: byte == b'+' || byte == b'#' };
+                    assert_eq!(Scan::new(&bytes), expected, "{byte} at {place} of {len}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::list::List;
-use super::topic::{validate_topic_filter, validate_topic_name};
+use super::topic::{Scan, validate_topic_filter, validate_topic_name};
 use super::{EncodeError, EncodeErrorKind, PacketType, ReasonCode, varint};
 
 /// Where a packet's fields go. Every packet describes its bytes once, to any sink: [`Measure`] checks and counts
@@ -40,7 +40,10 @@ pub(super) trait Sink {
     }
 
     fn string(&mut self, text: &str, field: &'static str) {
-        self.check(|| if text.as_bytes().contains(&0) { Err(EncodeErrorKind::NullCharacter) } else { Ok(()) }, field);
+        self.check(
+            || if Scan::new(text.as_bytes()).has_null { Err(EncodeErrorKind::NullCharacter) } else { Ok(()) },
+            field,
+        );
         self.binary(text.as_bytes(), field);
     }
 

@@ -2,7 +2,7 @@
 //! (sections 4.3 and 4.9).
 
 use super::machine::Machine;
-use crate::codec::{Ack, Packet, PacketId, Publish, QoS, ReasonCode};
+use crate::codec::{Ack, Packet, Publish, QoS, ReasonCode};
 use crate::error::{Error, ProtocolError};
 
 impl Machine {
@@ -28,11 +28,11 @@ impl Machine {
     }
 
     /// Acknowledges a message that the user has got.
-    pub(super) fn acknowledge(&mut self, qos: QoS, id: PacketId) {
-        if !self.status.is_open() {
+    pub(super) fn acknowledge(&mut self, publish: &Publish<'_>) {
+        let Some(id) = publish.packet_id.filter(|_| self.status.is_open()) else {
             return;
-        }
-        match qos {
+        };
+        match publish.qos {
             QoS::AtMostOnce => {}
             QoS::AtLeastOnce => {
                 self.unacknowledged = self.unacknowledged.saturating_sub(1);

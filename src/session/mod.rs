@@ -262,13 +262,28 @@ impl Session {
     /// The next message, borrowed from the receive buffer. It is acknowledged as its QoS demands: the acknowledgement
     /// waits in [`Session::transmit`], to leave with whatever else does.
     pub fn receive(&mut self) -> Option<Publish<'_>> {
-        self.has_message();
+        let options = self.machine.options.decode;
+        if let Some(span) = self.next_unchecked() {
+            self.reader.release(None);
+            let result = match Publish::decode(span.flags, self.reader.body(&span), options) {
+                Ok(publish) => match self.machine.admit(&publish) {
+                    Ok(_) => {
+                        self.machine.acknowledge(&publish);
+                        return Some(publish);
+                    }
+                    Err(error) => error,
+                },
+                Err(error) => FrameError::Malformed(error).into(),
+            };
+            self.machine.fail(result);
+            return None;
+        }
         let Waiting { span, origin } = self.backlog.pop_front()?;
         // The bytes of this message are free now, but stay as they are until the buffer is read into again.
         self.reader.release(self.backlog.front().map(|waiting| &waiting.span));
-        let publish = Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode).ok()?;
-        if let (Some(id), Origin::ThisConnection) = (publish.packet_id, origin) {
-            self.machine.acknowledge(publish.qos, id);
+        let publish = Publish::decode(span.flags, self.reader.body(&span), options).ok()?;
+        if origin == Origin::ThisConnection {
+            self.machine.acknowledge(&publish);
         }
         Some(publish)
     }
@@ -323,21 +338,50 @@ impl Session {
         is_connected && !self.backlog.is_empty() && self.reader.held() >= self.machine.options.backlog_limit
     }
 
+    /// Takes packets until there is a message to receive. One that could be handed out right away is not taken but
+    /// returned: so it is decoded once, and not both when it comes and when it is received.
+    fn next_unchecked(&mut self) -> Option<FrameSpan> {
+        while self.backlog.is_empty() && !self.machine.outbound.is_overrun() {
+            let span = self.advance()?;
+            let is_plain = span.packet_type == PacketType::Publish && !span.is_exactly_once();
+            if is_plain && self.machine.expect(PacketType::Publish).is_ok() {
+                return Some(span);
+            }
+            self.take(span);
+        }
+        None
+    }
+
     /// Takes the next packet; `false` if there is none.
     fn step(&mut self) -> bool {
-        if !self.machine.status.is_open() {
-            return false;
+        let span = self.advance();
+        if let Some(span) = span {
+            self.take(span);
         }
-        let result = match self.reader.advance() {
-            Ok(Some(span)) if span.packet_type == PacketType::Publish => self.take_publish(span),
-            Ok(Some(span)) => self.take(&span),
-            Ok(None) => return false,
-            Err(error) => Err(error.into()),
+        span.is_some()
+    }
+
+    fn advance(&mut self) -> Option<FrameSpan> {
+        if !self.machine.status.is_open() {
+            return None;
+        }
+        match self.reader.advance() {
+            Ok(span) => span,
+            Err(error) => {
+                self.machine.fail(error.into());
+                None
+            }
+        }
+    }
+
+    fn take(&mut self, span: FrameSpan) {
+        let result = match span.packet_type {
+            PacketType::Publish => self.take_publish(span),
+            _ => self.take_other(&span),
         };
         if let Err(error) = result {
             self.machine.fail(error);
         }
-        true
     }
 
     fn take_publish(&mut self, span: FrameSpan) -> Result<(), Error> {
@@ -354,7 +398,7 @@ impl Session {
         Ok(())
     }
 
-    fn take(&mut self, span: &FrameSpan) -> Result<(), Error> {
+    fn take_other(&mut self, span: &FrameSpan) -> Result<(), Error> {
         self.machine.expect(span.packet_type)?;
         let body = self.reader.body(span);
         let packet = Packet::decode_from_server(span.packet_type, span.flags, body, self.machine.options.decode)

@@ -13,3 +13,6 @@ mod publish;
 mod reconnect;
 mod scenario;
 mod subscribe;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod support;

@@ -13,7 +13,8 @@ pub(crate) struct Observer {
     /// What the broker sends cannot be followed any more.
     is_lost: bool,
     last_from_client: Option<PacketType>,
-    limits: Limits,
+    /// What the broker's CONNACK said; `None` before.
+    limits: Option<Limits>,
     /// What the client uses each Packet Identifier for, as far as this connection has seen.
     in_use: BTreeMap<PacketId, Use>,
     /// How many of them are messages that it sent over this connection.
@@ -37,12 +38,6 @@ struct Limits {
     maximum_packet_size: usize,
     maximum_qos: QoS,
     retain_available: bool,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self::from(&ConnackProperties::default())
-    }
 }
 
 impl From<&ConnackProperties<'_>> for Limits {
@@ -111,7 +106,8 @@ impl Observer {
         let packet_type = packet.packet_type();
         assert_eq!(self.last_from_client.is_none(), packet_type == PacketType::Connect, "CONNECT comes first, once");
         assert_ne!(self.last_from_client, Some(PacketType::Disconnect), "nothing comes after DISCONNECT");
-        assert!(len <= self.limits.maximum_packet_size, "{packet:?} is over the broker's Maximum Packet Size");
+        let most = self.limits.as_ref().map_or(usize::MAX, |limits| limits.maximum_packet_size);
+        assert!(len <= most || packet_type == PacketType::Connect, "{packet:?} is over the Maximum Packet Size");
         self.last_from_client = Some(packet_type);
         match packet {
             Packet::Connect(_) | Packet::Pingreq | Packet::Disconnect(_) => {}
@@ -131,12 +127,14 @@ impl Observer {
     fn check_publish(&mut self, publish: &Publish<'_>) {
         assert!(!publish.topic.is_empty() && publish.properties.topic_alias.is_none(), "the Topic Name is there");
         assert!(publish.properties.subscription_identifiers.is_empty(), "no Subscription Identifiers [MQTT-3.3.4-6]");
-        assert!(publish.qos <= self.limits.maximum_qos, "no QoS above the Maximum QoS [MQTT-3.2.2-11]");
-        assert!(!publish.retain || self.limits.retain_available, "no RETAIN where it is not available [MQTT-3.2.2-14]");
+        let limits = self.limits.as_ref().expect("PUBLISH comes after CONNACK");
+        assert!(publish.qos <= limits.maximum_qos, "no QoS above the Maximum QoS [MQTT-3.2.2-11]");
+        assert!(!publish.retain || limits.retain_available, "no RETAIN where it is not available [MQTT-3.2.2-14]");
+        let receive_maximum = limits.receive_maximum;
         if let Some(id) = publish.packet_id {
             self.take_id(id, Use::Publish(publish.qos));
             self.unacknowledged += 1;
-            assert!(self.unacknowledged <= self.limits.receive_maximum, "the Receive Maximum is kept [MQTT-3.3.4-7]");
+            assert!(self.unacknowledged <= receive_maximum, "the Receive Maximum is kept [MQTT-3.3.4-7]");
         }
     }
 
@@ -172,7 +170,7 @@ impl Observer {
 
     fn note(&mut self, packet: &Packet<'_>) {
         match packet {
-            Packet::Connack(connack) => self.limits = Limits::from(&connack.properties),
+            Packet::Connack(connack) => drop(self.limits.get_or_insert(Limits::from(&connack.properties))),
             Packet::Publish(publish) => match (publish.qos, publish.packet_id) {
                 (QoS::AtLeastOnce, Some(id)) => self.to_puback.push_back(id),
                 (QoS::ExactlyOnce, Some(id)) => self.to_pubrec.push_back(id),

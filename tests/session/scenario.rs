@@ -40,6 +40,8 @@ pub(crate) struct Scenario {
     is_closed: bool,
     /// How many bytes arrive at once.
     piece: usize,
+    /// How many more bytes of the broker the network delivers.
+    delivers: usize,
     /// How many more bytes of the client the network takes.
     takes: usize,
 
@@ -71,6 +73,7 @@ impl Scenario {
             unread: VecDeque::new(),
             is_closed: false,
             piece: usize::MAX,
+            delivers: usize::MAX,
             takes: usize::MAX,
             sent: VecDeque::new(),
             writes: VecDeque::new(),
@@ -215,8 +218,14 @@ impl Scenario {
         self.settle();
     }
 
+    /// Delivers this many bytes of the broker, then no more.
+    pub(crate) fn network_delivers(&mut self, len: usize) {
+        self.delivers = len;
+        self.settle();
+    }
+
     pub(crate) fn network_flows(&mut self) {
-        self.takes = usize::MAX;
+        (self.takes, self.delivers) = (usize::MAX, usize::MAX);
         self.settle();
     }
 
@@ -404,7 +413,7 @@ impl Scenario {
         self.observer.connected();
         self.unread.clear();
         self.is_closed = false;
-        self.takes = usize::MAX;
+        (self.takes, self.delivers) = (usize::MAX, usize::MAX);
     }
 
     fn requested(&mut self, operation: Result<OperationId, RequestError>) -> Result<OperationId, RequestError> {
@@ -444,7 +453,10 @@ impl Scenario {
             return false;
         }
         let buffer = self.session.read_buffer();
-        let len = buffer.len().min(self.unread.len()).min(self.piece);
+        let len = buffer.len().min(self.unread.len()).min(self.piece).min(self.delivers);
+        if self.delivers != usize::MAX {
+            self.delivers -= len;
+        }
         let is_at_end = self.unread.is_empty() && self.is_closed;
         for (space, byte) in buffer.iter_mut().zip(self.unread.drain(..len)) {
             *space = byte;
