@@ -115,6 +115,8 @@ pub enum RequestError {
     SubscriptionIdentifiersNotSupported,
     /// A property that the session sets by itself, or that clients do not send `[MQTT-3.3.4-6]`.
     PropertyNotAllowed(PropertyId),
+    /// The Payload Format Indicator says that the payload is UTF-8 text, and it is not (section 3.3.2.3.2).
+    PayloadNotUtf8,
     /// Messages wait to be received, and until they are, nothing more is read off the connection: receive them first.
     ReceiveFirst,
     /// Too long a payload for a Will Message, or other options that CONNECT has no valid bytes for.
@@ -312,6 +314,7 @@ impl fmt::Display for RequestError {
             Self::SharedSubscriptionsNotSupported => f.write_str("the broker knows no shared subscriptions"),
             Self::SubscriptionIdentifiersNotSupported => f.write_str("the broker knows no Subscription Identifiers"),
             Self::PropertyNotAllowed(id) => write!(f, "{} is not for the caller to set", id.name()),
+            Self::PayloadNotUtf8 => f.write_str("the payload is marked as UTF-8 text and is none"),
             Self::ReceiveFirst => {
                 f.write_str("messages wait to be received, and the broker's answer is behind them: receive first")
             }

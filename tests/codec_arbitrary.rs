@@ -33,8 +33,11 @@ proptest! {
     fn what_decodes_can_be_sent_on(packet in hostile_packet()) {
         for options in [STRICT, SKIP] {
             if let Ok(Some((packet, _))) = Packet::decode_with(&packet, options) {
-                let bytes = encoded(&packet);
-                prop_assert_eq!(Packet::decode(&bytes), Ok(Some((packet, bytes.len()))));
+                let mut bytes = Vec::new();
+                match packet.encode(&mut bytes) {
+                    Ok(()) => prop_assert_eq!(Packet::decode(&bytes), Ok(Some((packet, bytes.len())))),
+                    Err(_) => prop_assert!(is_taken_only(&packet)),
+                }
             }
         }
     }
@@ -245,7 +248,19 @@ fn feed(
 }
 
 fn sent_on(packet: Packet<'_>) -> Vec<u8> {
-    encoded(&packet)
+    if is_taken_only(&packet) { format!("{packet:?}").into_bytes() } else { encoded(&packet) }
+}
+
+/// Whether the packet has what is taken from peers that get it wrong, but never sent.
+fn is_taken_only(packet: &Packet<'_>) -> bool {
+    match packet {
+        Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubrel(ack) | Packet::Pubcomp(ack) => {
+            !ack.reason_code.is_valid_in(packet.packet_type())
+        }
+        Packet::Publish(publish) => publish.properties.response_topic == Some(""),
+        Packet::Connect(connect) => connect.will.is_some_and(|will| will.properties.response_topic == Some("")),
+        _ => false,
+    }
 }
 
 // What it costs.

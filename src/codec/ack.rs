@@ -26,7 +26,7 @@ impl<'a> Ack<'a> {
     pub(super) fn read(reader: &mut Reader<'a>, options: DecodeOptions) -> Result<Self, DecodeError> {
         let mut ack = Self::success(reader.packet_id()?);
         if !reader.is_empty() {
-            ack.reason_code = reader.reason_code()?;
+            ack.reason_code = reader.ack_reason_code()?;
         }
         if !reader.is_empty() {
             ack.properties = AckProperties::read(reader, options)?;

@@ -166,7 +166,8 @@ impl<'a> Value<'a> for u32 {
 impl<'a> Value<'a> for &'a str {
     fn read(reader: &mut Reader<'a>, id: PropertyId) -> Result<Self, DecodeError> {
         match id {
-            PropertyId::ResponseTopic => reader.topic_name(id.name()),
+            // Brokers pass an empty one on, and whoever published it must not end the connections of those who receive it.
+            PropertyId::ResponseTopic => reader.topic_name_or_empty(id.name()),
             _ => reader.string(id.name()),
         }
     }

@@ -140,6 +140,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The Reason Code of PUBACK, PUBREC, PUBREL or PUBCOMP, where any failure is taken that the specification has.
+    ///
+    /// Brokers refuse messages with failures that are not for these packets, such as Packet too large. The message has
+    /// failed all the same; to end the connection over it would have the message sent again and again.
+    pub(super) fn ack_reason_code(&mut self) -> Result<ReasonCode, DecodeError> {
+        match self.bytes.first().and_then(|&value| ReasonCode::from_u8(value)) {
+            Some(code) if code.is_error() => self.u8("Reason Code").map(|_| code),
+            _ => self.reason_code(),
+        }
+    }
+
     /// A reader over the block that a Property Length announces (section 2.2.2.1), which is skipped here.
     pub(super) fn property_block(&mut self) -> Result<Self, DecodeError> {
         const FIELD: &str = "Property Length";

@@ -204,9 +204,10 @@ fn kind(error: &Error) -> wit::ErrorKind {
             RequestError::WildcardSubscriptionsNotSupported => Kind::WildcardSubscriptionsNotSupported,
             RequestError::SharedSubscriptionsNotSupported => Kind::SharedSubscriptionsNotSupported,
             RequestError::SubscriptionIdentifiersNotSupported => Kind::SubscriptionIdentifiersNotSupported,
-            RequestError::Invalid(_) | RequestError::InvalidOptions(_) | RequestError::PropertyNotAllowed(_) => {
-                Kind::InvalidArgument
-            }
+            RequestError::Invalid(_)
+            | RequestError::InvalidOptions(_)
+            | RequestError::PropertyNotAllowed(_)
+            | RequestError::PayloadNotUtf8 => Kind::InvalidArgument,
         },
         Error::Transport(error) => match error.kind {
             TransportErrorKind::UnknownHost => Kind::UnknownHost,

@@ -196,7 +196,8 @@ impl Session {
     /// # Errors
     /// [`RequestError::WouldBlock`] when too much is in flight or waits to be sent,
     /// [`RequestError::NotConnected`], [`RequestError::Invalid`], [`RequestError::PacketTooLarge`],
-    /// [`RequestError::QosNotSupported`], [`RequestError::RetainNotSupported`], [`RequestError::PropertyNotAllowed`].
+    /// [`RequestError::QosNotSupported`], [`RequestError::RetainNotSupported`], [`RequestError::PropertyNotAllowed`],
+    /// [`RequestError::PayloadNotUtf8`].
     pub fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, RequestError> {
         self.machine.publish(publish)
     }

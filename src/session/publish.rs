@@ -19,6 +19,10 @@ impl Machine {
         if !publish.properties.subscription_identifiers.is_empty() {
             return Err(RequestError::PropertyNotAllowed(PropertyId::SubscriptionIdentifier));
         }
+        let is_text = publish.properties.payload_format_indicator == Some(true);
+        if is_text && core::str::from_utf8(publish.payload).is_err() {
+            return Err(RequestError::PayloadNotUtf8);
+        }
         let packet_id = match publish.qos {
             QoS::AtMostOnce => None,
             // Messages of the last connection go first.

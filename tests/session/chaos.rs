@@ -26,7 +26,10 @@ enum Move {
     Disconnect(Disconnect<'static>),
     Receive(usize),
     Connect,
-    BrokerAccepts { session_present: bool, terms: ConnackProperties<'static> },
+    BrokerAccepts {
+        session_present: bool,
+        terms: ConnackProperties<'static>,
+    },
     BrokerSends(Packet<'static>),
     /// With one byte changed.
     BrokerSendsWrong(Packet<'static>, Index, u8),
@@ -147,7 +150,8 @@ fn publish_properties() -> impl Strategy<Value = PublishProperties<'static>> {
 }
 
 fn terms() -> impl Strategy<Value = ConnackProperties<'static>> {
-    let or_none = |some: &'static [u32]| select([&[None; 4][..], &some.iter().copied().map(Some).collect::<Vec<_>>()].concat());
+    let or_none =
+        |some: &'static [u32]| select([&[None; 4][..], &some.iter().copied().map(Some).collect::<Vec<_>>()].concat());
     (
         or_none(&[1, 2, 3]),
         or_none(&[20, 100]),
@@ -193,7 +197,8 @@ fn make(s: &mut Scenario, a_move: Move) {
             let _ = s.try_publish(&Publish::new("a", "1").properties(properties));
         }
         Move::Subscribe(filter, n) => {
-            let _ = s.try_subscribe(&vec![Subscription::new(filter, QoS::ExactlyOnce); n], SubscribeProperties::default());
+            let _ =
+                s.try_subscribe(&vec![Subscription::new(filter, QoS::ExactlyOnce); n], SubscribeProperties::default());
         }
         Move::Unsubscribe(filter) => drop(s.try_unsubscribe(&[filter])),
         Move::Disconnect(disconnect) => drop(s.disconnect(&disconnect)),
@@ -201,7 +206,9 @@ fn make(s: &mut Scenario, a_move: Move) {
         Move::Connect if s.session.status() == Status::Connected => {}
         Move::Connect => s.connect(),
         Move::BrokerAccepts { .. } if s.session.status() != Status::Connecting => {}
-        Move::BrokerAccepts { session_present, terms } => s.broker_sends(crate::packets::connack(session_present, terms)),
+        Move::BrokerAccepts { session_present, terms } => {
+            s.broker_sends(crate::packets::connack(session_present, terms))
+        }
         Move::BrokerSends(packet) => s.broker_sends(packet),
         Move::BrokerSendsWrong(packet, at, byte) => {
             let mut bytes = bytes(&packet);
@@ -236,7 +243,9 @@ fn come_to_rest(s: &mut Scenario) {
                 Packet::Publish(Publish { qos: QoS::AtLeastOnce, packet_id: Some(id), .. }) => {
                     s.broker_sends(Packet::Puback(Ack::success(id)));
                 }
-                Packet::Publish(Publish { packet_id: Some(id), .. }) => s.broker_sends(Packet::Pubrec(Ack::success(id))),
+                Packet::Publish(Publish { packet_id: Some(id), .. }) => {
+                    s.broker_sends(Packet::Pubrec(Ack::success(id)))
+                }
                 Packet::Pubrel(ack) => s.broker_sends(Packet::Pubcomp(Ack::success(ack.packet_id))),
                 other => panic!("nothing else is under way: {other:?}"),
             }

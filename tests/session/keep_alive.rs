@@ -334,11 +334,7 @@ fn ping_that_waits_behind_bytes_that_do_not_move_is_given_up() {
     s.wait(secs(55 + 31));
     s.expect_disconnected(Error::KeepAliveTimeout);
     s.network_flows();
-    s.expect_one_write(&[
-        publish(QOS_0, 0, "a", "1"),
-        Packet::Pingreq,
-        disconnect(ReasonCode::KeepAliveTimeout),
-    ]);
+    s.expect_one_write(&[publish(QOS_0, 0, "a", "1"), Packet::Pingreq, disconnect(ReasonCode::KeepAliveTimeout)]);
 }
 
 #[test]
