@@ -31,17 +31,17 @@ pub enum Event {
     Subscribed {
         /// What [`Session::subscribe`](super::Session::subscribe) returned.
         id: OperationId,
-        /// What the broker said; [`Error::ConnectionClosed`] when the connection ended first.
+        /// What the broker said; why the connection ended, when it did first.
         result: Result<SubscribeReason, Error>,
     },
     /// The broker answered UNSUBSCRIBE, or never will.
     Unsubscribed {
         /// What [`Session::unsubscribe`](super::Session::unsubscribe) returned.
         id: OperationId,
-        /// What the broker said; [`Error::ConnectionClosed`] when the connection ended first.
+        /// What the broker said; why the connection ended, when it did first.
         result: Result<SubscribeReason, Error>,
     },
-    /// The connection is over, but for the DISCONNECT that may still wait to be sent.
+    /// The connection is over, but for the DISCONNECT that may still wait to be sent. What failed with it comes next.
     Disconnected(Error),
 }
 

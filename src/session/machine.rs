@@ -118,9 +118,6 @@ impl Machine {
     }
 
     pub(super) fn transmitted(&mut self, len: usize, now: Instant) {
-        if len == 0 {
-            return;
-        }
         self.outbound.transmitted(len);
         self.keep_alive.sent(now, |place| self.outbound.has_sent(place));
         self.send_again();
@@ -136,7 +133,7 @@ impl Machine {
         let packet = Packet::Disconnect(*disconnect);
         self.terms.check_size(packet.encoded_len().map_err(RequestError::Invalid)?)?;
         self.send(&packet);
-        self.end(Status::Closing);
+        self.end(Status::Closing, &Error::ConnectionClosed);
         Ok(())
     }
 
@@ -149,18 +146,17 @@ impl Machine {
         if let Some(reason_code) = error.reason_code() {
             self.send(&Packet::Disconnect(Disconnect::new(reason_code)));
         }
-        self.end(Status::Closing);
-        self.events.push_back(Event::Disconnected(error));
+        self.events.push_back(Event::Disconnected(error.clone()));
+        self.end(Status::Closing, &error);
     }
 
     /// Notes that there is no network connection any more, because of `error` if it was not expected.
     pub(super) fn closed(&mut self, error: Error) {
-        let was_open = self.status.is_open();
         self.outbound.clear();
-        self.end(Status::Disconnected);
-        if was_open {
-            self.events.push_back(Event::Disconnected(error));
+        if self.status.is_open() {
+            self.events.push_back(Event::Disconnected(error.clone()));
         }
+        self.end(Status::Disconnected, &error);
     }
 
     pub(super) fn require_connected(&self) -> Result<(), RequestError> {
@@ -211,11 +207,11 @@ impl Machine {
     }
 
     /// Leaves the open states: no timer runs on, and requests that the broker will never answer fail.
-    fn end(&mut self, status: Status) {
+    fn end(&mut self, status: Status, error: &Error) {
         self.status = status;
         self.connect_deadline = None;
         self.keep_alive.stop();
         self.resend = None;
-        self.fail_requests();
+        self.fail_requests(error);
     }
 }

@@ -48,11 +48,11 @@ impl Machine {
     }
 
     /// Ends what no broker will answer any more, since these packets are not sent again.
-    pub(super) fn fail_requests(&mut self) {
+    pub(super) fn fail_requests(&mut self, error: &Error) {
         for packet_id in self.in_flight.requests() {
             let is_subscribe = matches!(self.in_flight.state(packet_id), State::AwaitingSuback(_));
             let Some(id) = self.in_flight.remove(packet_id) else { continue };
-            let result = Err(Error::ConnectionClosed);
+            let result = Err(error.clone());
             self.events.push_back(if is_subscribe {
                 Event::Subscribed { id, result }
             } else {

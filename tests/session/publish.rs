@@ -216,7 +216,7 @@ fn acknowledgement_of_something_else_is_a_protocol_error() {
         s.expect_sent(disconnect(ReasonCode::ProtocolError));
         let events = s.take_events();
         let expected = ProtocolError::UnknownPacketId(packet.packet_type()).into();
-        assert_eq!(events.last(), Some(&Event::Disconnected(expected)), "{packet:?}");
+        assert_eq!(events.first(), Some(&Event::Disconnected(expected)), "{packet:?}");
     }
 }
 

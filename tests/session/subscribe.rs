@@ -108,9 +108,9 @@ fn requests_end_with_the_connection() {
     let second = s.unsubscribe(&["b"]);
     assert_eq!(s.take_sent().len(), 2);
     s.connection_is_lost();
+    s.expect_disconnected(Error::ConnectionClosed);
     s.expect_event(Event::Subscribed { id: first, result: Err(Error::ConnectionClosed) });
     s.expect_event(Event::Unsubscribed { id: second, result: Err(Error::ConnectionClosed) });
-    s.expect_disconnected(Error::ConnectionClosed);
     s.reconnected(true);
     s.expect_nothing_sent();
     s.expect_usable();
@@ -132,19 +132,16 @@ fn answer_with_a_wrong_number_of_reason_codes_is_a_protocol_error() {
     for codes in [&one[..], &three[..]] {
         for is_subscribe in [true, false] {
             let mut s = Scenario::connected();
-            let (id, result) = if is_subscribe {
-                (s.subscribe(&["a", "b"]), Err(Error::ConnectionClosed))
-            } else {
-                (s.unsubscribe(&["a", "b"]), Err(Error::ConnectionClosed))
-            };
+            let id = if is_subscribe { s.subscribe(&["a", "b"]) } else { s.unsubscribe(&["a", "b"]) };
             assert_eq!(s.take_sent().len(), 1);
             s.broker_sends(if is_subscribe { suback(1, codes) } else { unsuback(1, codes) });
+            s.expect_disconnected(ProtocolError::ReasonCodeCount);
+            let result = Err(ProtocolError::ReasonCodeCount.into());
             s.expect_event(if is_subscribe {
                 Event::Subscribed { id, result }
             } else {
                 Event::Unsubscribed { id, result }
             });
-            s.expect_disconnected(ProtocolError::ReasonCodeCount);
             s.expect_sent(disconnect(ReasonCode::ProtocolError));
         }
     }
@@ -160,7 +157,7 @@ fn answer_to_something_else_is_a_protocol_error() {
         assert_eq!(s.take_sent().len(), 1);
         s.broker_sends(packet);
         let error = ProtocolError::UnknownPacketId(packet.packet_type()).into();
-        assert_eq!(s.take_events().last(), Some(&Event::Disconnected(error)));
+        assert_eq!(s.take_events().first(), Some(&Event::Disconnected(error)));
         s.expect_sent(disconnect(ReasonCode::ProtocolError));
     }
 }
@@ -176,7 +173,7 @@ fn problem_information_that_was_not_asked_for_is_a_protocol_error() {
         reason_codes: (&[ReasonCode::Success]).into(),
     }));
     let error = ProtocolError::ProblemInformationNotRequested(PacketType::Suback).into();
-    assert_eq!(s.take_events().last(), Some(&Event::Disconnected(error)));
+    assert_eq!(s.take_events().first(), Some(&Event::Disconnected(error)));
     s.expect_sent(disconnect(ReasonCode::ProtocolError));
 }
 
