@@ -476,7 +476,12 @@ impl<T: Transport> Client<T> {
     /// Moves bytes both ways once, waiting for them until `until` or what the session has to do; returns whether any
     /// moved.
     fn advance(&mut self, until: Option<Instant>) -> Result<bool, Error> {
+        let status = self.session.status();
         self.session.handle_timeout(self.transport.now());
+        if self.session.status() != status {
+            // Time ran out for the connection: there is an event to take, and nothing to wait for.
+            return Ok(true);
+        }
         let until = [until, self.session.deadline()].into_iter().flatten().min();
         let (outgoing, incoming) = self.session.buffers();
         if outgoing.is_empty() && incoming.is_empty() {

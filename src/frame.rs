@@ -254,7 +254,6 @@ impl core::error::Error for FrameError {}
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec;
 
     use super::*;
 

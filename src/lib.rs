@@ -1,4 +1,32 @@
-#![doc = "mqtt"]
+//! An MQTT v5.0 client for WebAssembly (WASI 0.2) and native Rust.
+//!
+//! # In scope
+//! MQTT v5.0, the client's side, over byte streams: as a blocking client, as an engine without I/O for other kinds of
+//! client, and as a WebAssembly component. The codec serves both sides of a connection.
+//!
+//! # Out of scope
+//! MQTT before version 5, brokers, WebSockets.
+//!
+//! # Which part is for you
+//! - [`Client`]: a program that publishes and receives, native or on `wasm32-wasip2`.
+//! - [`session`]: the state machine of a client, for a driver of your own; `no_std`.
+//! - [`codec`] and [`frame`]: packets and where they begin and end, for brokers and gateways; `no_std`.
+//! - The component is built from this crate by `cargo xtask build`; its interface is `wit/mqtt.wit`.
+//!
+//! ```no_run
+//! use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+//!
+//! let mut client = Client::connect("mqtt://localhost", Options::new().client_id("thermometer"))?;
+//! client.subscribe(&[Subscription::new("sensors/#", QoS::AtLeastOnce)])?;
+//! client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+//! println!("{:?}", client.receive()?);
+//! # Ok::<(), mqtt_wasi::Error>(())
+//! ```
+//!
+//! # Features
+//! - `std` (default): `Client::connect` over `std::net::TcpStream`. Without it the crate is `no_std` with `alloc`.
+//! - `json`: typed payloads through serde, with `Client::publish_json` and `Message::json`.
+//! - `component`: the WIT exports, for the component build alone.
 #![no_std]
 // The component's ABI needs a few unsafe lines, in `component::abi`; nothing else may have any.
 #![cfg_attr(not(feature = "component"), forbid(unsafe_code))]

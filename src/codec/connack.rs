@@ -33,6 +33,13 @@ impl<'a> Connack<'a> {
     }
 }
 
+/// Success, without a session and without properties.
+impl Default for Connack<'_> {
+    fn default() -> Self {
+        Self { session_present: false, reason_code: ReasonCode::Success, properties: ConnackProperties::default() }
+    }
+}
+
 impl Body for Connack<'_> {
     fn write(&self, sink: &mut impl Sink) {
         sink.require(

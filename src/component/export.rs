@@ -160,7 +160,8 @@ impl wit::GuestClient for ExportedClient {
 
     fn reconnect(&self) -> Result<bool, wit::Error> {
         let mut client = self.client.borrow_mut();
-        client.disconnect()?;
+        // How the last connection ends is no matter any more.
+        let _ = client.disconnect();
         let transport =
             WasiTransport::connect(&self.url.host, self.url.port, self.connect_timeout).map_err(Error::Transport)?;
         Ok(client.reconnect_over(transport)?)
@@ -242,12 +243,7 @@ impl wit::GuestClient for ExportedClient {
 
     fn info(&self) -> wit::ConnectionInfo {
         let client = self.client.borrow();
-        let none = crate::codec::Connack {
-            session_present: false,
-            reason_code: ReasonCode::Success,
-            properties: crate::codec::ConnackProperties::default(),
-        };
-        wit::ConnectionInfo::new(client.client_id(), &client.connack().unwrap_or(none))
+        wit::ConnectionInfo::new(client.client_id(), &client.connack().unwrap_or_default())
     }
 
     fn is_connected(&self) -> bool {

@@ -18,11 +18,7 @@ pub(super) struct Terms {
 impl Default for Terms {
     /// What a broker allows that says nothing.
     fn default() -> Self {
-        Self::new(&Connack {
-            session_present: false,
-            reason_code: ReasonCode::Success,
-            properties: ConnackProperties::default(),
-        })
+        Self::new(&Connack::default())
     }
 }
 
