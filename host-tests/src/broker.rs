@@ -1,1 +1,191 @@
-//! Brokers to test against.
+//! Brokers that behave: one inside this process, and one that the world runs.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use mqtt5::broker::config::{BrokerConfig, StorageConfig};
+use mqtt5::broker::server::MqttBroker;
+use tokio::sync::oneshot;
+
+/// The loopback address, and a port that the system chooses.
+pub(crate) const ANY_PORT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
+
+/// How many messages may wait for one client: more than any test sends, so that no broker drops any.
+const MOST_WAITING: usize = 100_000;
+
+/// A broker on a thread of this process, until it is dropped.
+pub struct Embedded {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A mosquitto process, until it is dropped.
+pub struct Mosquitto {
+    address: SocketAddr,
+    process: Child,
+}
+
+/// The URL of the broker at this address.
+#[must_use]
+pub fn url(address: SocketAddr) -> String {
+    format!("mqtt://{address}")
+}
+
+/// Runs a test against each broker there is.
+///
+/// # Panics
+/// When the test does, or when the embedded broker does not start.
+pub fn each_broker(test: impl Fn(SocketAddr)) {
+    println!("against the embedded broker");
+    test(Embedded::start().expect("the embedded broker starts").address());
+    if let Some(mosquitto) = Mosquitto::start() {
+        println!("against mosquitto");
+        test(mosquitto.address());
+    }
+}
+
+impl Embedded {
+    /// Starts it on loopback, at a port that the system chooses.
+    ///
+    /// # Errors
+    /// When the system gives no port or no thread.
+    pub fn start() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut broker = runtime.block_on(MqttBroker::with_config(Self::config()))?;
+        let address = broker.local_addr().context("the embedded broker listens nowhere")?;
+        let (stop, is_stopped) = oneshot::channel::<()>();
+        let thread = thread::Builder::new().name("embedded broker".into()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    result = broker.run() => eprintln!("the embedded broker ended: {result:?}"),
+                    _ = is_stopped => {}
+                }
+            });
+        })?;
+        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        url(self.address)
+    }
+
+    fn config() -> BrokerConfig {
+        BrokerConfig::default()
+            .with_bind_address(ANY_PORT)
+            .with_storage(StorageConfig::default().with_persistence(false))
+            .with_sys_topics_enabled(false)
+            .with_client_channel_capacity(MOST_WAITING)
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // Its panic was printed; a second one would hide what the test has to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Mosquitto {
+    /// Starts it on loopback, at a free port. Where it is not installed, says so and returns none.
+    ///
+    /// # Panics
+    /// When it is installed but does not start; when it is not installed and the variable `CI` is set.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        // A port that was free a moment ago may be taken by another test before mosquitto has it.
+        for _ in 0..5 {
+            let listener = TcpListener::bind(ANY_PORT).expect("a port of the loopback address");
+            let address = listener.local_addr().expect("the port's number");
+            drop(listener);
+            let Some(process) = Self::spawn(address) else {
+                assert!(std::env::var_os("CI").is_none(), "mosquitto is not installed, and CI must not go without");
+                println!("skipped: mosquitto is not installed");
+                return None;
+            };
+            let mut mosquitto = Self { address, process };
+            if mosquitto.is_running() {
+                return Some(mosquitto);
+            }
+        }
+        panic!("mosquitto does not start: its output above says why");
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        url(self.address)
+    }
+
+    fn spawn(address: SocketAddr) -> Option<Child> {
+        // Debian keeps it where only the superuser looks.
+        ["mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"].into_iter().find_map(|program| {
+            let mut process = Command::new(program)
+                .args(["-c", "/dev/stdin"])
+                .stdin(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .ok()?;
+            let mut config = process.stdin.take()?;
+            config.write_all(Self::config(address).as_bytes()).ok()?;
+            Some(process)
+        })
+    }
+
+    fn config(address: SocketAddr) -> String {
+        let (ip, port) = (address.ip(), address.port());
+        // Without nodelay its two small writes per QoS 1 echo wait for each other's acknowledgement, 40 ms.
+        format!(
+            "listener {port} {ip}\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n\
+             max_queued_messages {MOST_WAITING}\nlog_dest stderr\nconnection_messages false\n"
+        )
+    }
+
+    /// Waits until it says that it listens; `false` when it ends instead.
+    fn is_running(&mut self) -> bool {
+        let log = BufReader::new(self.process.stderr.take().expect("its log is piped"));
+        let (running, is_running) = mpsc::channel();
+        // The log is read to its end, or mosquitto would wait for that one day.
+        thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                if line.ends_with("running") {
+                    // Nobody may be waiting any more.
+                    let _ = running.send(());
+                } else if line.contains("rror") {
+                    eprintln!("mosquitto: {line}");
+                }
+            }
+        });
+        is_running.recv_timeout(Duration::from_secs(10)).is_ok()
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,6 +1,14 @@
-//! A wasmtime harness for the mqtt component: finds or builds the components, composes them, and runs them with the
-//! network permission that a test gives them and nothing else.
+//! What the tests are told with: brokers that behave and one that does not, the client in its native and its component
+//! form behind one trait, and a wasmtime harness that gives components the network permission that a test gives them
+//! and nothing else.
 
+#[allow(missing_docs, reason = "generated")]
+pub mod bindings;
 pub mod broker;
+mod capture;
 pub mod components;
+pub mod guest;
+pub mod packets;
 pub mod runtime;
+pub mod scripted;
+pub mod subject;

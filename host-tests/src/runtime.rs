@@ -6,12 +6,10 @@ use anyhow::Result;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::p2::bindings::sync::Command;
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-/// More output than this ends a command.
-const MOST_OUTPUT: usize = 1024 * 1024;
+use crate::capture::Capture;
 
 /// A compiled component, ready to be run any number of times.
 pub struct Runtime {
@@ -79,6 +77,12 @@ impl Runtime {
         &self.linker
     }
 
+    /// The names of what the component imports: all that it can ask of its host.
+    #[must_use]
+    pub fn imports(&self) -> Vec<String> {
+        self.component.component_type().imports(&self.engine).map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// A store with these permissions, whose output nobody sees.
     #[must_use]
     pub fn store(&self, permissions: &Permissions) -> Store<Host> {
@@ -90,42 +94,31 @@ impl Runtime {
     /// # Errors
     /// When it cannot be instantiated. That it fails or traps is told by the [`Output`].
     pub fn run(&self, args: &[&str], permissions: &Permissions) -> Result<Output> {
-        let (stdout, stderr) = (MemoryOutputPipe::new(MOST_OUTPUT), MemoryOutputPipe::new(MOST_OUTPUT));
-        let mut builder = WasiCtxBuilder::new();
-        builder.arg("guest").args(args).stdout(stdout.clone()).stderr(stderr.clone());
-        let ended = self.run_with(&mut builder, permissions)?;
-        let text = |pipe: MemoryOutputPipe| String::from_utf8_lossy(&pipe.contents()).into_owned();
-        let (stdout, mut stderr) = (text(stdout), text(stderr));
-        let success = match ended {
-            Ok(success) => success,
-            Err(trap) => {
-                stderr.push_str(&format!("{trap:?}"));
-                false
-            }
-        };
-        Ok(Output { stdout, stderr, success })
+        self.run_with(args, permissions, Capture::hidden(), Capture::hidden())
     }
 
-    /// As [`Runtime::run`], with the output shown as it happens; whether it succeeded.
+    /// As [`Runtime::run`], with the output shown as it happens.
     ///
     /// # Errors
-    /// When it cannot be instantiated, or traps.
-    pub fn run_inherit(&self, args: &[&str], permissions: &Permissions) -> Result<bool> {
-        let mut builder = WasiCtxBuilder::new();
-        builder.arg("guest").args(args).inherit_stdout().inherit_stderr();
-        self.run_with(&mut builder, permissions)?
+    /// As [`Runtime::run`].
+    pub fn run_shown(&self, args: &[&str], permissions: &Permissions) -> Result<Output> {
+        self.run_with(args, permissions, Capture::on_stdout(), Capture::on_stderr())
     }
 
-    fn run_with(&self, builder: &mut WasiCtxBuilder, permissions: &Permissions) -> Result<Result<bool>> {
-        let mut store = Store::new(&self.engine, Host::new(permissions, builder));
+    fn run_with(&self, args: &[&str], permissions: &Permissions, stdout: Capture, stderr: Capture) -> Result<Output> {
+        let mut builder = WasiCtxBuilder::new();
+        builder.arg("guest").args(args).stdout(stdout.clone()).stderr(stderr.clone());
+        let mut store = Store::new(&self.engine, Host::new(permissions, &mut builder));
         let command = Command::instantiate(&mut store, &self.component, &self.linker)?;
-        Ok(match command.wasi_cli_run().call_run(&mut store) {
-            Ok(result) => Ok(result.is_ok()),
+        let ended = command.wasi_cli_run().call_run(&mut store);
+        let (success, trap) = match ended {
+            Ok(result) => (result.is_ok(), String::new()),
             Err(error) => match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-                Some(exit) => Ok(exit.0 == 0),
-                None => Err(error.into()),
+                Some(exit) => (exit.0 == 0, String::new()),
+                None => (false, format!("{error:?}")),
             },
-        })
+        };
+        Ok(Output { stdout: stdout.text(), stderr: stderr.text() + &trap, success })
     }
 }
 

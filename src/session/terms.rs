@@ -1,6 +1,6 @@
 //! What the broker allows, as its CONNACK said (section 3.2.2.3), turned into errors before anything is sent.
 
-use crate::codec::{self, Connack, ConnackProperties, QoS, ReasonCode, Subscription};
+use crate::codec::{self, Connack, QoS, Subscription};
 use crate::error::RequestError;
 
 /// The broker's terms for this connection.

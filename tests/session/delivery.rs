@@ -66,7 +66,7 @@ fn message_is_received_with_all_it_carries() {
 #[test]
 fn acknowledgements_leave_in_the_order_of_the_messages() {
     let mut s = Scenario::connected();
-    let qos_of = |n: u16| if n % 2 == 0 { QOS_1 } else { QOS_2 };
+    let qos_of = |n: u16| if n.is_multiple_of(2) { QOS_1 } else { QOS_2 };
     for n in [3, 1, 2, 6, 5, 4] {
         s.broker_sends(publish(qos_of(n), n, "a", "1"));
     }
