@@ -6,31 +6,42 @@
 //!     target/components/examples/pubsub.wasm mqtt://localhost:1883
 //! ```
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use mqtt_wasi::{Client, Error, Options, QoS, Subscription};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Reading {
     sensor: String,
-    celsius: f32,
+    millicelsius: i32,
 }
 
-fn main() -> Result<(), Error> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Error> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "mqtt://localhost:1883".into());
     let mut client = Client::connect(&url, Options::new().keep_alive(30))?;
-    println!("connected to {url} as {:?}", client.client_id());
+    println!("connected to {url} as {}", client.client_id());
 
     client.subscribe(&[Subscription::new("mqtt-wasi/example/readings/+", QoS::AtLeastOnce)])?;
-    for (sensor, celsius) in [("kitchen", 21.5), ("cellar", 12.25), ("attic", 30.0)] {
-        let reading = Reading { sensor: sensor.into(), celsius };
+    for (sensor, millicelsius) in [("kitchen", 21_500), ("cellar", 12_250), ("attic", 30_000)] {
+        let reading = Reading { sensor: sensor.into(), millicelsius };
         client.publish_json(&format!("mqtt-wasi/example/readings/{sensor}"), &reading, QoS::AtLeastOnce)?;
     }
     for _ in 0..3 {
         let message = client.receive_timeout(Duration::from_secs(5))?.ok_or(Error::Timeout)?;
         let reading: Reading = message.json()?;
-        println!("{}: {} is at {} °C", message.topic, reading.sensor, reading.celsius);
+        println!("{}: {} is at {} m°C", message.topic, reading.sensor, reading.millicelsius);
     }
     client.disconnect()
 }

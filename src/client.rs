@@ -31,7 +31,8 @@ const WRITE_SIZE: usize = 64 * 1024;
 /// A message at QoS 1 or 2 is acknowledged when it is handed out; the acknowledgement leaves with the next call. So a
 /// program that dies while it works on a message is sent that message again, if its session is kept.
 ///
-/// ```no_run
+#[cfg_attr(feature = "std", doc = "```no_run")]
+#[cfg_attr(not(feature = "std"), doc = "```ignore")]
 /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
 ///
 /// let mut client = Client::connect("mqtt://localhost", Options::new())?;
@@ -60,6 +61,7 @@ impl Client<TcpTransport> {
     pub fn connect(url: &str, options: Options) -> Result<Self, Error> {
         let url: BrokerUrl = url.parse()?;
         url.require_plain()?;
+        options.validate().map_err(RequestError::InvalidOptions)?;
         let transport = TcpTransport::connect((url.host.as_str(), url.port), options.connect_timeout)?;
         Self::connect_over(transport, options.login_from(url))
     }
@@ -69,6 +71,7 @@ impl Client<TcpTransport> {
     /// # Errors
     /// As [`Client::connect`], without [`Error::Url`].
     pub fn connect_to(address: impl std::net::ToSocketAddrs, options: Options) -> Result<Self, Error> {
+        options.validate().map_err(RequestError::InvalidOptions)?;
         let transport = TcpTransport::connect(address, options.connect_timeout)?;
         Self::connect_over(transport, options)
     }

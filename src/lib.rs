@@ -13,7 +13,8 @@
 //! - [`codec`] and [`frame`]: packets and where they begin and end, for brokers and gateways; `no_std`.
 //! - The component is built from this crate by `cargo xtask build`; its interface is `wit/mqtt.wit`.
 //!
-//! ```no_run
+#![cfg_attr(feature = "std", doc = "```no_run")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
 //! use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
 //!
 //! let mut client = Client::connect("mqtt://localhost", Options::new().client_id("thermometer"))?;
@@ -35,6 +36,11 @@
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
+
+/// The README's examples, so that they compile.
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod client;
 pub mod codec;

@@ -22,6 +22,8 @@ pub struct TcpTransport {
     start: std::time::Instant,
     /// The read timeout that is set, to set it only when it changes.
     read_timeout: Option<Duration>,
+    /// Whether the peer took nothing when it was last written to.
+    is_stalled: bool,
     is_closed: bool,
 }
 
@@ -67,13 +69,29 @@ impl TcpTransport {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(STALLED))?;
         stream.set_read_timeout(None)?;
-        Ok(Self { stream, start: std::time::Instant::now(), read_timeout: None, is_closed: false })
+        Ok(Self { stream, start: std::time::Instant::now(), read_timeout: None, is_stalled: false, is_closed: false })
     }
 
     /// The stream itself.
     #[must_use]
     pub const fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// Writes what the peer takes, waiting for that a little if it `may_wait`; `None` when the peer takes nothing.
+    fn write(&mut self, bytes: &[u8], may_wait: bool) -> Result<Option<usize>, TransportError> {
+        if !may_wait {
+            self.stream.set_nonblocking(true)?;
+        }
+        let written = self.stream.write(bytes);
+        if !may_wait {
+            self.stream.set_nonblocking(false)?;
+        }
+        match written {
+            Ok(sent) => Ok(Some(sent)),
+            Err(error) if is_timeout(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Reads, waiting no longer than `timeout`; `None` when nothing came.
@@ -114,10 +132,11 @@ impl Transport for TcpTransport {
         // The socket takes bytes at once unless the peer has stopped reading. Then it may be waiting to be read from,
         // so both are tried in turns.
         while !outgoing.is_empty() {
-            match self.stream.write(outgoing) {
-                Ok(sent) => return Ok(Transferred { sent, ..Transferred::default() }),
-                Err(error) if is_timeout(&error) => {}
-                Err(error) => return Err(error.into()),
+            // Waiting anew before each read would slow a peer down that has much to say before it reads on.
+            let sent = self.write(outgoing, !self.is_stalled || incoming.is_empty())?;
+            self.is_stalled = sent.is_none();
+            if let Some(sent) = sent {
+                return Ok(Transferred { sent, ..Transferred::default() });
             }
             let read = if incoming.is_empty() { None } else { self.read(incoming, Some(STALLED))? };
             if read.is_some() || self.remaining(until) == Some(Duration::ZERO) {

@@ -121,13 +121,30 @@ fn broker_that_floods_and_takes_nothing_is_given_up() {
 }
 
 #[test]
+fn answer_that_is_not_read_for_the_flood_before_it_is_not_missed() {
+    let mut s = Scenario::connected();
+    s.wait(Duration::from_secs(55));
+    s.expect_sent(Packet::Pingreq);
+    s.network_stalls();
+    s.broker_sends_bytes(&bytes(&pubrel(7)).repeat(100_000));
+    s.broker_sends(Packet::Pingresp);
+    s.wait(Duration::from_secs(50));
+    s.expect_status(Status::Connected);
+    s.network_flows();
+    assert_eq!((s.unread(), s.take_sent().len()), (0, 100_000));
+    s.expect_usable();
+}
+
+#[test]
 fn broker_that_floods_and_takes_a_little_is_not_given_up() {
     let mut s = flooded_with(pubrel(7));
     for _ in 0..20 {
         s.wait(Duration::from_secs(29));
         s.network_takes(50);
+        assert!(!s.is_reading());
     }
     s.expect_status(Status::Connected);
+    assert!(s.waiting_to_be_sent() < MOST_ANSWERS);
     s.leave_the_rest();
 }
 

@@ -259,8 +259,15 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn session_survives_anything(options in any_options(), moves in vec(a_move(), 0..100)) {
+    fn session_survives_anything(
+        options in any_options(),
+        receives_at_once in any::<bool>(),
+        moves in vec(a_move(), 0..100),
+    ) {
         let mut s = Scenario::new(options);
+        if receives_at_once {
+            s = s.receiving_at_once();
+        }
         s.observer.broker_is_hostile = true;
         for a_move in moves {
             make(&mut s, a_move);

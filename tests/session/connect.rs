@@ -160,6 +160,18 @@ fn what_the_broker_says_about_itself_can_be_read() {
 }
 
 #[test]
+fn what_another_connack_says_takes_the_place_of_the_first() {
+    let mut s = Scenario::connected_with(
+        options(),
+        ConnackProperties { maximum_packet_size: Some(1000), reason_string: Some("welcome"), ..Default::default() },
+    );
+    let terms = ConnackProperties { receive_maximum: Some(20), ..Default::default() };
+    s.reconnected_with(true, terms);
+    let Packet::Connack(expected) = connack(true, terms) else { unreachable!() };
+    assert_eq!(s.session.connack(), Some(expected));
+}
+
+#[test]
 fn there_is_nothing_to_read_before_the_broker_answered() {
     let mut s = Scenario::new(options());
     assert_eq!(s.session.connack(), None);

@@ -3,7 +3,7 @@
 use mqtt_wasi::codec::{Ack, DecodeErrorKind, Packet, Publish, PublishProperties, QoS, ReasonCode, TopicError};
 use mqtt_wasi::frame::FrameError;
 use mqtt_wasi::session::{Event, Status};
-use mqtt_wasi::{Error, ProtocolError};
+use mqtt_wasi::{Error, Options, ProtocolError};
 
 use crate::packets::*;
 use crate::scenario::{Scenario, options};
@@ -12,13 +12,20 @@ const QOS_0: QoS = QoS::AtMostOnce;
 const QOS_1: QoS = QoS::AtLeastOnce;
 const QOS_2: QoS = QoS::ExactlyOnce;
 
+/// Two clients: one whose user lets messages wait until the story tells of them, and one whose user does not.
+fn received_either_way(options: Options) -> [Scenario; 2] {
+    let connected = || Scenario::connected_with(options.clone(), Default::default());
+    [connected(), connected().receiving_at_once()]
+}
+
 #[test]
 fn message_at_qos_0_is_received_and_not_answered() {
-    let mut s = Scenario::connected();
-    s.broker_sends(publish(QOS_0, 0, "a", "1"));
-    s.expect_message("a", "1");
-    s.expect_no_message();
-    s.expect_nothing_sent();
+    for mut s in received_either_way(options()) {
+        s.broker_sends(publish(QOS_0, 0, "a", "1"));
+        s.expect_message("a", "1");
+        s.expect_no_message();
+        s.expect_nothing_sent();
+    }
 }
 
 #[test]
@@ -32,12 +39,13 @@ fn message_at_qos_1_is_acknowledged_when_the_user_has_it() {
 
 #[test]
 fn message_at_qos_2_is_acknowledged_in_two_steps() {
-    let mut s = Scenario::connected();
-    s.broker_sends(publish(QOS_2, 5, "a", "1"));
-    s.expect_message("a", "1");
-    s.expect_sent(pubrec(5));
-    s.broker_sends(pubrel(5));
-    s.expect_sent(pubcomp(5));
+    for mut s in received_either_way(options()) {
+        s.broker_sends(publish(QOS_2, 5, "a", "1"));
+        s.expect_message("a", "1");
+        s.expect_sent(pubrec(5));
+        s.broker_sends(pubrel(5));
+        s.expect_sent(pubcomp(5));
+    }
 }
 
 #[test]
@@ -76,34 +84,37 @@ fn acknowledgements_leave_in_the_order_of_the_messages() {
 
 #[test]
 fn message_at_qos_2_that_comes_again_is_received_once() {
-    let mut s = Scenario::connected();
-    s.broker_sends(publish(QOS_2, 5, "a", "1"));
-    s.expect_message("a", "1");
-    s.expect_sent(pubrec(5));
-    s.broker_sends(resent(QOS_2, 5, "a", "1"));
-    s.expect_no_message();
-    s.expect_sent(pubrec(5));
+    for mut s in received_either_way(options()) {
+        s.broker_sends(publish(QOS_2, 5, "a", "1"));
+        s.expect_message("a", "1");
+        s.expect_sent(pubrec(5));
+        s.broker_sends(resent(QOS_2, 5, "a", "1"));
+        s.expect_no_message();
+        s.expect_sent(pubrec(5));
+    }
 }
 
 #[test]
 fn packet_identifier_is_free_for_another_message_after_pubrel() {
-    let mut s = Scenario::connected();
-    for payload in ["1", "2"] {
-        s.broker_sends(publish(QOS_2, 5, "a", payload));
-        s.expect_message("a", payload);
-        s.expect_sent(pubrec(5));
-        s.broker_sends(pubrel(5));
-        s.expect_sent(pubcomp(5));
+    for mut s in received_either_way(options()) {
+        for payload in ["1", "2"] {
+            s.broker_sends(publish(QOS_2, 5, "a", payload));
+            s.expect_message("a", payload);
+            s.expect_sent(pubrec(5));
+            s.broker_sends(pubrel(5));
+            s.expect_sent(pubcomp(5));
+        }
     }
 }
 
 #[test]
 fn message_at_qos_1_that_comes_again_is_received_again() {
-    let mut s = Scenario::connected();
-    for packet in [publish(QOS_1, 5, "a", "1"), resent(QOS_1, 5, "a", "1")] {
-        s.broker_sends(packet);
-        s.expect_message("a", "1");
-        s.expect_sent(puback(5));
+    for mut s in received_either_way(options()) {
+        for packet in [publish(QOS_1, 5, "a", "1"), resent(QOS_1, 5, "a", "1")] {
+            s.broker_sends(packet);
+            s.expect_message("a", "1");
+            s.expect_sent(puback(5));
+        }
     }
 }
 
@@ -117,14 +128,15 @@ fn pubrel_for_an_unknown_message_is_answered_so() {
 
 #[test]
 fn receive_maximum_counts_messages_until_they_are_acknowledged() {
-    let mut s = Scenario::connected_with(options().receive_maximum(2), Default::default());
-    for n in 1..100 {
-        s.broker_sends_all(&[publish(QOS_1, n, "a", "1"), publish(QOS_2, 1000, "a", "2")]);
-        s.expect_message("a", "1");
-        s.expect_message("a", "2");
-        s.expect_sent_all(&[puback(n), pubrec(1000)]);
-        s.broker_sends(pubrel(1000));
-        s.expect_sent(pubcomp(1000));
+    for mut s in received_either_way(options().receive_maximum(2)) {
+        for n in 1..100 {
+            s.broker_sends_all(&[publish(QOS_1, n, "a", "1"), publish(QOS_2, 1000, "a", "2")]);
+            s.expect_message("a", "1");
+            s.expect_message("a", "2");
+            s.expect_sent_all(&[puback(n), pubrec(1000)]);
+            s.broker_sends(pubrel(1000));
+            s.expect_sent(pubcomp(1000));
+        }
     }
 }
 
@@ -187,11 +199,12 @@ fn packet_of_the_maximum_packet_size_is_taken() {
 
 #[test]
 fn topic_alias_is_refused_since_connect_allowed_none() {
-    let mut s = Scenario::connected();
-    let properties = PublishProperties { topic_alias: Some(3), ..Default::default() };
-    s.broker_sends(Packet::Publish(Publish::new("a", "1").properties(properties)));
-    s.expect_disconnected(ProtocolError::TopicAliasInvalid(3));
-    s.expect_sent(disconnect(ReasonCode::TopicAliasInvalid));
+    for mut s in received_either_way(options()) {
+        let properties = PublishProperties { topic_alias: Some(3), ..Default::default() };
+        s.broker_sends(Packet::Publish(Publish::new("a", "1").properties(properties)));
+        s.expect_disconnected(ProtocolError::TopicAliasInvalid(3));
+        s.expect_sent(disconnect(ReasonCode::TopicAliasInvalid));
+    }
 }
 
 #[test]
@@ -209,17 +222,18 @@ fn malformed_message_is_told_to_the_broker_with_what_is_wrong() {
         (b"\xD0\x01\x00", DecodeErrorKind::TrailingBytes, ReasonCode::MalformedPacket),
         (b"\x40\x03\x00\x01\x42", DecodeErrorKind::InvalidReasonCode(0x42), ReasonCode::MalformedPacket),
     ] {
-        let mut s = Scenario::connected();
-        s.broker_sends_bytes(bytes);
-        match s.take_events().as_slice() {
-            [Event::Disconnected(Error::Malformed(FrameError::Malformed(error)))] => assert_eq!(error.kind, kind),
-            other => panic!("{bytes:02X?}: {other:?}"),
+        for mut s in received_either_way(options()) {
+            s.broker_sends_bytes(bytes);
+            match s.take_events().as_slice() {
+                [Event::Disconnected(Error::Malformed(FrameError::Malformed(error)))] => assert_eq!(error.kind, kind),
+                other => panic!("{bytes:02X?}: {other:?}"),
+            }
+            s.expect_sent(disconnect(reason_code));
+            s.expect_status(Status::Closing);
+            s.connection_is_lost();
+            s.reconnected(false);
+            s.expect_usable();
         }
-        s.expect_sent(disconnect(reason_code));
-        s.expect_status(Status::Closing);
-        s.connection_is_lost();
-        s.reconnected(false);
-        s.expect_usable();
     }
 }
 

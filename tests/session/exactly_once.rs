@@ -191,10 +191,11 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(receives_at_once: bool) -> Self {
         let options = options().receive_maximum(RECEIVE_MAXIMUM as u16).backlog_limit(20).in_flight_limit(5);
+        let s = Scenario::new(options);
         Self {
-            s: Scenario::new(options),
+            s: if receives_at_once { s.receiving_at_once() } else { s },
             broker: Broker::default(),
             receive_maximum: 3,
             published: Vec::new(),
@@ -295,8 +296,11 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_qos_keeps_its_promise_wherever_the_connection_breaks(moves in vec(a_move(), 0..120)) {
-        let mut world = World::new();
+    fn every_qos_keeps_its_promise_wherever_the_connection_breaks(
+        receives_at_once in any::<bool>(),
+        moves in vec(a_move(), 0..120),
+    ) {
+        let mut world = World::new(receives_at_once);
         moves.iter().for_each(|a_move| world.make(a_move));
         world.come_to_rest();
         check_delivery(&world.published, &world.broker.passed_on, 1, false);
@@ -306,9 +310,10 @@ proptest! {
 
     #[test]
     fn no_message_is_lost_or_received_twice_when_the_broker_loses_the_session(
+        receives_at_once in any::<bool>(),
         moves in vec(prop_oneof![20 => a_move(), 1 => Just(Move::BrokerLosesSession)], 0..120),
     ) {
-        let mut world = World::new();
+        let mut world = World::new(receives_at_once);
         moves.iter().for_each(|a_move| world.make(a_move));
         world.come_to_rest();
         // What the broker had passed on before it forgot that it had is sent to it as new.

@@ -197,6 +197,22 @@ fn late_answer_is_an_answer() {
 }
 
 #[test]
+fn anything_that_arrives_gives_the_answer_all_its_time_again() {
+    let mut s = with_ping_out();
+    for _ in 0..3 {
+        s.wait(millis(30_500));
+        s.broker_sends(publish(QOS_0, 0, "a", "1"));
+        s.expect_message("a", "1");
+    }
+    assert_eq!(s.take_sent().len(), 1, "another PINGREQ");
+    s.wait(millis(30_999));
+    s.expect_status(Status::Connected);
+    s.wait(millis(1));
+    s.expect_disconnected(Error::KeepAliveTimeout);
+    s.take_sent();
+}
+
+#[test]
 fn answer_that_nobody_asked_for_changes_nothing() {
     let mut s = with_keep_alive_of_60();
     s.broker_sends_all(&[Packet::Pingresp; 3]);

@@ -170,7 +170,9 @@ impl Observer {
 
     fn note(&mut self, packet: &Packet<'_>) {
         match packet {
-            Packet::Connack(connack) => drop(self.limits.get_or_insert(Limits::from(&connack.properties))),
+            Packet::Connack(connack) => {
+                self.limits.get_or_insert(Limits::from(&connack.properties));
+            }
             Packet::Publish(publish) => match (publish.qos, publish.packet_id) {
                 (QoS::AtLeastOnce, Some(id)) => self.to_puback.push_back(id),
                 (QoS::ExactlyOnce, Some(id)) => self.to_pubrec.push_back(id),

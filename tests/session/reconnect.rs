@@ -1,6 +1,6 @@
 //! The session over one network connection after another (sections 4.1 and 4.4).
 
-use mqtt_wasi::codec::{ConnackProperties, Packet, Publish, PublishProperties, QoS, ReasonCode};
+use mqtt_wasi::codec::{ConnackProperties, Disconnect, Packet, Publish, PublishProperties, QoS, ReasonCode};
 use mqtt_wasi::session::{Event, OperationId};
 use mqtt_wasi::{Error, RequestError};
 
@@ -163,23 +163,38 @@ fn pubrel_sent_again_makes_no_room_for_one_message_too_many() {
     s.expect_usable();
 }
 
-#[test]
-fn what_is_sent_again_keeps_to_the_outbound_limit() {
-    let mut s = Scenario::connected_with(options().outbound_limit(3000), Default::default());
-    for _ in 0..3 {
-        s.publish(QOS_1, "a", &"x".repeat(900));
-    }
-    assert_eq!(s.take_sent().len(), 3);
-    s.connection_is_lost();
-    s.expect_disconnected(Error::ConnectionClosed);
-    s.connect();
-    s.expect_connect();
+/// A client with a message that waits to be sent again until there is room for it in the outbound buffer.
+fn with_no_room_to_send_again(long: &str) -> Scenario {
+    let mut s = Scenario::connected_with(options().outbound_limit(1000), Default::default());
+    let short = s.publish(QOS_1, "a", "1");
+    s.publish(QOS_1, "a", long);
+    assert_eq!(s.take_sent().len(), 2);
+    s.reconnected_with(true, terms(1));
+    s.expect_sent(resent(QOS_1, 1, "a", "1"));
     s.network_stalls();
-    s.broker_sends(connack(true, Default::default()));
-    s.expect_event(Event::Connected { session_present: true });
-    assert!(s.waiting_to_be_sent() <= 3000);
+    s.publish(QOS_0, "a", &long[..200]);
+    s.broker_sends(puback(1));
+    s.expect_published(short, ReasonCode::Success);
+    assert!(s.waiting_to_be_sent() <= 1000);
+    s
+}
+
+#[test]
+fn what_is_sent_again_waits_for_room_with_new_messages_behind_it() {
+    let long = "x".repeat(900);
+    let mut s = with_no_room_to_send_again(&long);
+    assert_eq!(s.try_publish(&Publish::new("a", "3").qos(QOS_1)), Err(RequestError::WouldBlock));
     s.network_flows();
-    assert_eq!(s.take_sent().len(), 3);
+    s.expect_sent_all(&[publish(QOS_0, 0, "a", &long[..200]), resent(QOS_1, 2, "a", &long)]);
+}
+
+#[test]
+fn what_waits_to_be_sent_again_does_not_follow_disconnect() {
+    let long = "x".repeat(900);
+    let mut s = with_no_room_to_send_again(&long);
+    s.disconnect(&Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)).unwrap();
+    s.network_flows();
+    s.expect_sent_all(&[publish(QOS_0, 0, "a", &long[..200]), disconnect(ReasonCode::NORMAL_DISCONNECTION)]);
 }
 
 #[test]

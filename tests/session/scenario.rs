@@ -33,6 +33,10 @@ pub(crate) struct Scenario {
     now: Instant,
     /// Whether the client's driver does something else and leaves the session alone.
     is_away: bool,
+    /// Whether the user receives each message as soon as it is there, before anything else.
+    receives_at_once: bool,
+    /// What it has received that way and the story has not told of: topics and payloads.
+    received: VecDeque<(String, String)>,
 
     /// What the broker sent and the client has not read.
     unread: VecDeque<u8>,
@@ -70,6 +74,8 @@ impl Scenario {
             // Any time but zero, which would hide that it is not set.
             now: Instant::ZERO + Duration::from_secs(1_000_000),
             is_away: false,
+            receives_at_once: false,
+            received: VecDeque::new(),
             unread: VecDeque::new(),
             is_closed: false,
             piece: usize::MAX,
@@ -94,6 +100,12 @@ impl Scenario {
         let mut scenario = Self::new(options);
         scenario.reconnected_with(false, terms);
         scenario
+    }
+
+    /// The same with a user that receives each message as soon as it is there.
+    pub(crate) fn receiving_at_once(mut self) -> Self {
+        self.receives_at_once = true;
+        self
     }
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -152,9 +164,7 @@ impl Scenario {
 
     /// Takes the next message, if there is one.
     pub(crate) fn receive(&mut self) -> Option<String> {
-        let message = self.session.receive().map(|publish| String::from_utf8_lossy(publish.payload).into_owned());
-        self.settle();
-        message
+        self.next_message().map(|(_, payload)| payload)
     }
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -329,14 +339,12 @@ impl Scenario {
     /// The user receives this.
     #[track_caller]
     pub(crate) fn expect_message(&mut self, topic: &str, payload: &str) {
-        let Some(publish) = self.session.receive() else { panic!("there should be a message: {topic} {payload}") };
-        assert_eq!((publish.topic, publish.payload), (topic, payload.as_bytes()));
-        self.settle();
+        assert_eq!(self.next_message(), Some((topic.to_owned(), payload.to_owned())));
     }
 
     #[track_caller]
     pub(crate) fn expect_no_message(&mut self) {
-        assert_eq!(self.session.receive(), None);
+        assert_eq!(self.next_message(), None);
     }
 
     #[track_caller]
@@ -431,12 +439,23 @@ impl Scenario {
         assert!(deadline.is_none_or(|deadline| deadline > self.now), "what was due is done");
     }
 
+    fn next_message(&mut self) -> Option<(String, String)> {
+        let message = self.received.pop_front().or_else(|| self.session.receive().map(|publish| owned(&publish)));
+        self.settle();
+        message
+    }
+
     /// Takes events and moves bytes until neither is left.
     fn settle(&mut self) {
         if self.is_away {
             return;
         }
         loop {
+            if self.receives_at_once {
+                while let Some(publish) = self.session.receive() {
+                    self.received.push_back(owned(&publish));
+                }
+            }
             while let Some(event) = self.session.poll_event() {
                 self.note(event);
             }
@@ -538,6 +557,11 @@ impl Drop for Scenario {
         self.expect_no_event();
         self.expect_no_message();
     }
+}
+
+/// Topic and payload.
+fn owned(publish: &Publish<'_>) -> (String, String) {
+    (publish.topic.to_owned(), String::from_utf8_lossy(publish.payload).into_owned())
 }
 
 fn decode(bytes: &[u8]) -> Packet<'_> {

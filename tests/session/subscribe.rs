@@ -117,6 +117,18 @@ fn requests_end_with_the_connection() {
 }
 
 #[test]
+fn requests_end_for_the_reason_that_the_connection_ends() {
+    let mut s = Scenario::connected();
+    let id = s.subscribe(&["a"]);
+    assert_eq!(s.take_sent().len(), 1);
+    s.broker_sends(puback(9));
+    let error = Error::from(ProtocolError::UnknownPacketId(PacketType::Puback));
+    s.expect_disconnected(error.clone());
+    s.expect_event(Event::Subscribed { id, result: Err(error) });
+    s.expect_sent(disconnect(ReasonCode::ProtocolError));
+}
+
+#[test]
 fn requests_end_with_the_users_disconnect() {
     let mut s = Scenario::connected();
     let id = s.subscribe(&["a"]);
