@@ -22,7 +22,7 @@ pub(crate) fn all() -> Vec<Job> {
         job("frame reader: PUBLISH 64 B", None, frames(64)),
     ];
     jobs.push(job("session: publish QoS 0, 64 B, batched", Some(100.0), session_publish(QoS::AtMostOnce)));
-    jobs.push(job("session: publish QoS 1 with PUBACK, 64 B", None, session_publish(QoS::AtLeastOnce)));
+    jobs.push(job("session: publish QoS 1 and broker's end, 64 B", None, session_publish(QoS::AtLeastOnce)));
     for (name, budget, size, qos) in [
         ("session: receive QoS 0, 16 B", None, 16, QoS::AtMostOnce),
         ("session: receive QoS 0, 64 B", Some(60.0), 64, QoS::AtMostOnce),
@@ -32,8 +32,8 @@ pub(crate) fn all() -> Vec<Job> {
         jobs.push(job(name, budget, session_receive(size, qos)));
     }
     jobs.push(job("client: enqueue QoS 0, 64 B, then flush", Some(100.0), client_enqueue()));
-    jobs.push(job("client: publish_all QoS 1, 64 B", None, client_publish_all()));
-    jobs.push(job("client: publish QoS 1, 64 B, one by one", None, client_publish()));
+    jobs.push(job("client: publish_all QoS 1 and broker's end", None, client_publish_all()));
+    jobs.push(job("client: publish QoS 1 and broker's end", None, client_publish()));
     jobs
 }
 
@@ -188,12 +188,12 @@ fn session_receive(size: usize, qos: QoS) -> impl FnMut() -> u64 {
     }
 }
 
-fn client() -> Client<Wire> {
-    Client::connect_over(Wire::new(), Options::new()).expect("the wire says yes")
+fn client(wire: Wire) -> Client<Wire> {
+    Client::connect_over(wire, Options::new()).expect("the wire says yes")
 }
 
 fn client_enqueue() -> impl FnMut() -> u64 {
-    let mut client = client();
+    let mut client = client(Wire::sink());
     let publish = plain(64);
     move || {
         let before = client.transport().writes;
@@ -206,7 +206,7 @@ fn client_enqueue() -> impl FnMut() -> u64 {
 }
 
 fn client_publish_all() -> impl FnMut() -> u64 {
-    let mut client = client();
+    let mut client = client(Wire::acknowledging());
     let publish = plain(64).qos(QoS::AtLeastOnce);
     move || {
         let before = client.transport().writes;
@@ -217,7 +217,7 @@ fn client_publish_all() -> impl FnMut() -> u64 {
 }
 
 fn client_publish() -> impl FnMut() -> u64 {
-    let mut client = client();
+    let mut client = client(Wire::acknowledging());
     let publish = plain(64).qos(QoS::AtLeastOnce);
     move || {
         let before = client.transport().writes;

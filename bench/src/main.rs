@@ -36,7 +36,7 @@ fn main() {
             text => filter = text.into(),
         }
     }
-    println!("{:<42} {:>9} {:>7} {:>8} {:>9} {:>9}", "job", "ns/op", "spread", "budget", "allocs/op", "writes/op");
+    println!("{:<44} {:>9} {:>7} {:>8} {:>9} {:>9}", "job", "ns/op", "spread", "budget", "allocs/op", "writes/op");
     let mut jobs: Vec<Job> = jobs::all().into_iter().filter(|job| job.name.contains(&filter)).collect();
     for job in &mut jobs {
         println!("{}", measure(job, rounds));
@@ -61,5 +61,5 @@ fn measure(job: &mut Job, rounds: usize) -> String {
     let at = |part: usize| times[(times.len() - 1) * part / 4].as_secs_f64() * 1e9 / job.operations as f64;
     let spread = (at(3) - at(1)) / at(2) * 100.0;
     let budget = job.budget.map_or(String::new(), |budget| format!("{budget:.0}"));
-    format!("{:<42} {:>9.1} {spread:>6.1}% {budget:>8} {allocations:>9.4} {writes:>9.4}", job.name, at(2))
+    format!("{:<44} {:>9.1} {spread:>6.1}% {budget:>8} {allocations:>9.4} {writes:>9.4}", job.name, at(2))
 }
