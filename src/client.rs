@@ -19,6 +19,12 @@ use crate::{transport::TcpTransport, url::BrokerUrl};
 /// How long the last bytes of a connection may take to leave.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long an acknowledgement waits for something to leave with, while messages are at hand to be received.
+const KEEP_UP: Duration = Duration::from_millis(10);
+
+/// How often bytes may move after the time of a call is over, so that a broker cannot keep a caller by talking.
+const LATE_ROUNDS: u32 = 16;
+
 /// As many bytes as make a write worthwhile while more is to come.
 const WRITE_SIZE: usize = 64 * 1024;
 
@@ -28,8 +34,9 @@ const WRITE_SIZE: usize = 64 * 1024;
 /// mostly waits does so in [`Client::receive`], which keeps the connection alive; one that is busy with something else
 /// should come back before the Keep Alive ends, or turn it off.
 ///
-/// A message at QoS 1 or 2 is acknowledged when it is handed out; the acknowledgement leaves with the next call. So a
-/// program that dies while it works on a message is sent that message again, if its session is kept.
+/// A message at QoS 1 or 2 is acknowledged when it is handed out; the acknowledgement leaves with the next call that
+/// sends or waits, some milliseconds later at the most. So a program that dies while it works on a message is sent that
+/// message again, if its session is kept.
 ///
 #[cfg_attr(feature = "std", doc = "```no_run")]
 #[cfg_attr(not(feature = "std"), doc = "```ignore")]
@@ -48,6 +55,10 @@ pub struct Client<T> {
     session: Session,
     transport: T,
     response_timeout: Duration,
+    /// Why the connection ended, until a call has told so.
+    ended: Option<Error>,
+    /// When bytes moved last.
+    last_moved: Instant,
 }
 
 #[cfg(feature = "std")]
@@ -85,7 +96,8 @@ impl<T: Transport> Client<T> {
     /// [`RequestError::InvalidOptions`].
     pub fn connect_over(transport: T, options: Options) -> Result<Self, Error> {
         let response_timeout = options.response_timeout;
-        let mut client = Self { session: Session::new(options), transport, response_timeout };
+        let last_moved = transport.now();
+        let mut client = Self { session: Session::new(options), transport, response_timeout, ended: None, last_moved };
         client.start()?;
         Ok(client)
     }
@@ -96,7 +108,7 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// As [`Client::connect_over`]. The client can be reconnected again.
     pub fn reconnect_over(&mut self, transport: T) -> Result<bool, Error> {
-        self.transport.close();
+        self.close();
         self.transport = transport;
         self.start()
     }
@@ -108,9 +120,10 @@ impl<T: Transport> Client<T> {
     /// [`Error::PublishRefused`], [`Error::Request`]; [`Error::Timeout`] when the broker does not answer in time, with
     /// the message still in flight; and what ends connections.
     pub fn publish(&mut self, publish: &Publish<'_>) -> Result<ReasonCode, Error> {
-        match self.submit(|session| session.publish(publish))? {
+        let mut patience = self.patience();
+        match self.submit(&mut patience, |session| session.publish(publish))? {
             None => self.flush().map(|()| ReasonCode::Success),
-            Some(id) => self.wait_for(|event| match event {
+            Some(id) => self.wait_for(&mut patience, |event| match event {
                 Event::Published { id: done, result } if done == id => Some(result.map(|reason| reason.reason_code)),
                 _ => None,
             }),
@@ -125,28 +138,20 @@ impl<T: Transport> Client<T> {
         &mut self,
         messages: impl IntoIterator<Item = Publish<'a>>,
     ) -> Vec<Result<ReasonCode, Error>> {
-        let mut batch =
-            Batch { patience: Patience::new(self.response_timeout), results: Vec::new(), in_flight: VecDeque::new() };
+        let mut batch = Batch::new(self.patience());
+        let mut ended = None;
         for publish in messages {
-            let result = match self.submit_next(&publish, &mut batch) {
-                Ok(None) => Ok(ReasonCode::Success),
-                Ok(Some(id)) => {
-                    batch.in_flight.push_back((id, batch.results.len()));
-                    // What stands here until the broker answers.
-                    Err(Error::Timeout)
-                }
-                Err(error) => Err(error),
+            let result = match &ended {
+                Some(error) => Err(Error::clone(error)),
+                None => self.submit_next(&publish, &mut batch),
             };
-            batch.results.push(result);
+            ended = ended.or(result.as_ref().err().filter(|error| error.is_fatal()).cloned());
+            batch.add(result);
         }
-        let mut ended = self.flush();
-        while ended.is_ok() && !batch.in_flight.is_empty() {
-            ended = self.settle(&mut batch);
-        }
-        if let Err(error) = ended {
-            for (_, place) in batch.in_flight {
-                batch.results[place] = Err(error.clone());
-            }
+        if let Err(error) = ended.map_or_else(|| self.finish(&mut batch), Err) {
+            // Some of them may have been acknowledged before that.
+            self.note_settled(&mut batch);
+            batch.fail(&error);
         }
         batch.results
     }
@@ -180,16 +185,19 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// As [`Client::publish`], but for [`Error::PublishRefused`].
     pub fn enqueue(&mut self, publish: &Publish<'_>) -> Result<(), Error> {
-        self.submit(|session| session.publish(publish))?;
+        self.submit(&mut self.patience(), |session| session.publish(publish))?;
         if self.session.transmit().len() < WRITE_SIZE { Ok(()) } else { self.flush() }
     }
 
     /// Sends everything that waits to be sent, acknowledgements included.
     ///
     /// # Errors
-    /// [`Error::Timeout`] when the broker does not take it in time, and what ends connections.
+    /// [`Error::Timeout`] when the broker does not take it in time, [`RequestError::NotConnected`], and what ends
+    /// connections.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.flush_within(self.response_timeout)
+        self.write_out(&mut self.patience())?;
+        self.discard_events();
+        self.require_open()
     }
 
     /// Subscribes; returns the granted QoS of each Topic Filter, in order.
@@ -211,8 +219,9 @@ impl<T: Transport> Client<T> {
         subscriptions: &[Subscription<'_>],
         properties: SubscribeProperties<'_>,
     ) -> Result<SubscribeReason, Error> {
-        let id = self.submit(|session| session.subscribe(subscriptions, properties))?;
-        self.wait_for(|event| match event {
+        let mut patience = self.patience();
+        let id = self.submit(&mut patience, |session| session.subscribe(subscriptions, properties))?;
+        self.wait_for(&mut patience, |event| match event {
             Event::Subscribed { id: done, result } if done == id => Some(result),
             _ => None,
         })
@@ -236,8 +245,9 @@ impl<T: Transport> Client<T> {
         filters: &[&str],
         properties: UnsubscribeProperties<'_>,
     ) -> Result<SubscribeReason, Error> {
-        let id = self.submit(|session| session.unsubscribe(filters, properties))?;
-        self.wait_for(|event| match event {
+        let mut patience = self.patience();
+        let id = self.submit(&mut patience, |session| session.unsubscribe(filters, properties))?;
+        self.wait_for(&mut patience, |event| match event {
             Event::Unsubscribed { id: done, result } if done == id => Some(result),
             _ => None,
         })
@@ -282,21 +292,22 @@ impl<T: Transport> Client<T> {
         self.session.receive().map(|publish| read(&publish))
     }
 
-    /// Does what can be done without waiting; returns whether there is a message to receive.
-    ///
-    /// # Errors
-    /// What ends connections, after the last message that came before; then [`RequestError::NotConnected`].
-    pub fn is_ready(&mut self) -> Result<bool, Error> {
-        loop {
+    /// Does what can be done without waiting; returns whether [`Client::receive`] would return at once, with a message
+    /// or because the connection is over.
+    pub fn is_ready(&mut self) -> bool {
+        for _ in 0..LATE_ROUNDS {
             if self.session.has_message() {
-                return Ok(true);
+                return true;
             }
-            while self.next_event()?.is_some() {}
-            self.require_open()?;
-            if !self.advance(Some(self.transport.now()))? {
-                return Ok(false);
+            self.discard_events();
+            if self.session.status() == Status::Disconnected {
+                return true;
+            }
+            if !self.advance(Some(self.transport.now())).unwrap_or(false) {
+                return false;
             }
         }
+        false
     }
 
     /// The messages as they come, without end but for the error that ends the connection.
@@ -320,14 +331,16 @@ impl<T: Transport> Client<T> {
     /// As [`Client::disconnect`]; [`RequestError::Invalid`].
     pub fn disconnect_with(&mut self, disconnect: &Disconnect<'_>) -> Result<(), Error> {
         match self.session.disconnect(disconnect) {
-            Ok(()) => {
-                let flushed = self.flush_within(CLOSE_TIMEOUT);
-                self.close(Error::ConnectionClosed);
-                flushed
-            }
-            Err(RequestError::NotConnected) => Ok(()),
-            Err(error) => Err(error.into()),
+            Ok(()) => {}
+            Err(RequestError::NotConnected) => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
+        let written = self.write_out(&mut Patience::new(CLOSE_TIMEOUT));
+        let is_cut = self.session.status() == Status::Disconnected;
+        self.transport.close();
+        self.session.connection_closed(Error::ConnectionClosed);
+        self.discard_events();
+        written.and(if is_cut { Err(Error::ConnectionClosed) } else { Ok(()) })
     }
 
     /// What the broker said when it took the connection: its limits, the Client Identifier it assigned, and more.
@@ -372,15 +385,24 @@ impl<T: Transport> Client<T> {
         &self.transport
     }
 
+    /// Whether there is room for more from the broker.
+    #[cfg(all(feature = "component", target_arch = "wasm32"))]
+    pub(crate) fn wants_input(&self) -> bool {
+        !self.session.is_paused()
+    }
+
     fn start(&mut self) -> Result<bool, Error> {
         self.session.connect(self.transport.now())?;
-        // The session keeps the connect timeout itself.
-        let answer = self.wait_for(|event| match event {
+        // What they tell is about the last connection.
+        while self.session.poll_event().is_some() {}
+        self.ended = None;
+        // The session keeps the connect timeout by itself.
+        let answer = self.wait_for(&mut Patience::new(Duration::MAX), |event| match event {
             Event::Connected { session_present } => Some(Ok(session_present)),
             _ => None,
         });
         if answer.is_err() {
-            self.close(Error::ConnectionClosed);
+            self.close();
         }
         answer
     }
@@ -390,30 +412,36 @@ impl<T: Transport> Client<T> {
         until: Option<Instant>,
         read: impl FnOnce(&Publish<'_>) -> R,
     ) -> Result<Option<R>, Error> {
+        self.keep_up();
+        let mut late_rounds = 0;
         loop {
             if let Some(publish) = self.session.receive() {
                 return Ok(Some(read(&publish)));
             }
-            while self.next_event()?.is_some() {}
+            self.discard_events();
             self.require_open()?;
             let is_late = until.is_some_and(|until| self.transport.now() >= until);
+            late_rounds += u32::from(is_late);
             let has_moved = self.advance(until)?;
-            if is_late && !has_moved {
+            if is_late && (!has_moved || late_rounds >= LATE_ROUNDS) {
                 return Ok(None);
             }
         }
     }
 
     /// Hands something to the session as soon as it has room.
-    fn submit<R>(&mut self, mut submit: impl FnMut(&mut Session) -> Result<R, RequestError>) -> Result<R, Error> {
-        let mut patience = Patience::new(self.response_timeout);
+    fn submit<R>(
+        &mut self,
+        patience: &mut Patience,
+        mut submit: impl FnMut(&mut Session) -> Result<R, RequestError>,
+    ) -> Result<R, Error> {
         loop {
             match submit(&mut self.session) {
-                Err(RequestError::WouldBlock) => {}
+                Err(RequestError::WouldBlock | RequestError::NotConnected) => {}
                 result => return Ok(result?),
             }
-            // What they tell is about calls that were given up.
-            while self.next_event()?.is_some() {}
+            self.discard_events();
+            self.require_open()?;
             patience.wait(self)?;
         }
     }
@@ -422,10 +450,11 @@ impl<T: Transport> Client<T> {
     fn submit_next(&mut self, publish: &Publish<'_>, batch: &mut Batch) -> Result<Option<OperationId>, Error> {
         loop {
             match self.session.publish(publish) {
-                Err(RequestError::WouldBlock) => self.settle(batch)?,
+                Err(RequestError::WouldBlock | RequestError::NotConnected) => self.settle(batch)?,
                 result => {
                     if self.session.transmit().len() >= WRITE_SIZE {
-                        self.flush()?;
+                        self.write_out(&mut batch.patience)?;
+                        self.note_sent(batch);
                     }
                     return Ok(result?);
                 }
@@ -433,56 +462,117 @@ impl<T: Transport> Client<T> {
         }
     }
 
+    /// Waits until all of a batch is sent and acknowledged.
+    fn finish(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        self.write_out(&mut batch.patience)?;
+        self.note_sent(batch);
+        while !batch.is_done() {
+            self.settle(batch).map_err(Error::while_in_flight)?;
+        }
+        Ok(())
+    }
+
     /// Notes what became of messages of a batch, or lets bytes move so that something may.
     fn settle(&mut self, batch: &mut Batch) -> Result<(), Error> {
-        let mut has_settled = false;
-        while let Some(event) = self.next_event()? {
-            if let Event::Published { id, result } = event
-                && let Ok(index) = batch.in_flight.binary_search_by_key(&id, |&(id, _)| id)
-                && let Some((_, place)) = batch.in_flight.remove(index)
-            {
-                batch.results[place] = result.map(|reason| reason.reason_code);
-                has_settled = true;
-            }
-        }
-        if has_settled {
-            batch.patience = Patience::new(self.response_timeout);
+        if self.note_settled(batch) {
+            batch.patience = self.patience();
             return Ok(());
         }
-        batch.patience.wait(self).map(drop)
+        self.require_open()?;
+        batch.patience.wait(self)?;
+        self.note_sent(batch);
+        Ok(())
+    }
+
+    /// Notes which messages of a batch are acknowledged or refused; whether there was any.
+    fn note_settled(&mut self, batch: &mut Batch) -> bool {
+        let mut has_settled = false;
+        while let Some(event) = self.next_event() {
+            if let Event::Published { id, result } = event {
+                has_settled |= batch.settle(id, result.map(|reason| reason.reason_code));
+            }
+        }
+        has_settled
+    }
+
+    /// Notes that nothing of a batch waits to be sent any more, if so.
+    fn note_sent(&self, batch: &mut Batch) {
+        if self.is_connected() && !self.has_outgoing() {
+            batch.unsent.clear();
+        }
     }
 
     /// Waits until `pick` takes an event.
-    fn wait_for<R>(&mut self, mut pick: impl FnMut(Event) -> Option<Result<R, Error>>) -> Result<R, Error> {
-        let mut patience = Patience::new(self.response_timeout);
+    fn wait_for<R>(
+        &mut self,
+        patience: &mut Patience,
+        mut pick: impl FnMut(Event) -> Option<Result<R, Error>>,
+    ) -> Result<R, Error> {
         loop {
-            while let Some(event) = self.next_event()? {
+            while let Some(event) = self.next_event() {
                 if let Some(result) = pick(event) {
+                    // An error that is told now need not be told again.
+                    self.ended.take_if(|ended| result.as_ref().is_err_and(|error| error == ended));
                     return result;
                 }
             }
-            patience.wait(self)?;
+            self.require_open()?;
+            patience.wait(self).map_err(Error::while_in_flight)?;
         }
     }
 
-    /// The session's next event; the one that ends the connection as an error, once everything is closed.
-    fn next_event(&mut self) -> Result<Option<Event>, Error> {
-        match self.session.poll_event() {
-            Some(Event::Disconnected(error)) => {
-                self.close(error.clone());
-                Err(error)
+    /// Takes events that are of no use to anyone: about calls that were given up, or that wait for nothing.
+    fn discard_events(&mut self) {
+        while self.next_event().is_some() {}
+    }
+
+    /// The session's next event. The end of the connection is noted and seen to here.
+    fn next_event(&mut self) -> Option<Event> {
+        loop {
+            match self.session.poll_event()? {
+                Event::Disconnected(error) => {
+                    self.close();
+                    self.ended = Some(error);
+                }
+                event => return Some(event),
             }
-            event => Ok(event),
+        }
+    }
+
+    /// Fails when there is no connection, with why it ended if no call has told so yet.
+    fn require_open(&mut self) -> Result<(), Error> {
+        match self.session.status() {
+            Status::Connecting | Status::Connected => Ok(()),
+            Status::Disconnected | Status::Closing => {
+                self.discard_events();
+                Err(self.ended.take().unwrap_or(RequestError::NotConnected.into()))
+            }
+        }
+    }
+
+    /// Sends what has waited for a while, and pings, though messages are at hand and nothing is waited for.
+    fn keep_up(&mut self) {
+        if !self.has_outgoing() && self.session.deadline().is_none() {
+            return;
+        }
+        let now = self.transport.now();
+        let is_due = self.session.deadline().is_some_and(|deadline| now >= deadline);
+        if is_due || (self.has_outgoing() && now >= self.last_moved + KEEP_UP) {
+            // That messages must be received first is known here.
+            let _ = self.advance(Some(now));
         }
     }
 
     /// Moves bytes both ways once, waiting for them until `until` or what the session has to do; returns whether any
     /// moved.
     fn advance(&mut self, until: Option<Instant>) -> Result<bool, Error> {
-        let status = self.session.status();
-        self.session.handle_timeout(self.transport.now());
-        if self.session.status() != status {
-            // Time ran out for the connection: there is an event to take, and nothing to wait for.
+        let now = self.transport.now();
+        if self.session.deadline().is_some_and(|deadline| now >= deadline) {
+            // The answer that the session would miss may be there, unread.
+            self.transfer(Direction::In, Some(now));
+            self.session.handle_timeout(now);
+        }
+        if !matches!(self.session.status(), Status::Connecting | Status::Connected) && !self.has_outgoing() {
             return Ok(true);
         }
         let until = [until, self.session.deadline()].into_iter().flatten().min();
@@ -490,42 +580,69 @@ impl<T: Transport> Client<T> {
         if outgoing.is_empty() && incoming.is_empty() {
             return Err(RequestError::ReceiveFirst.into());
         }
+        Ok(self.transfer(Direction::Both, until))
+    }
+
+    /// Moves bytes once; returns whether any moved or the connection ended.
+    fn transfer(&mut self, direction: Direction, until: Option<Instant>) -> bool {
+        let (outgoing, incoming) = self.session.buffers();
+        let outgoing = if direction == Direction::Both { outgoing } else { &[] };
+        if outgoing.is_empty() && incoming.is_empty() {
+            return false;
+        }
         match self.transport.transfer(outgoing, incoming, until) {
             Ok(moved) => {
-                let now = self.transport.now();
-                self.session.transmitted(moved.sent, now);
-                self.session.received(moved.received, now);
+                let has_moved = moved != Transferred::default();
+                if has_moved {
+                    self.last_moved = self.transport.now();
+                }
+                self.session.transmitted(moved.sent, self.last_moved);
+                self.session.received(moved.received, self.last_moved);
                 if moved.closed {
                     self.session.connection_closed(Error::ConnectionClosed);
                 }
-                Ok(moved != Transferred::default())
+                has_moved
             }
             Err(error) => {
+                // Why the broker closed the connection may be there, unread.
+                let mut rounds = 0..LATE_ROUNDS;
+                while direction == Direction::Both
+                    && rounds.next().is_some()
+                    && self.transfer(Direction::In, Some(self.last_moved))
+                    && self.session.status() != Status::Disconnected
+                {}
                 self.session.connection_closed(error.into());
-                Ok(true)
+                true
             }
         }
     }
 
-    fn flush_within(&mut self, timeout: Duration) -> Result<(), Error> {
-        let mut patience = Patience::new(timeout);
-        while !self.session.transmit().is_empty() {
+    /// Waits until everything is sent or there is no connection any more.
+    fn write_out(&mut self, patience: &mut Patience) -> Result<(), Error> {
+        while self.has_outgoing() {
             patience.wait(self)?;
         }
         Ok(())
     }
 
     /// Sends the last bytes, if the peer takes them, and closes the connection.
-    fn close(&mut self, error: Error) {
-        // Whoever closes has an error to tell already, or none that this one would add to.
-        let _ = self.flush_within(CLOSE_TIMEOUT);
+    fn close(&mut self) {
+        // Whoever closes has an error to tell already.
+        let _ = self.write_out(&mut Patience::new(CLOSE_TIMEOUT));
         self.transport.close();
-        self.session.connection_closed(error);
+        self.session.connection_closed(Error::ConnectionClosed);
     }
 
-    fn require_open(&self) -> Result<(), RequestError> {
-        if self.session.status() == Status::Disconnected { Err(RequestError::NotConnected) } else { Ok(()) }
+    const fn patience(&self) -> Patience {
+        Patience::new(self.response_timeout)
     }
+}
+
+/// Which way bytes move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    In,
+    Both,
 }
 
 /// Messages that are published one behind the other.
@@ -533,8 +650,51 @@ struct Batch {
     results: Vec<Result<ReasonCode, Error>>,
     /// Those in flight, and their places in `results`; in ascending order.
     in_flight: VecDeque<(OperationId, usize)>,
+    /// The places of those at QoS 0 that may not have been sent yet.
+    unsent: Vec<usize>,
     /// Begins anew with every answer.
     patience: Patience,
+}
+
+impl Batch {
+    const fn new(patience: Patience) -> Self {
+        Self { results: Vec::new(), in_flight: VecDeque::new(), unsent: Vec::new(), patience }
+    }
+
+    fn add(&mut self, submitted: Result<Option<OperationId>, Error>) {
+        let place = self.results.len();
+        self.results.push(match submitted {
+            Ok(None) => {
+                self.unsent.push(place);
+                Ok(ReasonCode::Success)
+            }
+            Ok(Some(id)) => {
+                self.in_flight.push_back((id, place));
+                // What stands here until the broker answers.
+                Err(Error::Timeout)
+            }
+            Err(error) => Err(error),
+        });
+    }
+
+    /// Notes how a message went; `false` if it is none of these.
+    fn settle(&mut self, id: OperationId, result: Result<ReasonCode, Error>) -> bool {
+        let index = self.in_flight.binary_search_by_key(&id, |&(id, _)| id);
+        let Some((_, place)) = index.ok().and_then(|index| self.in_flight.remove(index)) else { return false };
+        self.results[place] = result;
+        true
+    }
+
+    fn is_done(&self) -> bool {
+        self.in_flight.is_empty() && self.unsent.is_empty()
+    }
+
+    /// Fails what is not done.
+    fn fail(&mut self, error: &Error) {
+        for place in self.in_flight.drain(..).map(|(_, place)| place).chain(self.unsent.drain(..)) {
+            self.results[place] = Err(error.clone());
+        }
+    }
 }
 
 /// How long a call waits for the broker.
@@ -549,13 +709,14 @@ impl Patience {
         Self { timeout, until: None }
     }
 
-    /// Lets bytes move once, unless time is up.
+    /// Lets bytes move once, unless time is up. The first time it always does.
     fn wait<T: Transport>(&mut self, client: &mut Client<T>) -> Result<bool, Error> {
         let now = client.transport.now();
-        let until = *self.until.get_or_insert(now + self.timeout);
-        if now >= until {
-            return Err(Error::Timeout);
-        }
+        let until = match self.until {
+            Some(until) if now >= until => return Err(Error::Timeout),
+            Some(until) => until,
+            None => *self.until.insert(now + self.timeout),
+        };
         client.advance(Some(until))
     }
 }

@@ -43,6 +43,9 @@ pub enum Error {
     ConnectionClosed,
     /// The call's own time ran out. The connection goes on; what was sent stays in flight.
     Timeout,
+    /// So many messages wait to be received that no more is read, and the broker's answer is behind them: receive. What
+    /// was sent stays in flight.
+    AnswerBehindMessages,
     /// A typed payload that is not what its type wants, or that cannot be written; says what and where.
     #[cfg(feature = "json")]
     Json(String),
@@ -117,7 +120,8 @@ pub enum RequestError {
     PropertyNotAllowed(PropertyId),
     /// The Payload Format Indicator says that the payload is UTF-8 text, and it is not (section 3.3.2.3.2).
     PayloadNotUtf8,
-    /// Messages wait to be received, and until they are, nothing more is read off the connection: receive them first.
+    /// There is no room until the broker has answered, and its answer is behind messages that wait to be received:
+    /// receive them first.
     ReceiveFirst,
     /// Too long a payload for a Will Message, or other options that CONNECT has no valid bytes for.
     InvalidOptions(EncodeError),
@@ -172,11 +176,21 @@ impl Error {
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         match self {
-            Self::PublishRefused(_) | Self::SubscribeRefused(_) | Self::Timeout => false,
+            Self::PublishRefused(_) | Self::SubscribeRefused(_) | Self::Timeout | Self::AnswerBehindMessages => false,
             Self::Request(error) => matches!(error, RequestError::NotConnected),
             #[cfg(feature = "json")]
             Self::Json(_) => false,
             _ => true,
+        }
+    }
+}
+
+impl Error {
+    /// What an error of waiting means once something was sent.
+    pub(crate) fn while_in_flight(self) -> Self {
+        match self {
+            Self::Request(RequestError::ReceiveFirst) => Self::AnswerBehindMessages,
+            error => error,
         }
     }
 }
@@ -245,6 +259,7 @@ impl fmt::Display for Error {
             Self::KeepAliveTimeout => f.write_str("the broker did not answer PINGREQ: the connection is dead"),
             Self::ConnectionClosed => f.write_str("the connection ended without a DISCONNECT"),
             Self::Timeout => f.write_str("the time given for the call ran out"),
+            Self::AnswerBehindMessages => f.write_str("the broker's answer is behind messages that wait: receive them"),
             #[cfg(feature = "json")]
             Self::Json(message) => write!(f, "the payload is not the JSON wanted: {message}"),
         }
@@ -316,7 +331,7 @@ impl fmt::Display for RequestError {
             Self::PropertyNotAllowed(id) => write!(f, "{} is not for the caller to set", id.name()),
             Self::PayloadNotUtf8 => f.write_str("the payload is marked as UTF-8 text and is none"),
             Self::ReceiveFirst => {
-                f.write_str("messages wait to be received, and the broker's answer is behind them: receive first")
+                f.write_str("no room: messages wait to be received, and the broker's answers are behind them")
             }
         }
     }

@@ -107,9 +107,14 @@ impl FrameReader {
         }
         let wanted = self.wanted();
         if self.buffer.len() - self.end < wanted {
-            self.move_to_front();
+            // Frames in use move only where that frees as much as half of what moves, and else the buffer grows by as
+            // much; so a byte moves a few times at most, however long its frame is in use.
+            let (framed, held) = (self.next - self.start, self.end - self.start);
+            if framed == 0 || self.start >= held / 2 {
+                self.move_to_front();
+            }
             if self.buffer.len() - self.end < wanted {
-                self.grow(self.end + wanted);
+                self.grow(self.end + wanted.max(if framed == 0 { 0 } else { held / 2 }));
             }
         }
         &mut self.buffer[self.end..]
@@ -203,6 +208,9 @@ impl FrameReader {
     }
 
     fn move_to_front(&mut self) {
+        if self.start == 0 {
+            return;
+        }
         self.buffer.copy_within(self.start..self.end, 0);
         self.origin += self.start as u64;
         self.next -= self.start;

@@ -192,6 +192,7 @@ fn kind(error: &Error) -> wit::ErrorKind {
         Error::KeepAliveTimeout => Kind::KeepAliveTimeout,
         Error::ConnectionClosed => Kind::ConnectionClosed,
         Error::Timeout => Kind::Timeout,
+        Error::AnswerBehindMessages => Kind::AnswerBehindMessages,
         #[cfg(feature = "json")]
         Error::Json(_) => Kind::InvalidArgument,
         Error::Request(error) => match error {

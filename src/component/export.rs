@@ -34,7 +34,9 @@ impl wit::Guest for Component {
             }
             let borrowed: Vec<_> = clients.iter().map(|client| client.client.borrow()).collect();
             let until = borrowed.iter().filter_map(|client| client.deadline()).fold(until, Ord::min);
-            wait_for_any(borrowed.iter().map(|client| (client.transport(), client.has_outgoing())), until);
+            let interests =
+                borrowed.iter().map(|client| (client.transport(), client.wants_input(), client.has_outgoing()));
+            wait_for_any(interests, until);
         }
     }
 }
@@ -138,8 +140,7 @@ pub(super) struct ExportedClient {
 impl ExportedClient {
     /// Whether `receive` would return at once.
     fn is_ready(&self) -> bool {
-        // An error is worth a call too: it tells about it.
-        self.client.borrow_mut().is_ready().unwrap_or(true)
+        self.client.borrow_mut().is_ready()
     }
 }
 
@@ -238,6 +239,8 @@ impl wit::GuestClient for ExportedClient {
     fn deadline_ms(&self) -> Option<u64> {
         let client = self.client.borrow();
         let wait = client.deadline()?.saturating_duration_since(client.transport().now());
+        // Rounded up: who comes back early has nothing to do, and would again and again.
+        let wait = wait.saturating_add(Duration::from_nanos(999_999));
         Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
     }
 

@@ -159,6 +159,7 @@ impl Session {
 
     /// [`Session::transmit`] and [`Session::read_buffer`] at once, to move bytes both ways.
     pub fn buffers(&mut self) -> (&[u8], &mut [u8]) {
+        self.take_all();
         let incoming: &mut [u8] = if self.is_paused() {
             &mut []
         } else {
@@ -184,6 +185,7 @@ impl Session {
 
     /// Does what is due at `now`. Harmless at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.take_all();
         let is_behind = self.is_behind();
         self.machine.handle_timeout(now, is_behind);
     }
@@ -328,8 +330,14 @@ impl Session {
         self.machine.in_flight.messages() as usize
     }
 
+    /// Takes all packets that came, so that what waits is known and keeps within its bounds.
+    fn take_all(&mut self) {
+        while !self.is_paused() && self.step() {}
+    }
+
     /// Whether nothing more is read, since too many messages wait to be received, or too many answers to be sent.
-    fn is_paused(&self) -> bool {
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
         self.is_behind() || self.machine.outbound.is_overrun()
     }
 

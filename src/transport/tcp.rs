@@ -89,7 +89,8 @@ impl TcpTransport {
         }
         match written {
             Ok(sent) => Ok(Some(sent)),
-            Err(error) if is_timeout(&error) => Ok(None),
+            // A signal ends a write that has a timeout, without anything being wrong.
+            Err(error) if is_timeout(&error) || error.kind() == ErrorKind::Interrupted => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

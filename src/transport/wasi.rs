@@ -111,22 +111,17 @@ impl Transport for WasiTransport {
     }
 
     fn close(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        connection.linger();
-        if connection.is_watched.get() {
-            // Dropping the input stream before the pollable that was made of it traps, and when its owner drops that
-            // cannot be known. The socket is shut down; its handles stay until the instance ends.
-            core::mem::forget(connection);
+        if let Some(connection) = self.connection.take() {
+            connection.linger();
+            connection.release();
         }
     }
 }
 
 impl Drop for WasiTransport {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take().filter(|connection| connection.is_watched.get()) {
-            // As in `close`.
-            let _ = connection.socket.shutdown(ShutdownType::Both);
-            core::mem::forget(connection);
+        if let Some(connection) = self.connection.take() {
+            connection.release();
         }
     }
 }
@@ -161,6 +156,19 @@ impl Connection {
         }
     }
 
+    /// Closes the connection and gives its handles back to the host, unless that would trap or hang.
+    ///
+    /// To drop the input stream before a pollable that was made of it traps, and when its owner drops that cannot be
+    /// known. To drop the output stream while bytes wait in the host waits for a peer that may never take them. In both
+    /// cases the socket is shut down, and its handles stay until the instance ends.
+    fn release(self) {
+        let is_stuck = matches!(self.output.check_write(), Ok(0));
+        if self.is_watched.get() || is_stuck {
+            let _ = self.socket.shutdown(ShutdownType::Both);
+            core::mem::forget(self);
+        }
+    }
+
     /// Ends the connection such that what was sent arrives.
     fn linger(&self) {
         let until = WasiTransport::clock() + LINGER;
@@ -183,16 +191,14 @@ impl Connection {
     }
 }
 
-/// Waits until one of these can read, or write if it has something to, or `until`.
-pub(crate) fn wait_for_any<'a>(transports: impl Iterator<Item = (&'a WasiTransport, bool)>, until: Instant) {
+/// Waits until one of these can read, if it wants input, or write, if it has something to; or until `until`.
+pub(crate) fn wait_for_any<'a>(transports: impl Iterator<Item = (&'a WasiTransport, bool, bool)>, until: Instant) {
     let timer = timer_at(until);
     let mut pollables = Vec::from([&timer]);
-    for (transport, has_outgoing) in transports {
+    for (transport, wants_input, has_outgoing) in transports {
         let Some(connection) = &transport.connection else { continue };
-        pollables.push(&connection.readable);
-        if has_outgoing {
-            pollables.push(&connection.writable);
-        }
+        pollables.extend(wants_input.then_some(&connection.readable));
+        pollables.extend(has_outgoing.then_some(&connection.writable));
     }
     poll::poll(&pollables);
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use mqtt_wasi::codec::{Disconnect, Packet, Publish, QoS, ReasonCode, Subscription};
-use mqtt_wasi::session::Status;
+use mqtt_wasi::codec::{Ack, AckProperties, Disconnect, Packet, Publish, QoS, ReasonCode, Subscription, UserProperty};
+use mqtt_wasi::frame::FrameError;
+use mqtt_wasi::session::{Event, Status};
 use mqtt_wasi::{Error, RequestError};
 
 use crate::packets::*;
@@ -183,6 +184,30 @@ fn messages_in_flight_take_no_more_memory_than_the_outbound_limit() {
     s.expect_sent(pubrel(1));
     s.try_publish(&message).unwrap();
     assert_eq!(s.take_sent().len(), 1);
+}
+
+#[test]
+fn user_properties_without_end_are_over_the_maximum_packet_size() {
+    let refusal = |user_properties: &[UserProperty<'_>]| {
+        let properties = AckProperties { user_properties: user_properties.into(), ..Default::default() };
+        bytes(&Packet::Puback(Ack { properties, ..ack(1, ReasonCode::QuotaExceeded) }))
+    };
+    let mut s = Scenario::connected_with(options().maximum_packet_size(10_000), Default::default());
+    s.publish(QOS_1, "a", "1");
+    s.publish(QOS_1, "a", "2");
+    assert_eq!(s.take_sent().len(), 2);
+    s.broker_sends_bytes(&refusal(&[("", ""); 1_990]));
+    match s.take_events().as_slice() {
+        [Event::Published { result: Err(Error::PublishRefused(reason)), .. }] => {
+            assert_eq!(reason.user_properties.len(), 1_990);
+        }
+        other => panic!("{other:?}"),
+    }
+    let too_many = refusal(&[("", ""); 100_000]);
+    s.broker_sends_bytes(&too_many[..10]);
+    let size = too_many.len() as u64;
+    s.expect_disconnected(Error::Malformed(FrameError::PacketTooLarge { size, maximum: 10_000 }));
+    s.expect_sent(disconnect(ReasonCode::PacketTooLarge));
 }
 
 #[test]

@@ -289,16 +289,17 @@ fn broker_that_closes_without_connack_ends_the_attempt() {
 #[test]
 fn nothing_may_come_before_connack() {
     for packet in packets_but_connack() {
-        let mut s = Scenario::new(options());
-        s.connect();
-        s.expect_connect();
-        s.broker_sends(packet);
-        s.expect_disconnected(ProtocolError::UnexpectedPacket(packet.packet_type()));
-        s.expect_sent(disconnect(ReasonCode::ProtocolError));
-        s.expect_status(Status::Closing);
-        s.connection_is_lost();
-        s.reconnected(false);
-        s.expect_usable();
+        for mut s in [Scenario::new(options()), Scenario::new(options()).receiving_at_once()] {
+            s.connect();
+            s.expect_connect();
+            s.broker_sends(packet);
+            s.expect_disconnected(ProtocolError::UnexpectedPacket(packet.packet_type()));
+            s.expect_sent(disconnect(ReasonCode::ProtocolError));
+            s.expect_status(Status::Closing);
+            s.connection_is_lost();
+            s.reconnected(false);
+            s.expect_usable();
+        }
     }
 }
 
