@@ -3,23 +3,27 @@
 
 wit_bindgen::generate!({
     path: "../../wit",
-    world: "imports",
+    inline: "
+        package mqtt-wasi:host-tests;
+
+        world guest {
+            include mqtt-wasi:client/imports@0.1.0;
+            import wasi:clocks/monotonic-clock@0.2.0;
+        }
+    ",
+    world: "mqtt-wasi:host-tests/guest",
     generate_all,
 });
 
 use mqtt::{Client, ConnectOptions, Error, Message, Publication, Qos, RetainHandling, Subscription};
 pub use mqtt_wasi::client::mqtt;
+use wasi::clocks::monotonic_clock;
+pub use wasi::io::poll;
 
 /// The broker's URL: the first argument.
 #[must_use]
 pub fn url() -> String {
     std::env::args().nth(1).expect("the broker's URL as the first argument")
-}
-
-/// The argument at this place behind the URL.
-#[must_use]
-pub fn argument(place: usize) -> String {
-    std::env::args().nth(place + 2).unwrap_or_else(|| panic!("argument {place} behind the URL"))
 }
 
 /// A client with default options.
@@ -67,4 +71,10 @@ pub fn subscription(filter: &str, maximum_qos: Qos) -> Subscription {
 /// When none comes.
 pub fn expect_message(client: &Client) -> Result<Message, Error> {
     Ok(client.receive(5_000)?.expect("a message within five seconds"))
+}
+
+/// A pollable that is ready after so many milliseconds.
+#[must_use]
+pub fn timer(milliseconds: u64) -> poll::Pollable {
+    monotonic_clock::subscribe_instant(monotonic_clock::now() + milliseconds * 1_000_000)
 }

@@ -1,0 +1,31 @@
+//! Keeps pollables of connections that are over: disconnected, reconnected, dropped. No order may trap.
+
+use host_tests_guests::connect;
+use host_tests_guests::mqtt::Error;
+
+fn main() -> Result<(), Error> {
+    let client = connect()?;
+    let first = client.readiness()?;
+    client.disconnect(false)?;
+    assert!(first.ready(), "a connection that is over is worth a call");
+
+    client.reconnect()?;
+    let (second, third) = (client.readiness()?, client.readiness()?);
+    drop(first);
+    // Closes the connection whose pollables are held.
+    client.reconnect()?;
+    drop(second);
+
+    let fourth = client.readiness()?;
+    drop(client);
+    third.ready();
+    fourth.ready();
+    drop((fourth, third));
+
+    let client = connect()?;
+    let _until_the_end = client.readiness()?;
+    println!("no trap");
+    // The pollable is dropped behind the client.
+    let _client = client;
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! The client as a component: `mqtt.wasm`, called from the host as any embedder would.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use mqtt_wasi::{BrokerUrl, Message, Publish, QoS, Reason, ReasonCode, RetainHandling, Subscription};
+use wasmtime::Store;
+use wasmtime::component::ResourceAny;
+
+use super::{Failure, Settings, Subject};
+use crate::bindings::Exporter;
+use crate::bindings::exports::mqtt_wasi::client::mqtt as wit;
+use crate::components;
+use crate::runtime::{Host, Permissions, Runtime};
+
+/// Compiled once a process.
+static MQTT: LazyLock<Runtime> = LazyLock::new(|| {
+    let bytes = components::load("mqtt.wasm").unwrap_or_else(|error| panic!("{error:?}"));
+    Runtime::new(&bytes).unwrap_or_else(|error| panic!("{error:?}"))
+});
+
+/// A client inside an instance of its own. No call may trap, whatever the broker or the caller does: one that does
+/// panics here, and so fails the test.
+pub struct Component {
+    instance: Instance,
+    client: ResourceAny,
+}
+
+struct Instance {
+    store: Store<Host>,
+    exporter: Exporter,
+}
+
+impl Component {
+    /// As [`Subject::connect`], with these permissions.
+    ///
+    /// # Errors
+    /// As [`Subject::connect`].
+    pub fn connect_permitted(url: &str, settings: &Settings, permissions: &Permissions) -> Result<Self, Failure> {
+        let mut instance = Instance::new(permissions);
+        let options = instance.options(settings);
+        let (store, mqtt) = instance.parts();
+        let client = outcome(mqtt.client().call_connect(&mut *store, url, Some(options)));
+        untrapped(options.resource_drop(store));
+        Ok(Self { client: client?, instance })
+    }
+
+    fn call<R>(
+        &mut self,
+        call: impl FnOnce(&mut Store<Host>, wit::GuestClient<'_>, ResourceAny) -> wasmtime::Result<R>,
+    ) -> R {
+        let (store, mqtt) = self.instance.parts();
+        untrapped(call(store, mqtt.client(), self.client))
+    }
+
+    fn attempt<R>(
+        &mut self,
+        call: impl FnOnce(&mut Store<Host>, wit::GuestClient<'_>, ResourceAny) -> wasmtime::Result<Result<R, wit::Error>>,
+    ) -> Result<R, Failure> {
+        Ok(self.call(call)?)
+    }
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        // After a trap nothing can be called, and that is what the test fails with.
+        if !std::thread::panicking() {
+            untrapped(self.client.resource_drop(&mut self.instance.store));
+        }
+    }
+}
+
+impl Subject for Component {
+    fn connect(url: &str, settings: &Settings) -> Result<Self, Failure> {
+        let address = url.parse::<BrokerUrl>().ok().and_then(|url| {
+            let ip: IpAddr = url.host.parse().ok()?;
+            Some(SocketAddr::new(ip, url.port))
+        });
+        let permissions = Permissions { addresses: Vec::from_iter(address), name_lookup: false };
+        Self::connect_permitted(url, settings, &permissions)
+    }
+
+    fn reconnect(&mut self) -> Result<bool, Failure> {
+        self.attempt(|store, guest, client| guest.call_reconnect(store, client))
+    }
+
+    fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure> {
+        let code = self.attempt(|store, guest, client| guest.call_publish(store, client, &message.into()))?;
+        Ok(code.into())
+    }
+
+    fn publish_batch(&mut self, messages: &[Publish<'_>]) -> Vec<Result<ReasonCode, Failure>> {
+        let messages: Vec<_> = messages.iter().map(wit::Publication::from).collect();
+        let results = self.call(|store, guest, client| guest.call_publish_batch(store, client, &messages));
+        results.into_iter().map(|result| Ok(result?.into())).collect()
+    }
+
+    fn enqueue(&mut self, message: &Publish<'_>) -> Result<(), Failure> {
+        self.attempt(|store, guest, client| guest.call_enqueue(store, client, &message.into()))
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.attempt(|store, guest, client| guest.call_flush(store, client))
+    }
+
+    fn subscribe_as(
+        &mut self,
+        subscriptions: &[Subscription<'_>],
+        identifier: Option<u32>,
+    ) -> Result<Vec<Result<QoS, ReasonCode>>, Failure> {
+        let subscriptions: Vec<_> = subscriptions.iter().map(wit::Subscription::from).collect();
+        let results =
+            self.attempt(|store, guest, client| guest.call_subscribe(store, client, &subscriptions, identifier))?;
+        Ok(results.into_iter().map(|result| result.map(Into::into).map_err(Into::into)).collect())
+    }
+
+    fn unsubscribe(&mut self, filters: &[&str]) -> Result<Vec<ReasonCode>, Failure> {
+        let filters: Vec<String> = filters.iter().copied().map(String::from).collect();
+        let codes = self.attempt(|store, guest, client| guest.call_unsubscribe(store, client, &filters))?;
+        Ok(codes.into_iter().map(Into::into).collect())
+    }
+
+    fn receive(&mut self, timeout: Duration) -> Result<Option<Message>, Failure> {
+        let message = self.attempt(|store, guest, client| guest.call_receive(store, client, millis(timeout)))?;
+        Ok(message.map(Into::into))
+    }
+
+    fn receive_batch(&mut self, max: usize, timeout: Duration) -> Result<Vec<Message>, Failure> {
+        let messages =
+            self.attempt(|store, guest, client| guest.call_receive_batch(store, client, max as u32, millis(timeout)))?;
+        Ok(messages.into_iter().map(Into::into).collect())
+    }
+
+    fn is_connected(&mut self) -> bool {
+        self.call(|store, guest, client| guest.call_is_connected(store, client))
+    }
+
+    fn in_flight(&mut self) -> usize {
+        self.call(|store, guest, client| guest.call_in_flight(store, client)) as usize
+    }
+
+    fn disconnect(&mut self) -> Result<(), Failure> {
+        self.attempt(|store, guest, client| guest.call_disconnect(store, client, false))
+    }
+}
+
+impl Instance {
+    fn new(permissions: &Permissions) -> Self {
+        let mut store = MQTT.store(permissions);
+        let exporter = untrapped(Exporter::instantiate(&mut store, MQTT.component(), MQTT.linker()));
+        Self { store, exporter }
+    }
+
+    fn parts(&mut self) -> (&mut Store<Host>, &wit::Guest) {
+        (&mut self.store, self.exporter.mqtt_wasi_client_mqtt())
+    }
+
+    fn options(&mut self, settings: &Settings) -> ResourceAny {
+        let (store, mqtt) = self.parts();
+        let guest = mqtt.connect_options();
+        let options = untrapped(guest.call_constructor(&mut *store));
+        untrapped(guest.call_set_client_id(&mut *store, options, settings.client_id));
+        if let Some(seconds) = settings.keep_alive {
+            untrapped(guest.call_set_keep_alive_seconds(&mut *store, options, seconds));
+        }
+        if let Some(seconds) = settings.session_expiry_interval {
+            untrapped(guest.call_set_session_expiry_interval_seconds(&mut *store, options, seconds));
+        }
+        if let Some(messages) = settings.receive_maximum {
+            untrapped(guest.call_set_receive_maximum(&mut *store, options, messages));
+        }
+        if let Some(bytes) = settings.maximum_packet_size {
+            untrapped(guest.call_set_maximum_packet_size(&mut *store, options, bytes));
+        }
+        if let Some(timeout) = settings.connect_timeout {
+            untrapped(guest.call_set_connect_timeout_ms(&mut *store, options, millis(timeout)));
+        }
+        if let Some(timeout) = settings.response_timeout {
+            untrapped(guest.call_set_response_timeout_ms(&mut *store, options, millis(timeout)));
+        }
+        if let Some(bytes) = settings.backlog_limit {
+            untrapped(guest.call_set_backlog_limit(&mut *store, options, bytes));
+        }
+        options
+    }
+}
+
+fn outcome<R>(result: wasmtime::Result<Result<R, wit::Error>>) -> Result<R, Failure> {
+    Ok(untrapped(result)?)
+}
+
+fn untrapped<R>(result: wasmtime::Result<R>) -> R {
+    result.unwrap_or_else(|trap| panic!("the component trapped: {trap:?}"))
+}
+
+fn millis(timeout: Duration) -> u32 {
+    timeout.as_millis().try_into().expect("a timeout of some seconds")
+}
+
+impl From<wit::Error> for Failure {
+    fn from(error: wit::Error) -> Self {
+        Self { kind: error.kind, reason: error.reason.map(Into::into), message: error.message }
+    }
+}
+
+impl From<wit::Reason> for Reason {
+    fn from(reason: wit::Reason) -> Self {
+        Self {
+            reason_code: reason.code.into(),
+            reason_string: reason.text,
+            server_reference: reason.server_reference,
+            user_properties: reason.user_properties,
+        }
+    }
+}
+
+impl From<wit::ReasonCode> for ReasonCode {
+    fn from(code: wit::ReasonCode) -> Self {
+        // Both have them all, in ascending order.
+        Self::ALL[code as usize]
+    }
+}
+
+impl From<wit::Qos> for QoS {
+    fn from(qos: wit::Qos) -> Self {
+        match qos {
+            wit::Qos::AtMostOnce => Self::AtMostOnce,
+            wit::Qos::AtLeastOnce => Self::AtLeastOnce,
+            wit::Qos::ExactlyOnce => Self::ExactlyOnce,
+        }
+    }
+}
+
+impl From<QoS> for wit::Qos {
+    fn from(qos: QoS) -> Self {
+        match qos {
+            QoS::AtMostOnce => Self::AtMostOnce,
+            QoS::AtLeastOnce => Self::AtLeastOnce,
+            QoS::ExactlyOnce => Self::ExactlyOnce,
+        }
+    }
+}
+
+impl From<&Subscription<'_>> for wit::Subscription {
+    fn from(subscription: &Subscription<'_>) -> Self {
+        Self {
+            filter: subscription.filter.to_owned(),
+            maximum_qos: subscription.maximum_qos.into(),
+            no_local: subscription.no_local,
+            retain_as_published: subscription.retain_as_published,
+            retain_handling: match subscription.retain_handling {
+                RetainHandling::Send => wit::RetainHandling::Send,
+                RetainHandling::SendIfNew => wit::RetainHandling::SendIfNew,
+                RetainHandling::DoNotSend => wit::RetainHandling::DoNotSend,
+            },
+        }
+    }
+}
+
+impl From<&Publish<'_>> for wit::Publication {
+    fn from(publish: &Publish<'_>) -> Self {
+        let properties = &publish.properties;
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let properties = wit::MessageProperties {
+            payload_is_utf8: properties.payload_format_indicator == Some(true),
+            message_expiry_interval_seconds: properties.message_expiry_interval,
+            content_type: text(properties.content_type),
+            response_topic: text(properties.response_topic),
+            correlation_data: properties.correlation_data.map(<[u8]>::to_vec),
+            user_properties: properties.user_properties.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            subscription_identifiers: properties.subscription_identifiers.iter().collect(),
+        };
+        Self {
+            topic: publish.topic.to_owned(),
+            payload: publish.payload.to_vec(),
+            qos: publish.qos.into(),
+            retain: publish.retain,
+            properties: (!publish.properties.is_empty()).then_some(properties),
+        }
+    }
+}
+
+impl From<wit::Message> for Message {
+    fn from(received: wit::Message) -> Self {
+        let mut message = Self::default();
+        message.topic = received.topic;
+        message.payload = received.payload;
+        message.qos = received.qos.into();
+        message.retain = received.retain;
+        message.dup = received.duplicate;
+        if let Some(properties) = received.properties {
+            message.payload_format_indicator = properties.payload_is_utf8.then_some(true);
+            message.message_expiry_interval = properties.message_expiry_interval_seconds;
+            message.content_type = properties.content_type;
+            message.response_topic = properties.response_topic;
+            message.correlation_data = properties.correlation_data;
+            message.user_properties = properties.user_properties;
+            message.subscription_identifiers = properties.subscription_identifiers;
+        }
+        message
+    }
+}

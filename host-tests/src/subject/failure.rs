@@ -1,0 +1,90 @@
+//! Why a call failed, whoever was called.
+
+use mqtt_wasi::{Error, Reason, ReasonCode, RequestError, TransportErrorKind, UrlError};
+
+pub use crate::bindings::exports::mqtt_wasi::client::mqtt::ErrorKind;
+
+/// A failure as the WIT interface tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// What kind of failure.
+    pub kind: ErrorKind,
+    /// What the broker said, or was told.
+    pub reason: Option<Reason>,
+    /// What went wrong, in words.
+    pub message: String,
+}
+
+impl Failure {
+    /// The Reason Code, if there is one.
+    #[must_use]
+    pub fn reason_code(&self) -> Option<ReasonCode> {
+        self.reason.as_ref().map(|reason| reason.reason_code)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (kind, message, reason_code) = (kind(&error), error.to_string(), error.reason_code());
+        let reason = match error {
+            Error::ConnectionRefused(reason) | Error::Disconnected(reason) | Error::PublishRefused(reason) => {
+                Some(*reason)
+            }
+            _ => reason_code.map(Reason::from),
+        };
+        Self { kind, reason, message }
+    }
+}
+
+/// What the contract has for each error of the crate.
+fn kind(error: &Error) -> ErrorKind {
+    match error {
+        Error::Malformed(_) => ErrorKind::Malformed,
+        Error::Protocol(_) => ErrorKind::ProtocolError,
+        Error::ConnectionRefused(_) => ErrorKind::ConnectionRefused,
+        Error::Disconnected(_) => ErrorKind::Disconnected,
+        Error::PublishRefused(_) => ErrorKind::PublishRefused,
+        Error::Url(UrlError::TlsNotSupported) => ErrorKind::TlsNotSupported,
+        Error::Url(_) => ErrorKind::InvalidUrl,
+        Error::ConnectTimeout => ErrorKind::ConnectTimeout,
+        Error::KeepAliveTimeout => ErrorKind::KeepAliveTimeout,
+        Error::ConnectionClosed => ErrorKind::ConnectionClosed,
+        Error::Timeout => ErrorKind::Timeout,
+        Error::AnswerBehindMessages => ErrorKind::AnswerBehindMessages,
+        Error::Request(error) => request_kind(error),
+        Error::Transport(error) => transport_kind(error.kind),
+        _ => panic!("the contract has no kind for {error:?}"),
+    }
+}
+
+fn request_kind(error: &RequestError) -> ErrorKind {
+    match error {
+        RequestError::WouldBlock => ErrorKind::WouldBlock,
+        RequestError::NotConnected => ErrorKind::NotConnected,
+        RequestError::ReceiveFirst => ErrorKind::ReceiveFirst,
+        RequestError::PacketTooLarge { .. } => ErrorKind::PacketTooLarge,
+        RequestError::QosNotSupported { .. } => ErrorKind::QosNotSupported,
+        RequestError::RetainNotSupported => ErrorKind::RetainNotSupported,
+        RequestError::WildcardSubscriptionsNotSupported => ErrorKind::WildcardSubscriptionsNotSupported,
+        RequestError::SharedSubscriptionsNotSupported => ErrorKind::SharedSubscriptionsNotSupported,
+        RequestError::SubscriptionIdentifiersNotSupported => ErrorKind::SubscriptionIdentifiersNotSupported,
+        RequestError::Invalid(_)
+        | RequestError::InvalidOptions(_)
+        | RequestError::PropertyNotAllowed(_)
+        | RequestError::PayloadNotUtf8 => ErrorKind::InvalidArgument,
+        _ => panic!("the contract has no kind for {error:?}"),
+    }
+}
+
+fn transport_kind(kind: TransportErrorKind) -> ErrorKind {
+    match kind {
+        TransportErrorKind::UnknownHost => ErrorKind::UnknownHost,
+        TransportErrorKind::ConnectionRefused => ErrorKind::PortClosed,
+        TransportErrorKind::Unreachable => ErrorKind::Unreachable,
+        TransportErrorKind::ConnectTimeout => ErrorKind::NetworkTimeout,
+        TransportErrorKind::ConnectionReset => ErrorKind::ConnectionReset,
+        TransportErrorKind::AccessDenied => ErrorKind::AccessDenied,
+        TransportErrorKind::Other => ErrorKind::NetworkFailed,
+        _ => panic!("the contract has no kind for {kind:?}"),
+    }
+}

@@ -1,0 +1,122 @@
+//! What is tested: the client, as a native crate and as a component, behind one trait, so that one test body holds for
+//! both.
+
+mod component;
+mod failure;
+mod native;
+
+use std::time::Duration;
+
+pub use component::Component;
+pub use failure::{ErrorKind, Failure};
+use mqtt_wasi::{Message, Publish, QoS, ReasonCode, Subscription};
+pub use native::Native;
+
+/// Makes each of these generic functions a test of each [`Subject`].
+///
+/// ```text
+/// host_tests::each_subject!(a_promise_that_is_kept);
+///
+/// fn a_promise_that_is_kept<S: Subject>() { … }
+/// ```
+#[macro_export]
+macro_rules! each_subject {
+    ($($test:ident),+ $(,)?) => {
+        mod native {
+            $(#[test] fn $test() { super::$test::<$crate::subject::Native>(); })+
+        }
+        mod component {
+            $(#[test] fn $test() { super::$test::<$crate::subject::Component>(); })+
+        }
+    };
+}
+
+/// A client in one of its forms. Every call does what the WIT interface says of the one with its name.
+pub trait Subject: Sized {
+    /// Connects. Where permission is needed, there is leave to connect to the URL's address, if it is one.
+    ///
+    /// # Errors
+    /// Whatever the client's own calls fail with; so do all that follow.
+    fn connect(url: &str, settings: &Settings) -> Result<Self, Failure>;
+
+    /// Connects again.
+    fn reconnect(&mut self) -> Result<bool, Failure>;
+
+    /// Publishes a message.
+    fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure>;
+
+    /// Publishes messages one behind the other.
+    fn publish_batch(&mut self, messages: &[Publish<'_>]) -> Vec<Result<ReasonCode, Failure>>;
+
+    /// Puts a message into the outbound buffer.
+    fn enqueue(&mut self, message: &Publish<'_>) -> Result<(), Failure>;
+
+    /// Sends everything that waits to be sent.
+    fn flush(&mut self) -> Result<(), Failure>;
+
+    /// Subscribes.
+    fn subscribe_as(
+        &mut self,
+        subscriptions: &[Subscription<'_>],
+        identifier: Option<u32>,
+    ) -> Result<Vec<Result<QoS, ReasonCode>>, Failure>;
+
+    /// Unsubscribes.
+    fn unsubscribe(&mut self, filters: &[&str]) -> Result<Vec<ReasonCode>, Failure>;
+
+    /// Waits for the next message.
+    fn receive(&mut self, timeout: Duration) -> Result<Option<Message>, Failure>;
+
+    /// Waits for the next message, and takes more of those that are there then.
+    fn receive_batch(&mut self, max: usize, timeout: Duration) -> Result<Vec<Message>, Failure>;
+
+    /// Whether there is a connection.
+    fn is_connected(&mut self) -> bool;
+
+    /// How many QoS 1 and 2 messages are in flight to the broker.
+    fn in_flight(&mut self) -> usize;
+
+    /// Disconnects.
+    fn disconnect(&mut self) -> Result<(), Failure>;
+
+    /// Subscribes to one filter, which must be granted at this QoS.
+    ///
+    /// # Panics
+    /// When it is not.
+    fn subscribe(&mut self, filter: &str, qos: QoS) {
+        let granted = self.subscribe_as(&[Subscription::new(filter, qos)], None);
+        assert_eq!(granted, Ok(vec![Ok(qos)]), "{filter}");
+    }
+
+    /// The next message, which must come soon.
+    ///
+    /// # Panics
+    /// When it does not.
+    fn expect_message(&mut self) -> Message {
+        self.receive(SOON).expect("a message and not the connection's end").expect("a message within seconds")
+    }
+}
+
+/// How long what must come may take.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// What a test sets of the connect options; the rest is at its default.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The Client Identifier.
+    pub client_id: &'static str,
+    /// The Keep Alive in seconds.
+    pub keep_alive: Option<u16>,
+    /// The Session Expiry Interval in seconds.
+    pub session_expiry_interval: Option<u32>,
+    /// The Receive Maximum.
+    pub receive_maximum: Option<u16>,
+    /// The Maximum Packet Size in bytes.
+    pub maximum_packet_size: Option<u32>,
+    /// How long CONNACK may take.
+    pub connect_timeout: Option<Duration>,
+    /// How long an answer may take.
+    pub response_timeout: Option<Duration>,
+    /// How many bytes may wait to be received.
+    pub backlog_limit: Option<u32>,
+}

@@ -1,0 +1,115 @@
+//! The client as a native crate: the blocking one, over a socket of the standard library.
+
+use std::time::Duration;
+
+use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
+use mqtt_wasi::transport::TcpTransport;
+use mqtt_wasi::{BrokerUrl, Client, Error, Message, Options, Publish, QoS, ReasonCode, Subscription};
+
+use super::{Failure, SOON, Settings, Subject};
+
+/// The blocking client.
+pub struct Native {
+    /// The client itself, for what the other form does not have.
+    pub client: Client<TcpTransport>,
+    url: String,
+}
+
+impl Subject for Native {
+    fn connect(url: &str, settings: &Settings) -> Result<Self, Failure> {
+        Ok(Self { client: Client::connect(url, settings.into())?, url: url.to_owned() })
+    }
+
+    fn reconnect(&mut self) -> Result<bool, Failure> {
+        self.client.disconnect()?;
+        let url: BrokerUrl = self.url.parse().map_err(Error::Url)?;
+        let transport = TcpTransport::connect((url.host.as_str(), url.port), SOON).map_err(Error::Transport)?;
+        Ok(self.client.reconnect_over(transport)?)
+    }
+
+    fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure> {
+        Ok(self.client.publish(message)?)
+    }
+
+    fn publish_batch(&mut self, messages: &[Publish<'_>]) -> Vec<Result<ReasonCode, Failure>> {
+        let results = self.client.publish_all(messages.iter().copied());
+        results.into_iter().map(|result| Ok(result?)).collect()
+    }
+
+    fn enqueue(&mut self, message: &Publish<'_>) -> Result<(), Failure> {
+        Ok(self.client.enqueue(message)?)
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.client.flush()?)
+    }
+
+    fn subscribe_as(
+        &mut self,
+        subscriptions: &[Subscription<'_>],
+        identifier: Option<u32>,
+    ) -> Result<Vec<Result<QoS, ReasonCode>>, Failure> {
+        let properties = SubscribeProperties { subscription_identifier: identifier, ..SubscribeProperties::default() };
+        let reason = self.client.subscribe_with(subscriptions, properties)?;
+        Ok(reason.reason_codes.into_iter().map(|code| QoS::from_u8(code.into()).ok_or(code)).collect())
+    }
+
+    fn unsubscribe(&mut self, filters: &[&str]) -> Result<Vec<ReasonCode>, Failure> {
+        Ok(self.client.unsubscribe_with(filters, UnsubscribeProperties::default())?.reason_codes)
+    }
+
+    fn receive(&mut self, timeout: Duration) -> Result<Option<Message>, Failure> {
+        Ok(self.client.receive_timeout(timeout)?)
+    }
+
+    fn receive_batch(&mut self, max: usize, timeout: Duration) -> Result<Vec<Message>, Failure> {
+        let mut messages = Vec::from_iter(self.client.receive_timeout(timeout)?);
+        while !messages.is_empty() && messages.len() < max {
+            match self.client.take_with(|publish| Message::from(*publish)) {
+                Some(message) => messages.push(message),
+                None => break,
+            }
+        }
+        Ok(messages)
+    }
+
+    fn is_connected(&mut self) -> bool {
+        self.client.is_connected()
+    }
+
+    fn in_flight(&mut self) -> usize {
+        self.client.in_flight()
+    }
+
+    fn disconnect(&mut self) -> Result<(), Failure> {
+        Ok(self.client.disconnect()?)
+    }
+}
+
+impl From<&Settings> for Options {
+    fn from(settings: &Settings) -> Self {
+        let mut options = Self::new().client_id(settings.client_id);
+        if let Some(seconds) = settings.keep_alive {
+            options = options.keep_alive(seconds);
+        }
+        if let Some(seconds) = settings.session_expiry_interval {
+            options = options.session_expiry_interval(seconds);
+        }
+        if let Some(messages) = settings.receive_maximum {
+            options = options.receive_maximum(messages);
+        }
+        if let Some(bytes) = settings.maximum_packet_size {
+            options = options.maximum_packet_size(bytes);
+        }
+        if let Some(timeout) = settings.connect_timeout {
+            options = options.connect_timeout(timeout);
+        }
+        if let Some(timeout) = settings.response_timeout {
+            options = options.response_timeout(timeout);
+        }
+        if let Some(bytes) = settings.backlog_limit {
+            options = options.backlog_limit(bytes as usize);
+        }
+        options
+    }
+}

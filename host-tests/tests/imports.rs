@@ -1,0 +1,28 @@
+//! Least privilege and size: what the component asks of its host, and how many bytes it takes.
+
+use host_tests::components::load;
+use host_tests::runtime::Runtime;
+
+/// All that `mqtt.wasm` may ask for.
+const ALLOWED: [&str; 4] = ["wasi:clocks/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+
+/// The most bytes of each component.
+const MOST_BYTES: [(&str, usize); 3] =
+    [("mqtt.wasm", 220_000), ("examples/guest.wasm", 160_000), ("examples/pubsub.wasm", 340_000)];
+
+#[test]
+fn component_imports_sockets_clocks_streams_and_nothing_else() {
+    let imports = Runtime::new(&load("mqtt.wasm").unwrap()).unwrap().imports();
+    assert!(imports.iter().any(|import| import.starts_with("wasi:sockets/tcp@")), "{imports:?}");
+    for import in &imports {
+        assert!(ALLOWED.iter().any(|allowed| import.starts_with(allowed)), "{import} among {imports:?}");
+    }
+}
+
+#[test]
+fn components_stay_within_their_size() {
+    for (name, most) in MOST_BYTES {
+        let size = load(name).unwrap().len();
+        assert!(size <= most, "{name} has {size} bytes, {most} at most");
+    }
+}
