@@ -47,8 +47,8 @@ fn pollables_wake_for_messages_and_deadlines_and_seldom_else() {
     });
     let wake_ups: u32 = guest.run(broker.address()).trim().parse().unwrap();
     broker.finish();
-    // One for each deadline, for each answer, for the message, and some to spare.
-    assert!((3..=8).contains(&wake_ups), "{wake_ups} wake-ups");
+    // One for each deadline; for answers and message, where they take longer than the call that asks; some to spare.
+    assert!((2..=8).contains(&wake_ups), "{wake_ups} wake-ups");
 }
 
 #[test]

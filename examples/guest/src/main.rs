@@ -6,6 +6,7 @@
 //! wac plug target/components/examples/guest.wasm --plug target/components/mqtt.wasm -o guest-with-mqtt.wasm
 //! wasmtime run -S inherit-network -S allow-ip-name-lookup guest-with-mqtt.wasm mqtt://localhost:1883
 //! ```
+#![allow(missing_docs, reason = "generated")]
 
 wit_bindgen::generate!({
     path: "../../wit",
