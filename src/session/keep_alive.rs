@@ -10,6 +10,9 @@ use crate::time::Instant;
 /// How long before the Keep Alive ends a ping is sent, at most: what the way to the broker may take.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// How many times its patience a ping waits at most, while other things come.
+const MOST_PATIENCE: u32 = 8;
+
 #[derive(Debug, Default)]
 pub(super) struct KeepAlive {
     /// How long after the last packet a ping is due; `None` while there is no connection, or no Keep Alive.
@@ -29,6 +32,8 @@ struct Ping {
     /// Whether one is out, so that an answer can come.
     is_out: bool,
     give_up: Instant,
+    /// When to give up whatever else comes.
+    latest: Instant,
     /// Whether its time ran out once already.
     last_chance: bool,
 }
@@ -68,15 +73,19 @@ impl KeepAlive {
             if !ping.is_out {
                 // It may have waited behind other bytes, but they move.
                 ping.is_out = is_sent;
+                ping.latest = now + self.patience * MOST_PATIENCE;
                 ping.wait_until(now + self.patience);
             }
         }
     }
 
-    /// Something was received. It need not be the answer, which may be behind a packet that takes its time.
+    /// Something was received. It need not be the answer, which may be behind packets that take their time; but not for
+    /// ever, since what comes in proves nothing about the way out.
     pub(super) fn received(&mut self, now: Instant) {
         self.last_received = now;
-        if let Some(ping) = &mut self.ping {
+        if let Some(ping) = &mut self.ping
+            && now + self.patience <= ping.latest
+        {
             ping.wait_until(now + self.patience);
         }
     }
@@ -88,7 +97,8 @@ impl KeepAlive {
     /// A ping was put into the outbound stream and ends at `place`.
     pub(super) fn pinged(&mut self, now: Instant, place: u64) {
         let give_up = now + self.patience;
-        let ping = self.ping.get_or_insert(Ping { waiting: None, is_out: false, give_up, last_chance: false });
+        let latest = now + self.patience * MOST_PATIENCE;
+        let ping = self.ping.get_or_insert(Ping { waiting: None, is_out: false, give_up, latest, last_chance: false });
         ping.waiting = Some(place);
     }
 

@@ -213,6 +213,21 @@ fn anything_that_arrives_gives_the_answer_all_its_time_again() {
 }
 
 #[test]
+fn messages_that_come_in_do_not_hide_for_ever_that_nothing_gets_out() {
+    let mut s = with_ping_out();
+    for _ in 0..11 {
+        s.wait(secs(20));
+        s.broker_sends(publish(QOS_0, 0, "a", "1"));
+        s.expect_message("a", "1");
+    }
+    s.expect_status(Status::Connected);
+    s.take_sent();
+    s.wait(secs(12));
+    s.expect_disconnected(Error::KeepAliveTimeout);
+    s.take_sent();
+}
+
+#[test]
 fn answer_that_nobody_asked_for_changes_nothing() {
     let mut s = with_keep_alive_of_60();
     s.broker_sends_all(&[Packet::Pingresp; 3]);
