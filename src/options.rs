@@ -104,7 +104,7 @@ impl Options {
             response_timeout: Duration::from_secs(30),
             outbound_limit: 1024 * 1024,
             in_flight_limit: 1024,
-            backlog_limit: 1024 * 1024,
+            backlog_limit: 4 * 1024 * 1024,
         }
     }
 
@@ -242,7 +242,7 @@ impl Options {
         self
     }
 
-    /// How many bytes of messages may wait to be received before no more is read off the connection. Default: 1 MiB.
+    /// How many bytes of messages may wait to be received before no more is read off the connection. Default: 4 MiB.
     #[must_use]
     pub const fn backlog_limit(mut self, bytes: usize) -> Self {
         self.backlog_limit = bytes;

@@ -15,10 +15,12 @@ use mqtt_wasi::{
 #[derive(Clone)]
 struct Network(Rc<RefCell<State>>);
 
+type Answers = dyn FnMut(&Packet<'_>) -> Vec<u8>;
+
 struct State {
     now: Instant,
     /// What the broker says to a packet.
-    answers: Box<dyn FnMut(&Packet<'_>) -> Vec<u8>>,
+    answers: Box<Answers>,
     incoming: VecDeque<u8>,
     received: Vec<(Instant, PacketType)>,
     /// Whether the broker is gone. What it sent before can still be read.
