@@ -8,7 +8,8 @@ use std::time::Duration;
 use mqtt_wasi::codec::{Ack, Connack, Disconnect, Packet, PacketType};
 use mqtt_wasi::transport::{Transferred, Transport};
 use mqtt_wasi::{
-    Client, Error, Instant, Options, Publish, QoS, ReasonCode, RequestError, TransportError, TransportErrorKind,
+    Client, Error, Instant, Options, Publish, PublishProperties, QoS, ReasonCode, RequestError, TransportError,
+    TransportErrorKind,
 };
 
 /// The network, with a broker at its other end that answers what it is sent.
@@ -237,4 +238,14 @@ fn disconnect_that_does_not_get_out_is_an_error() {
     network.state_mut().is_cut = true;
     assert_eq!(client.disconnect(), Err(Error::ConnectionClosed));
     assert_eq!(client.disconnect(), Ok(()), "there is nothing left to disconnect");
+}
+
+#[test]
+fn text_that_is_none_is_refused_and_nothing_else_changes() {
+    let network = Network::new(well_behaved);
+    let mut client = connected(&network);
+    let marked = PublishProperties { payload_format_indicator: Some(true), ..PublishProperties::default() };
+    let text = Publish::new("a", "grün").properties(marked);
+    assert_eq!(client.publish(&Publish { payload: b"gr\xFCn", ..text }), Err(RequestError::PayloadNotUtf8.into()));
+    assert_eq!(client.publish(&text), Ok(ReasonCode::Success));
 }
