@@ -23,6 +23,9 @@ use crate::time::Instant;
 /// How long the last bytes may take to leave the host, and the peer to close too.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// As many addresses of a host are tried.
+const MOST_ADDRESSES: usize = 16;
+
 /// The most that is passed to the host in one call.
 const MOST_WRITE: u64 = 1024 * 1024;
 
@@ -49,15 +52,17 @@ impl WasiTransport {
     pub(crate) fn connect(host: &str, port: u16, timeout: Duration) -> Result<Self, TransportError> {
         let until = Self::clock() + timeout;
         let network = instance_network();
+        let addresses: Vec<IpAddress> =
+            Addresses::new(&network, host, until)?.take(MOST_ADDRESSES).collect::<Result<_, _>>()?;
         let mut failure = TransportErrorKind::UnknownHost.because("no address for this name");
-        let mut tried = false;
-        for address in Addresses::new(&network, host, until)? {
-            match open(&network, socket_address(address?, port), until) {
+        for (left, address) in (1..=addresses.len() as u32).rev().zip(addresses) {
+            // An address that does not answer leaves the others their share of the time.
+            let now = Self::clock();
+            let share = until.saturating_duration_since(now) / left;
+            match open(&network, socket_address(address, port), now + share) {
                 Ok(connection) => return Ok(Self { connection: Some(connection), timer: None }),
-                Err(error) if tried && error.kind == TransportErrorKind::ConnectTimeout => return Err(failure),
                 Err(error) => failure = error,
             }
-            tried = true;
         }
         Err(failure)
     }
