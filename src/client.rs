@@ -511,8 +511,10 @@ impl<T: Transport> Client<T> {
         loop {
             while let Some(event) = self.next_event() {
                 if let Some(result) = pick(event) {
-                    // An error that is told now need not be told again.
-                    self.ended.take_if(|ended| result.as_ref().is_err_and(|error| error == ended));
+                    if result.as_ref().is_err_and(Error::is_fatal) {
+                        // What is told now need not be told again.
+                        self.ended = None;
+                    }
                     return result;
                 }
             }

@@ -61,7 +61,8 @@ impl core::str::FromStr for BrokerUrl {
     type Err = UrlError;
 
     fn from_str(url: &str) -> Result<Self, UrlError> {
-        let (scheme, rest) = url.split_once("://").ok_or(UrlError::Scheme)?;
+        let (scheme, rest) = url.split_once(':').ok_or(UrlError::Scheme)?;
+        let rest = rest.strip_prefix("//").ok_or(UrlError::Scheme)?;
         let (scheme, default_port) = if scheme.eq_ignore_ascii_case("mqtt") {
             (Scheme::Mqtt, 1883)
         } else if scheme.eq_ignore_ascii_case("mqtts") {
@@ -128,7 +129,7 @@ fn split_port(place: &str) -> Result<(&str, Option<&str>), UrlError> {
             None => (place, None),
         },
     };
-    let is_host_character = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
+    let is_host_character = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || matches!(c, '-' | '.' | '_' | ':');
     if host.is_empty() || !host.chars().all(is_host_character) {
         return Err(UrlError::Host);
     }
