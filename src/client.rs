@@ -259,7 +259,7 @@ impl<T: Transport> Client<T> {
     /// What ends connections, after the last message that came before; then [`RequestError::NotConnected`].
     pub fn receive(&mut self) -> Result<Message, Error> {
         loop {
-            if let Some(message) = self.receive_until(None, |publish| Message::from(*publish))? {
+            if let Some(message) = self.receive_with(None, |publish| Message::from(*publish))? {
                 return Ok(message);
             }
         }
@@ -283,7 +283,23 @@ impl<T: Transport> Client<T> {
         timeout: Option<Duration>,
         read: impl FnOnce(&Publish<'_>) -> R,
     ) -> Result<Option<R>, Error> {
-        self.receive_until(timeout.map(|timeout| self.transport.now() + timeout), read)
+        let now = self.transport.now();
+        let until = timeout.map(|timeout| now + timeout);
+        self.keep_up(now);
+        let mut late_rounds = 0;
+        loop {
+            if let Some(publish) = self.session.receive() {
+                return Ok(Some(read(&publish)));
+            }
+            self.discard_events();
+            self.require_open()?;
+            let is_late = until.is_some_and(|until| self.transport.now() >= until);
+            late_rounds += u32::from(is_late);
+            let has_moved = self.advance(until)?;
+            if is_late && (!has_moved || late_rounds >= LATE_ROUNDS) {
+                return Ok(None);
+            }
+        }
     }
 
     /// Lends the next of the messages that have come already to `read`, without looking for more; `None` when there is
@@ -328,7 +344,8 @@ impl<T: Transport> Client<T> {
     /// ([`ReasonCode::DisconnectWithWillMessage`]) or changes the Session Expiry Interval.
     ///
     /// # Errors
-    /// As [`Client::disconnect`]; [`RequestError::Invalid`].
+    /// As [`Client::disconnect`]; [`RequestError::Invalid`], [`RequestError::PacketTooLarge`];
+    /// [`RequestError::PropertyNotAllowed`] for a Session Expiry Interval when the options have none.
     pub fn disconnect_with(&mut self, disconnect: &Disconnect<'_>) -> Result<(), Error> {
         match self.session.disconnect(disconnect) {
             Ok(()) => {}
@@ -405,28 +422,6 @@ impl<T: Transport> Client<T> {
             self.close();
         }
         answer
-    }
-
-    fn receive_until<R>(
-        &mut self,
-        until: Option<Instant>,
-        read: impl FnOnce(&Publish<'_>) -> R,
-    ) -> Result<Option<R>, Error> {
-        self.keep_up();
-        let mut late_rounds = 0;
-        loop {
-            if let Some(publish) = self.session.receive() {
-                return Ok(Some(read(&publish)));
-            }
-            self.discard_events();
-            self.require_open()?;
-            let is_late = until.is_some_and(|until| self.transport.now() >= until);
-            late_rounds += u32::from(is_late);
-            let has_moved = self.advance(until)?;
-            if is_late && (!has_moved || late_rounds >= LATE_ROUNDS) {
-                return Ok(None);
-            }
-        }
     }
 
     /// Hands something to the session as soon as it has room.
@@ -553,11 +548,7 @@ impl<T: Transport> Client<T> {
     }
 
     /// Sends what has waited for a while, and pings, though messages are at hand and nothing is waited for.
-    fn keep_up(&mut self) {
-        if !self.has_outgoing() && self.session.deadline().is_none() {
-            return;
-        }
-        let now = self.transport.now();
+    fn keep_up(&mut self, now: Instant) {
         let is_due = self.session.deadline().is_some_and(|deadline| now >= deadline);
         if is_due || (self.has_outgoing() && now >= self.last_moved + KEEP_UP) {
             // That messages must be received first is known here.

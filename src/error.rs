@@ -116,7 +116,8 @@ pub enum RequestError {
     SharedSubscriptionsNotSupported,
     /// The broker knows no Subscription Identifiers.
     SubscriptionIdentifiersNotSupported,
-    /// A property that the session sets by itself, or that clients do not send `[MQTT-3.3.4-6]`.
+    /// A property that the session sets by itself, that clients do not send `[MQTT-3.3.4-6]`, or that does not fit what
+    /// CONNECT said, as a Session Expiry Interval in DISCONNECT (section 3.14.2.2.2).
     PropertyNotAllowed(PropertyId),
     /// The Payload Format Indicator says that the payload is UTF-8 text, and it is not (section 3.3.2.3.2).
     PayloadNotUtf8,

@@ -166,13 +166,12 @@ impl wit::ConnectionInfo {
 
 impl From<Error> for wit::Error {
     fn from(error: Error) -> Self {
-        let message = error.to_string();
-        let reason_code = error.reason_code();
-        let (kind, reason) = match error {
-            Error::ConnectionRefused(reason) => (wit::ErrorKind::ConnectionRefused, Some(*reason)),
-            Error::Disconnected(reason) => (wit::ErrorKind::Disconnected, Some(*reason)),
-            Error::PublishRefused(reason) => (wit::ErrorKind::PublishRefused, Some(*reason)),
-            error => (kind(&error), reason_code.map(Reason::from)),
+        let (kind, message) = (kind(&error), error.to_string());
+        let reason = match error {
+            Error::ConnectionRefused(reason) | Error::Disconnected(reason) | Error::PublishRefused(reason) => {
+                Some(*reason)
+            }
+            error => error.reason_code().map(Reason::from),
         };
         Self { kind, reason: reason.map(Into::into), message }
     }
