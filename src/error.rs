@@ -168,7 +168,8 @@ impl Error {
                 Some(reason.reason_code)
             }
             Self::SubscribeRefused(reason) => reason.reason_codes.iter().copied().find(|code| code.is_error()),
-            Self::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
+            // 0x8D, Keep Alive timeout, is for servers to send (section 3.14.2.1).
+            Self::KeepAliveTimeout => Some(ReasonCode::UnspecifiedError),
             _ => None,
         }
     }

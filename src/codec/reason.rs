@@ -106,6 +106,12 @@ impl ReasonCode {
     pub const fn is_error(self) -> bool {
         self as u8 >= 0x80
     }
+
+    /// Whether a client may give it in DISCONNECT: the others there are for servers (section 3.14.2.1).
+    #[must_use]
+    pub(crate) const fn is_for_clients_to_disconnect_with(self) -> bool {
+        matches!(self as u8, 0x00 | 0x04 | 0x80..=0x83 | 0x90 | 0x93..=0x99)
+    }
 }
 
 impl From<ReasonCode> for u8 {

@@ -5,7 +5,7 @@ use alloc::borrow::ToOwned;
 use super::Status;
 use super::event::Event;
 use super::machine::Machine;
-use super::terms::Terms;
+use super::terms::{SMALLEST_MAXIMUM_PACKET_SIZE, Terms};
 use crate::codec::{Connack, Packet, ReasonCode};
 use crate::error::{Error, ProtocolError, Reason, RequestError};
 use crate::time::Instant;
@@ -40,6 +40,12 @@ impl Machine {
         }
         if connack.session_present && self.options.clean_start && !self.has_session {
             return Err(ProtocolError::UnexpectedSession.into());
+        }
+        if let Some(maximum) = properties.maximum_packet_size.filter(|&most| most < SMALLEST_MAXIMUM_PACKET_SIZE) {
+            // Not even DISCONNECT with a reason may be sent `[MQTT-3.2.2-15]`.
+            let size = SMALLEST_MAXIMUM_PACKET_SIZE as usize;
+            self.closed(RequestError::PacketTooLarge { size, maximum }.into());
+            return Ok(());
         }
         self.terms = Terms::new(connack);
         if let Some(assigned) = properties.assigned_client_identifier {

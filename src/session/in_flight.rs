@@ -1,7 +1,8 @@
-//! Packet Identifiers in use, each with what it is used for; messages among them in the order they were sent.
+//! Packet Identifiers in use, each with what it is used for; messages among them in order.
 //!
-//! A Packet Identifier is the index of a slot, so finding one is no search. Slots of messages form a list in sending
-//! order, through the slots themselves.
+//! A Packet Identifier is the index of a slot, so finding one is no search. Slots of messages form two lists, through
+//! the slots themselves: those to be acknowledged in the order they were sent, and those to be completed in the order
+//! they were released.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -17,13 +18,22 @@ pub(super) struct InFlight {
     slots: Vec<Slot>,
     /// Identifiers that were used before, longest unused first, so that a late acknowledgement meets no new message.
     free: VecDeque<PacketId>,
-    first: Option<PacketId>,
-    last: Option<PacketId>,
+    /// Messages whose PUBACK or PUBREC is to come.
+    sent: Order,
+    /// Messages whose PUBCOMP is to come.
+    released: Order,
     messages: u16,
     /// How many of them were sent over this connection.
     unacknowledged: u16,
     /// How many bytes the stored packets take.
     bytes: usize,
+}
+
+/// The ends of a list of slots.
+#[derive(Debug, Clone, Copy, Default)]
+struct Order {
+    first: Option<PacketId>,
+    last: Option<PacketId>,
 }
 
 #[derive(Debug)]
@@ -52,6 +62,9 @@ pub(super) enum State {
     AwaitingSuback(usize),
     /// UNSUBSCRIBE with this many Topic Filters was sent; UNSUBACK is to come.
     AwaitingUnsuback(usize),
+    /// A message at QoS 2 was given up that the broker may have. It would take another message with this identifier for
+    /// the same one, and drop it, so it is not used again while the broker has the session.
+    GivenUp,
 }
 
 impl State {
@@ -79,18 +92,11 @@ impl InFlight {
         } else {
             self.free.pop_front();
         }
-        let last = self.last;
         let slot = self.slot_mut(id);
         slot.state = state;
         slot.operation = operation;
         if state.is_message() {
-            slot.previous = last;
-            slot.next = None;
-            match last {
-                Some(last) => self.slot_mut(last).next = Some(id),
-                None => self.first = Some(id),
-            }
-            self.last = Some(id);
+            self.link(id);
             self.messages += 1;
             self.count(id);
         }
@@ -113,10 +119,12 @@ impl InFlight {
 
     /// Notes that PUBREC came: the message itself is no longer needed.
     pub(super) fn release(&mut self, id: PacketId) {
+        self.unlink(id);
         let slot = self.slot_mut(id);
         slot.state = State::AwaitingPubcomp;
         let freed = slot.free_packet();
         self.bytes -= freed;
+        self.link(id);
     }
 
     /// What the identifier is used for.
@@ -136,25 +144,28 @@ impl InFlight {
             return None;
         }
         self.discount(id);
+        if state.is_message() {
+            self.unlink(id);
+            self.messages -= 1;
+        }
         let slot = self.slot_mut(id);
         slot.state = State::Free;
         let operation = slot.operation;
-        let (previous, next) = (slot.previous.take(), slot.next.take());
         let freed = slot.free_packet();
         self.bytes -= freed;
-        if state.is_message() {
-            match previous {
-                Some(previous) => self.slot_mut(previous).next = next,
-                None => self.first = next,
-            }
-            match next {
-                Some(next) => self.slot_mut(next).previous = previous,
-                None => self.last = previous,
-            }
-            self.messages -= 1;
-        }
         self.free.push_back(id);
         Some(operation)
+    }
+
+    /// Ends a message whose identifier the broker may hold on to.
+    pub(super) fn give_up(&mut self, id: PacketId) -> Option<OperationId> {
+        let may_be_held = self.state(id) == State::AwaitingPubrec;
+        let operation = self.remove(id);
+        if may_be_held {
+            self.free.pop_back();
+            self.slot_mut(id).state = State::GivenUp;
+        }
+        operation
     }
 
     /// How many messages are in flight.
@@ -172,24 +183,72 @@ impl InFlight {
         self.bytes
     }
 
-    /// The message that was sent first.
-    pub(super) const fn first(&self) -> Option<PacketId> {
-        self.first
+    /// Of the messages to be acknowledged, the one that was sent first.
+    pub(super) const fn first_sent(&self) -> Option<PacketId> {
+        self.sent.first
     }
 
-    /// The message that was sent after this one.
+    /// Of the messages to be completed, the one that was released first.
+    pub(super) const fn first_released(&self) -> Option<PacketId> {
+        self.released.first
+    }
+
+    /// The message that was sent, or released, after this one.
     pub(super) fn after(&self, id: PacketId) -> Option<PacketId> {
         self.slots[index(id)].next
     }
 
     /// Every identifier in use for something other than a message.
     pub(super) fn requests(&self) -> Vec<PacketId> {
+        self.in_state(|state| matches!(state, State::AwaitingSuback(_) | State::AwaitingUnsuback(_)))
+    }
+
+    /// Every identifier of a message that was given up.
+    pub(super) fn given_up(&self) -> Vec<PacketId> {
+        self.in_state(|state| state == State::GivenUp)
+    }
+
+    fn in_state(&self, is_wanted: impl Fn(State) -> bool) -> Vec<PacketId> {
         (1..)
             .map_while(PacketId::new)
             .zip(&self.slots)
-            .filter(|(_, slot)| matches!(slot.state, State::AwaitingSuback(_) | State::AwaitingUnsuback(_)))
+            .filter(|(_, slot)| is_wanted(slot.state))
             .map(|(id, _)| id)
             .collect()
+    }
+
+    /// Puts a message at the end of the list that its state belongs in.
+    fn link(&mut self, id: PacketId) {
+        let order = self.order_mut(id);
+        let last = order.last.replace(id);
+        if last.is_none() {
+            order.first = Some(id);
+        }
+        if let Some(last) = last {
+            self.slot_mut(last).next = Some(id);
+        }
+        let slot = self.slot_mut(id);
+        (slot.previous, slot.next) = (last, None);
+    }
+
+    fn unlink(&mut self, id: PacketId) {
+        let slot = self.slot_mut(id);
+        let (previous, next) = (slot.previous.take(), slot.next.take());
+        match previous {
+            Some(previous) => self.slot_mut(previous).next = next,
+            None => self.order_mut(id).first = next,
+        }
+        match next {
+            Some(next) => self.slot_mut(next).previous = previous,
+            None => self.order_mut(id).last = previous,
+        }
+    }
+
+    fn order_mut(&mut self, id: PacketId) -> &mut Order {
+        match self.state(id) {
+            State::AwaitingPubcomp => &mut self.released,
+            _ => &mut self.sent,
+        }
     }
 
     fn slot_mut(&mut self, id: PacketId) -> &mut Slot {
@@ -222,7 +281,7 @@ mod tests {
 
     fn order(in_flight: &InFlight) -> Vec<u64> {
         let mut order = Vec::new();
-        let mut next = in_flight.first();
+        let mut next = in_flight.first_sent();
         while let Some(id) = next {
             order.push(in_flight.slots[index(id)].operation.0);
             next = in_flight.after(id);
@@ -240,6 +299,20 @@ mod tests {
         insert(&mut in_flight, 5);
         assert_eq!(order(&in_flight), [1, 3, 5]);
         assert_eq!((in_flight.messages(), in_flight.bytes()), (3, 18));
+    }
+
+    #[test]
+    fn released_messages_leave_the_order_of_sending_for_their_own() {
+        let mut in_flight = InFlight::default();
+        let ids: Vec<_> = (0..3).map(|operation| insert(&mut in_flight, operation)).collect();
+        in_flight.release(ids[2]);
+        in_flight.release(ids[0]);
+        assert_eq!(order(&in_flight), [1]);
+        assert_eq!(in_flight.first_released(), Some(ids[2]));
+        assert_eq!(in_flight.after(ids[2]), Some(ids[0]));
+        assert_eq!(in_flight.after(ids[0]), None);
+        in_flight.remove(ids[2]);
+        assert_eq!((in_flight.first_released(), in_flight.messages()), (Some(ids[0]), 2));
     }
 
     #[test]

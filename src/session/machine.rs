@@ -12,7 +12,9 @@ use super::keep_alive::{Due, KeepAlive};
 use super::outbound::Outbound;
 use super::received_ids::ReceivedIds;
 use super::terms::Terms;
-use crate::codec::{Disconnect, Packet, PacketId, PacketType, PropertyId, ReasonCode, UserProperties};
+use crate::codec::{
+    Disconnect, EncodeError, EncodeErrorKind, Packet, PacketId, PacketType, PropertyId, ReasonCode, UserProperties,
+};
 use crate::error::{Error, ProtocolError, Reason, RequestError};
 use crate::options::Options;
 use crate::time::Instant;
@@ -125,6 +127,10 @@ impl Machine {
 
     pub(super) fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), RequestError> {
         self.require_connected()?;
+        if !disconnect.reason_code.is_for_clients_to_disconnect_with() {
+            let (kind, field) = (EncodeErrorKind::InvalidReasonCode, "Reason Code");
+            return Err(RequestError::Invalid(EncodeError { kind, field }));
+        }
         let ends_with_connection = self.options.session_expiry_interval == 0;
         if ends_with_connection && disconnect.properties.session_expiry_interval.is_some_and(|seconds| seconds != 0) {
             // A session that CONNECT said to end with the connection cannot be kept after all (section 3.14.2.2.2).
@@ -176,7 +182,7 @@ impl Machine {
         Err(ProtocolError::ProblemInformationNotRequested(packet.packet_type()))
     }
 
-    /// Sends a packet of the session's own making.
+    /// Sends a packet of the session's own making, which is no larger than any broker takes that the session keeps a connection to.
     pub(super) fn send(&mut self, packet: &Packet<'_>) {
         let pushed = self.outbound.push(packet);
         debug_assert_eq!(pushed, Ok(()), "the session's own packets are valid");

@@ -417,9 +417,10 @@ impl Session {
         if let Packet::Connack(connack) = packet {
             self.connack.clear();
             self.connack.extend_from_slice(body);
+            // A refusal says nothing of the session.
             if connack.session_present {
                 self.drop_what_comes_again();
-            } else {
+            } else if self.machine.status == Status::Connected {
                 self.move_backlog(Origin::EarlierConnection, Origin::LostSession);
             }
         }

@@ -66,12 +66,15 @@ impl Machine {
                 return self.finish(ack, State::AwaitingPubrec, &packet);
             }
             State::AwaitingPubrec => {
+                if self.resend == Some(ack.packet_id) {
+                    self.resend = self.in_flight.after(ack.packet_id);
+                }
                 self.in_flight.release(ack.packet_id);
                 ReasonCode::Success
             }
             State::AwaitingPubcomp if !ack.reason_code.is_error() => ReasonCode::Success,
             // The broker knows of a message that this side does not: it is told so, and lets go of it.
-            State::Free if !ack.reason_code.is_error() => ReasonCode::PacketIdentifierNotFound,
+            State::Free | State::GivenUp if !ack.reason_code.is_error() => ReasonCode::PacketIdentifierNotFound,
             _ => return Err(ProtocolError::UnknownPacketId(packet.packet_type()).into()),
         };
         self.send(&Packet::Pubrel(Ack { reason_code, ..Ack::success(ack.packet_id) }));
@@ -81,29 +84,42 @@ impl Machine {
     pub(super) fn pubcomp(&mut self, ack: &Ack<'_>) -> Result<(), Error> {
         let packet = Packet::Pubcomp(*ack);
         self.check_ack(&packet, ack)?;
-        if self.in_flight.state(ack.packet_id) == State::Free {
+        if matches!(self.in_flight.state(ack.packet_id), State::Free | State::GivenUp) {
             // The answer to a PUBREL that said Packet Identifier not found.
             return Ok(());
         }
         self.finish(ack, State::AwaitingPubcomp, &packet)
     }
 
-    /// After CONNACK: everything in flight is sent again, in its first order `[MQTT-4.4.0-1]` `[MQTT-4.6.0-1]`.
+    /// After CONNACK: everything in flight is sent again, PUBREL in the order of PUBREC and messages in the order they
+    /// were sent first `[MQTT-4.4.0-1]` `[MQTT-4.6.0-1]` `[MQTT-4.6.0-4]`. PUBREL waits for nothing `[MQTT-3.3.4-8]`.
     pub(super) fn start_again(&mut self, session_present: bool) {
-        let mut next = self.in_flight.first();
+        let mut next = self.in_flight.first_released();
         while let Some(id) = next {
             next = self.in_flight.after(id);
             self.in_flight.discount(id);
-            match self.in_flight.packet_mut(id).first_mut() {
-                Some(first_byte) if session_present => *first_byte |= DUP,
-                // Without its session the broker knows nothing of the message, which is then sent as a new one.
-                Some(first_byte) => *first_byte &= !DUP,
-                None if session_present => {}
+            if session_present {
+                self.send(&Packet::Pubrel(Ack::success(id)));
+            } else {
                 // What was released has arrived.
-                None => self.complete(id, Ok(ReasonCode::Success.into())),
+                self.complete(id, Ok(ReasonCode::Success.into()));
             }
         }
-        self.resend = self.in_flight.first();
+        let mut next = self.in_flight.first_sent();
+        while let Some(id) = next {
+            next = self.in_flight.after(id);
+            self.in_flight.discount(id);
+            if let Some(first_byte) = self.in_flight.packet_mut(id).first_mut() {
+                // Without its session the broker knows nothing of the message, which is then sent as a new one.
+                *first_byte = if session_present { *first_byte | DUP } else { *first_byte & !DUP };
+            }
+        }
+        if !session_present {
+            for id in self.in_flight.given_up() {
+                self.in_flight.remove(id);
+            }
+        }
+        self.resend = self.in_flight.first_sent();
         self.send_again();
     }
 
@@ -112,18 +128,18 @@ impl Machine {
         while let Some(id) = self.resend {
             let has_quota = self.send_quota() > 0;
             let packet = self.in_flight.packet_mut(id);
-            if packet.is_empty() {
-                self.send(&Packet::Pubrel(Ack::success(id)));
-            } else if let Err(error) = self.terms.check_again(packet) {
-                self.complete(id, Err(error.into()));
-                continue;
+            if let Err(error) = self.terms.check_again(packet) {
+                self.resend = self.in_flight.after(id);
+                if let Some(id) = self.in_flight.give_up(id) {
+                    self.events.push_back(Event::Published { id, result: Err(error.into()) });
+                }
             } else if has_quota && self.outbound.has_room(packet.len(), self.options.outbound_limit) {
                 self.outbound.push_bytes(packet);
                 self.in_flight.count(id);
+                self.resend = self.in_flight.after(id);
             } else {
                 break;
             }
-            self.resend = self.in_flight.after(id);
         }
     }
 

@@ -3,6 +3,10 @@
 use crate::codec::{self, Connack, QoS, Subscription};
 use crate::error::RequestError;
 
+/// The size of the largest packet that the session sends by itself: PUBREL or PUBCOMP with a Reason Code. With a broker
+/// that takes none of them nothing could be acknowledged.
+pub(super) const SMALLEST_MAXIMUM_PACKET_SIZE: u32 = 5;
+
 /// The broker's terms for this connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {

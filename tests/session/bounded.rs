@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mqtt_wasi::codec::{Ack, AckProperties, Disconnect, Packet, Publish, QoS, ReasonCode, Subscription, UserProperty};
+use mqtt_wasi::codec::{
+    Ack, AckProperties, ConnackProperties, Disconnect, Packet, Publish, QoS, ReasonCode, Subscription, UserProperty,
+};
 use mqtt_wasi::frame::FrameError;
 use mqtt_wasi::session::{Event, Status};
 use mqtt_wasi::{Error, RequestError};
@@ -217,4 +219,21 @@ fn what_comes_after_the_end_is_not_kept() {
     s.expect_sent(disconnect(ReasonCode::NORMAL_DISCONNECTION));
     s.broker_sends_bytes(&bytes(&publish(QOS_0, 0, "a", &"x".repeat(10_000_000)))[..9_000_000]);
     assert!(s.session.read_buffer().len() <= 64 * 1024, "no room is made for the rest of it");
+}
+
+#[test]
+fn broker_that_takes_no_acknowledgement_is_left_without_a_packet_that_is_too_large() {
+    for maximum in 1..5 {
+        let mut s = Scenario::new(options());
+        s.connect();
+        s.expect_connect();
+        let terms = ConnackProperties { maximum_packet_size: Some(maximum), ..Default::default() };
+        s.broker_sends(connack(false, terms));
+        s.expect_disconnected(RequestError::PacketTooLarge { size: 5, maximum });
+        s.expect_nothing_sent();
+    }
+    let terms = ConnackProperties { maximum_packet_size: Some(5), ..Default::default() };
+    let mut s = Scenario::connected_with(options(), terms);
+    s.broker_sends(pubrel(7));
+    s.expect_sent(Packet::Pubcomp(ack(7, ReasonCode::PacketIdentifierNotFound)));
 }

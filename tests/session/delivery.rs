@@ -360,3 +360,15 @@ fn success_needs_two_bytes_and_says_so_in_any_form() {
     s.expect_published(another, ReasonCode::Success);
     assert_eq!(bytes(&Packet::Puback(Ack::success(id(1)))), b"\x40\x02\x00\x01");
 }
+
+#[test]
+fn message_that_expired_is_acknowledged_to_the_end() {
+    let mut s = Scenario::connected();
+    let properties = PublishProperties { message_expiry_interval: Some(1), ..Default::default() };
+    s.broker_sends(Packet::Publish(Publish { properties, ..message(QoS::ExactlyOnce, 7, "a", "1") }));
+    s.wait(std::time::Duration::from_secs(50));
+    s.expect_message("a", "1");
+    s.expect_sent(pubrec(7));
+    s.broker_sends(pubrel(7));
+    s.expect_sent(pubcomp(7));
+}

@@ -76,7 +76,7 @@ impl Broker {
                 Packet::Pingreq => s.broker_sends(Packet::Pingresp),
                 Packet::Disconnect(disconnect) => {
                     // That the network stalls is nobody's fault; for anything else there is no reason.
-                    assert_eq!(disconnect.reason_code, ReasonCode::KeepAliveTimeout);
+                    assert_eq!(disconnect.reason_code, ReasonCode::UnspecifiedError);
                     return;
                 }
                 other => panic!("{other:?}"),

@@ -110,7 +110,8 @@ impl Observer {
         assert!(len <= most || packet_type == PacketType::Connect, "{packet:?} is over the Maximum Packet Size");
         self.last_from_client = Some(packet_type);
         match packet {
-            Packet::Connect(_) | Packet::Pingreq | Packet::Disconnect(_) => {}
+            Packet::Connect(_) | Packet::Pingreq => {}
+            Packet::Disconnect(disconnect) => assert!(is_for_clients(disconnect.reason_code), "{packet:?}"),
             Packet::Publish(publish) => self.check_publish(publish),
             Packet::Subscribe(subscribe) => self.take_id(subscribe.packet_id, Use::Subscribe),
             Packet::Unsubscribe(unsubscribe) => self.take_id(unsubscribe.packet_id, Use::Unsubscribe),
@@ -196,4 +197,26 @@ impl Observer {
             self.unacknowledged -= usize::from(matches!(using, Use::Publish(_)));
         }
     }
+}
+
+/// The Reason Codes of DISCONNECT that a client may give (section 3.14.2.1).
+pub(crate) fn is_for_clients(code: ReasonCode) -> bool {
+    use ReasonCode::*;
+    matches!(
+        code,
+        Success
+            | DisconnectWithWillMessage
+            | UnspecifiedError
+            | MalformedPacket
+            | ProtocolError
+            | ImplementationSpecificError
+            | TopicNameInvalid
+            | ReceiveMaximumExceeded
+            | TopicAliasInvalid
+            | PacketTooLarge
+            | MessageRateTooHigh
+            | QuotaExceeded
+            | AdministrativeAction
+            | PayloadFormatInvalid
+    )
 }

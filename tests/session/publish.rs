@@ -436,3 +436,14 @@ fn packet_identifiers_never_run_out() {
         s.expect_published(message, ReasonCode::Success);
     }
 }
+
+#[test]
+fn pubrel_packets_leave_in_the_order_of_pubrec() {
+    let mut s = Scenario::connected();
+    for payload in ["1", "2", "3"] {
+        s.publish(QOS_2, "a", payload);
+    }
+    assert_eq!(s.take_sent().len(), 3);
+    s.broker_sends_all(&[pubrec(3), pubrec(1), pubrec(2)]);
+    s.expect_sent_all(&[pubrel(3), pubrel(1), pubrel(2)]);
+}

@@ -1,6 +1,8 @@
 //! The session over one network connection after another (sections 4.1 and 4.4).
 
-use mqtt_wasi::codec::{ConnackProperties, Disconnect, Packet, Publish, PublishProperties, QoS, ReasonCode};
+use mqtt_wasi::codec::{
+    Ack, Connack, ConnackProperties, Disconnect, Packet, Publish, PublishProperties, QoS, ReasonCode,
+};
 use mqtt_wasi::session::{Event, OperationId};
 use mqtt_wasi::{Error, RequestError};
 
@@ -378,4 +380,123 @@ fn half_a_packet_of_the_client_is_not_continued() {
     s.reconnected(true);
     s.expect_nothing_sent();
     s.expect_usable();
+}
+
+#[test]
+fn pubrel_does_not_wait_for_a_message_that_must() {
+    let (mut s, messages) = with_in_flight(&[QOS_1, QOS_1, QOS_2]);
+    s.broker_sends(pubrec(3));
+    s.expect_sent(pubrel(3));
+    s.reconnected_with(true, terms(1));
+    s.expect_one_write(&[pubrel(3), resent(QOS_1, 1, "a", "1")]);
+    s.broker_sends(pubcomp(3));
+    s.expect_published(messages[2], ReasonCode::Success);
+    s.broker_sends(puback(1));
+    s.expect_published(messages[0], ReasonCode::Success);
+    s.expect_sent(resent(QOS_1, 2, "a", "2"));
+}
+
+#[test]
+fn pubrel_packets_are_sent_again_in_the_order_of_pubrec() {
+    let (mut s, _) = with_in_flight(&[QOS_2, QOS_2, QOS_2]);
+    s.broker_sends_all(&[pubrec(3), pubrec(1), pubrec(2)]);
+    s.expect_sent_all(&[pubrel(3), pubrel(1), pubrel(2)]);
+    s.reconnected(true);
+    s.expect_one_write(&[pubrel(3), pubrel(1), pubrel(2)]);
+}
+
+#[test]
+fn message_released_before_its_turn_to_be_sent_again_is_not_sent_again() {
+    let (mut s, _) = with_in_flight(&[QOS_1, QOS_2, QOS_1]);
+    s.reconnected_with(true, terms(1));
+    s.expect_sent(resent(QOS_1, 1, "a", "1"));
+    // The broker repeats what it said over the last connection.
+    s.broker_sends(pubrec(2));
+    s.expect_sent(pubrel(2));
+    s.broker_sends(puback(1));
+    s.expect_sent(resent(QOS_1, 3, "a", "3"));
+    assert_eq!(s.take_events().len(), 1);
+}
+
+#[test]
+fn identifier_of_a_message_that_was_given_up_is_not_used_again_in_this_session() {
+    let mut s = Scenario::connected();
+    let given_up = s.publish(QOS_2, "a", &"x".repeat(100)).unwrap();
+    assert_eq!(s.take_sent().len(), 1);
+    s.reconnected_with(true, ConnackProperties { maximum_packet_size: Some(50), ..Default::default() });
+    let error = RequestError::PacketTooLarge { size: 108, maximum: 50 };
+    s.expect_event(Event::Published { id: given_up, result: Err(error.into()) });
+    // The broker is told once that it may let go.
+    s.broker_sends(pubrec(1));
+    s.expect_sent(Packet::Pubrel(ack(1, ReasonCode::PacketIdentifierNotFound)));
+    s.broker_sends(Packet::Pubcomp(ack(1, ReasonCode::PacketIdentifierNotFound)));
+    let mut used = std::collections::BTreeSet::new();
+    let mut next_id = |s: &mut Scenario| {
+        let message = s.publish(QOS_1, "a", "1");
+        let sent = s.take_sent();
+        let Ok(Some((Packet::Publish(Publish { packet_id: Some(id), .. }), _))) = Packet::decode(&sent[0]) else {
+            panic!("a message at QoS 1");
+        };
+        s.broker_sends(Packet::Puback(Ack::success(id)));
+        s.expect_published(message, ReasonCode::Success);
+        used.insert(id.get());
+    };
+    for _ in 0..200 {
+        next_id(&mut s);
+    }
+    // Without the session nobody holds on to it.
+    s.reconnected(false);
+    for _ in 0..200 {
+        next_id(&mut s);
+    }
+    let first_time = used.remove(&1);
+    assert!(first_time && used.len() == 63, "{used:?}");
+}
+
+#[test]
+fn message_is_received_once_though_a_connection_between_was_refused() {
+    for qos in [QOS_1, QOS_2] {
+        let mut s = Scenario::connected();
+        s.broker_sends(publish(qos, 5, "a", "1"));
+        s.connection_is_lost();
+        s.expect_disconnected(Error::ConnectionClosed);
+        s.connect();
+        s.expect_connect();
+        s.broker_sends(Packet::Connack(Connack { reason_code: ReasonCode::ServerBusy, ..Default::default() }));
+        assert_eq!(s.take_events().len(), 1);
+        s.reconnected(true);
+        s.broker_sends(resent(qos, 5, "a", "1"));
+        s.expect_nothing_sent();
+        s.expect_message("a", "1");
+        s.expect_sent(if qos == QOS_1 { puback(5) } else { pubrec(5) });
+        s.expect_no_message();
+    }
+}
+
+#[test]
+fn message_that_was_sent_does_not_expire() {
+    let mut s = Scenario::connected();
+    let properties = PublishProperties { message_expiry_interval: Some(1), ..Default::default() };
+    let message = Publish::new("a", "1").properties(properties);
+    for qos in [QOS_1, QOS_2] {
+        s.try_publish(&message.qos(qos)).unwrap();
+    }
+    assert_eq!(s.take_sent().len(), 2);
+    s.connection_is_lost();
+    s.expect_disconnected(Error::ConnectionClosed);
+    s.wait(std::time::Duration::from_secs(1_000));
+    s.reconnected(true);
+    for (packet_id, qos) in [(1, QOS_1), (2, QOS_2)] {
+        s.expect_sent(Packet::Publish(Publish { dup: true, packet_id: Some(id(packet_id)), ..message.qos(qos) }));
+    }
+}
+
+#[test]
+fn refused_message_is_not_sent_again() {
+    let (mut s, _) = with_in_flight(&[QOS_1, QOS_2]);
+    s.broker_sends(Packet::Puback(ack(1, ReasonCode::QuotaExceeded)));
+    s.broker_sends(Packet::Pubrec(ack(2, ReasonCode::QuotaExceeded)));
+    assert_eq!(s.take_events().len(), 2);
+    s.reconnected(true);
+    s.expect_nothing_sent();
 }
