@@ -74,8 +74,10 @@ pub enum ProtocolError {
     UnexpectedSession,
     /// More QoS 1 and 2 messages at once than the Receive Maximum allows `[MQTT-3.3.4-9]`.
     ReceiveMaximumExceeded,
-    /// A Topic Alias over the Topic Alias Maximum, or one that stands for nothing `[MQTT-3.1.2-26]`.
+    /// A Topic Alias over the Topic Alias Maximum `[MQTT-3.1.2-26]`.
     TopicAliasInvalid(u16),
+    /// A Topic Alias without a Topic Name that was never told what it stands for (section 3.3.4).
+    UnknownTopicAlias(u16),
     /// An acknowledgement of something that is not in flight.
     UnknownPacketId(PacketType),
     /// SUBACK or UNSUBACK with more or fewer Reason Codes than there were Topic Filters `[MQTT-3.8.4-6]`.
@@ -121,6 +123,13 @@ pub enum RequestError {
     PropertyNotAllowed(PropertyId),
     /// The Payload Format Indicator says that the payload is UTF-8 text, and it is not (section 3.3.2.3.2).
     PayloadNotUtf8,
+    /// A Topic Alias that is 0 or over what the broker takes `[MQTT-3.3.2-8]` `[MQTT-3.3.2-9]`.
+    TopicAliasInvalid {
+        /// The highest that it takes; 0: none.
+        maximum: u16,
+    },
+    /// A Topic Alias without a Topic Name, with which none was sent over this connection: give both.
+    UnknownTopicAlias(u16),
     /// There is no room until the broker has answered, and its answer is behind messages that wait to be received:
     /// receive them first.
     ReceiveFirst,
@@ -300,7 +309,8 @@ impl fmt::Display for ProtocolError {
             Self::UnexpectedPacket(packet_type) => write!(f, "{packet_type} must not come now"),
             Self::UnexpectedSession => f.write_str("Session Present for a session that was to be forgotten"),
             Self::ReceiveMaximumExceeded => f.write_str("more messages at once than the Receive Maximum"),
-            Self::TopicAliasInvalid(alias) => write!(f, "Topic Alias {alias} is not valid"),
+            Self::TopicAliasInvalid(alias) => write!(f, "Topic Alias {alias} is over the Topic Alias Maximum"),
+            Self::UnknownTopicAlias(alias) => write!(f, "Topic Alias {alias} stands for nothing yet"),
             Self::UnknownPacketId(packet_type) => write!(f, "{packet_type} for something that is not in flight"),
             Self::ReasonCodeCount => f.write_str("not one Reason Code for each Topic Filter"),
             Self::PropertyNotAllowed(id) => write!(f, "{} is not for servers to send here", id.name()),
@@ -332,6 +342,11 @@ impl fmt::Display for RequestError {
             Self::SubscriptionIdentifiersNotSupported => f.write_str("the broker knows no Subscription Identifiers"),
             Self::PropertyNotAllowed(id) => write!(f, "{} is not for the caller to set", id.name()),
             Self::PayloadNotUtf8 => f.write_str("the payload is marked as UTF-8 text and is none"),
+            Self::TopicAliasInvalid { maximum: 0 } => f.write_str("the broker takes no Topic Aliases"),
+            Self::TopicAliasInvalid { maximum } => write!(f, "the broker takes Topic Aliases from 1 to {maximum}"),
+            Self::UnknownTopicAlias(alias) => {
+                write!(f, "Topic Alias {alias} stands for nothing on this connection: send the Topic Name with it")
+            }
             Self::ReceiveFirst => {
                 f.write_str("no room: messages wait to be received, and the broker's answers are behind them")
             }

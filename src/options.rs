@@ -35,6 +35,8 @@ pub struct Options {
     pub(crate) session_expiry_interval: u32,
     pub(crate) receive_maximum: u16,
     pub(crate) maximum_packet_size: u32,
+    pub(crate) topic_alias_maximum: u16,
+    pub(crate) outbound_topic_aliases: u16,
     pub(crate) request_response_information: bool,
     pub(crate) request_problem_information: bool,
     pub(crate) user_properties: Vec<(String, String)>,
@@ -96,6 +98,8 @@ impl Options {
             session_expiry_interval: 0,
             receive_maximum: u16::MAX,
             maximum_packet_size: 16 * 1024 * 1024,
+            topic_alias_maximum: 0,
+            outbound_topic_aliases: 0,
             request_response_information: false,
             request_problem_information: true,
             user_properties: Vec::new(),
@@ -181,6 +185,22 @@ impl Options {
     #[must_use]
     pub const fn maximum_packet_size(mut self, bytes: u32) -> Self {
         self.maximum_packet_size = bytes;
+        self
+    }
+
+    /// The highest Topic Alias that the broker may use. Default: 0, none. Each takes as many bytes as its Topic Name, up to
+    /// 65,535. Messages are received with their full Topic Name either way.
+    #[must_use]
+    pub const fn topic_alias_maximum(mut self, topic_alias_maximum: u16) -> Self {
+        self.topic_alias_maximum = topic_alias_maximum;
+        self
+    }
+
+    /// How many Topic Names get a Topic Alias by themselves, if the broker takes as many: those that were published to
+    /// last. Saves bytes where long Topic Names repeat, for some time to find them. Default: 0, none.
+    #[must_use]
+    pub const fn outbound_topic_aliases(mut self, aliases: u16) -> Self {
+        self.outbound_topic_aliases = aliases;
         self
     }
 
@@ -288,6 +308,7 @@ impl Options {
                 session_expiry_interval: (self.session_expiry_interval != 0).then_some(self.session_expiry_interval),
                 receive_maximum: (self.receive_maximum != u16::MAX).then_some(self.receive_maximum),
                 maximum_packet_size: Some(self.maximum_packet_size),
+                topic_alias_maximum: (self.topic_alias_maximum != 0).then_some(self.topic_alias_maximum),
                 request_response_information: self.request_response_information.then_some(true),
                 request_problem_information: (!self.request_problem_information).then_some(false),
                 user_properties: user_properties.as_slice().into(),

@@ -207,6 +207,8 @@ fn kind(error: &Error) -> wit::ErrorKind {
             RequestError::Invalid(_)
             | RequestError::InvalidOptions(_)
             | RequestError::PropertyNotAllowed(_)
+            | RequestError::TopicAliasInvalid { .. }
+            | RequestError::UnknownTopicAlias(_)
             | RequestError::PayloadNotUtf8 => Kind::InvalidArgument,
         },
         Error::Transport(error) => match error.kind {

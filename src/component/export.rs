@@ -92,6 +92,14 @@ impl wit::GuestConnectOptions for ExportedOptions {
         self.set(|options| options.maximum_packet_size(bytes));
     }
 
+    fn set_topic_alias_maximum(&self, aliases: u16) {
+        self.set(|options| options.topic_alias_maximum(aliases));
+    }
+
+    fn set_outbound_topic_aliases(&self, aliases: u16) {
+        self.set(|options| options.outbound_topic_aliases(aliases));
+    }
+
     fn set_request_response_information(&self, request: bool) {
         self.set(|options| options.request_response_information(request));
     }

@@ -14,6 +14,8 @@ impl Machine {
     /// Puts CONNECT into the outbound stream.
     pub(super) fn connect(&mut self, now: Instant) -> Result<(), RequestError> {
         self.outbound.clear();
+        self.inbound_aliases.clear();
+        self.outbound_aliases.clear();
         let client_id = self.assigned_client_id.as_deref().unwrap_or(&self.options.client_id);
         let clean_start = self.options.clean_start && !self.has_session;
         let outbound = &mut self.outbound;

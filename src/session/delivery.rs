@@ -1,21 +1,29 @@
 //! Messages on their way from the broker: what may come, what was delivered before, and what acknowledges it
 //! (sections 4.3 and 4.9).
 
+use alloc::sync::Arc;
+
 use super::machine::Machine;
 use crate::codec::{Ack, Packet, Publish, QoS, ReasonCode};
 use crate::error::{Error, ProtocolError};
 
+/// A message that may come.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    /// Whether it was not delivered before.
+    pub(super) is_new: bool,
+    /// Its Topic Name, where it has nothing but an alias for it.
+    pub(super) topic: Option<Arc<str>>,
+}
+
 impl Machine {
-    /// Takes a message in; `false` if it was delivered before.
-    pub(super) fn admit(&mut self, publish: &Publish<'_>) -> Result<bool, Error> {
-        if let Some(alias) = publish.properties.topic_alias {
-            // CONNECT says a Topic Alias Maximum of 0, by leaving it out.
-            return Err(ProtocolError::TopicAliasInvalid(alias).into());
-        }
-        let Some(id) = publish.packet_id else { return Ok(true) };
+    /// Takes a message in.
+    pub(super) fn admit(&mut self, publish: &Publish<'_>) -> Result<Admitted, Error> {
+        let topic = self.inbound_aliases.resolve(publish, self.options.topic_alias_maximum)?;
+        let Some(id) = publish.packet_id else { return Ok(Admitted { is_new: true, topic }) };
         if publish.qos == QoS::ExactlyOnce && self.received.contains(id) {
             self.send(&Packet::Pubrec(Ack::success(id)));
-            return Ok(false);
+            return Ok(Admitted { is_new: false, topic });
         }
         if self.unacknowledged >= self.options.receive_maximum {
             return Err(ProtocolError::ReceiveMaximumExceeded.into());
@@ -24,7 +32,7 @@ impl Machine {
         if publish.qos == QoS::ExactlyOnce {
             self.received.insert(id);
         }
-        Ok(true)
+        Ok(Admitted { is_new: true, topic })
     }
 
     /// Acknowledges a message that the user has got.

@@ -83,8 +83,14 @@ impl InFlight {
         }
     }
 
-    /// Puts what [`InFlight::next_id`] said to use, with the packet if it may have to be sent again.
-    pub(super) fn insert(&mut self, id: PacketId, state: State, operation: OperationId, packet: &[u8]) {
+    /// Puts what [`InFlight::next_id`] said to use; `store` writes the packet if it may have to be sent again.
+    pub(super) fn insert(
+        &mut self,
+        id: PacketId,
+        state: State,
+        operation: OperationId,
+        store: impl FnOnce(&mut Vec<u8>),
+    ) {
         if index(id) == self.slots.len() {
             let packet = Vec::new();
             let (is_counted, previous, next) = (false, None, None);
@@ -100,7 +106,8 @@ impl InFlight {
             self.messages += 1;
             self.count(id);
         }
-        self.slot_mut(id).packet.extend_from_slice(packet);
+        let packet = &mut self.slot_mut(id).packet;
+        store(packet);
         self.bytes += packet.len();
     }
 
@@ -275,7 +282,8 @@ mod tests {
 
     fn insert(in_flight: &mut InFlight, operation: u64) -> PacketId {
         let id = in_flight.next_id().unwrap();
-        in_flight.insert(id, State::AwaitingPuback, OperationId(operation), b"packet");
+        in_flight
+            .insert(id, State::AwaitingPuback, OperationId(operation), |packet| packet.extend_from_slice(b"packet"));
         id
     }
 

@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 
 use super::Status;
+use super::alias::{InboundAliases, OutboundAliases};
 use super::event::{Event, OperationId};
 use super::in_flight::InFlight;
 use super::keep_alive::{Due, KeepAlive};
@@ -44,6 +45,9 @@ pub(super) struct Machine {
     pub(super) unacknowledged: u16,
     /// QoS 2 messages that were received and not released: their Packet Identifiers.
     pub(super) received: ReceivedIds,
+
+    pub(super) inbound_aliases: InboundAliases,
+    pub(super) outbound_aliases: OutboundAliases,
 }
 
 impl Machine {
@@ -63,6 +67,8 @@ impl Machine {
             next_operation: 0,
             unacknowledged: 0,
             received: ReceivedIds::default(),
+            inbound_aliases: InboundAliases::default(),
+            outbound_aliases: OutboundAliases::default(),
         }
     }
 

@@ -49,6 +49,7 @@
 //! # Ok::<(), mqtt_wasi::RequestError>(())
 //! ```
 
+mod alias;
 mod connect;
 mod delivery;
 mod event;
@@ -62,6 +63,7 @@ mod subscriptions;
 mod terms;
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use event::{Event, OperationId, SubscribeReason};
@@ -82,15 +84,19 @@ pub struct Session {
     reader: FrameReader,
     /// Messages that wait to be received, in the order they came. Their bytes stay in the reader's buffer.
     backlog: VecDeque<Waiting>,
+    /// The Topic Name of the last message that was received with nothing but an alias for it.
+    topic: Option<Arc<str>>,
     /// The body of the last CONNACK.
     connack: Vec<u8>,
 }
 
 /// A message that waits to be received.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Waiting {
     span: FrameSpan,
     origin: Origin,
+    /// The Topic Name, where the message has nothing but an alias for it.
+    topic: Option<Arc<str>>,
 }
 
 /// Where a message came from that waits to be received.
@@ -128,7 +134,7 @@ impl Session {
     #[must_use]
     pub fn new(options: Options) -> Self {
         let reader = FrameReader::new(options.maximum_packet_size);
-        Self { machine: Machine::new(options), reader, backlog: VecDeque::new(), connack: Vec::new() }
+        Self { machine: Machine::new(options), reader, backlog: VecDeque::new(), topic: None, connack: Vec::new() }
     }
 
     /// Starts over a new network connection. After the first one the session goes on: what was in flight is sent again
@@ -192,6 +198,10 @@ impl Session {
 
     /// Takes a message to send. The session sets DUP and the Packet Identifier itself.
     ///
+    /// A Topic Alias of the caller's stands for the Topic Name until the connection ends: the session sends the Topic
+    /// Name when the broker does not know it, and leaves it out when it does. A message with the alias alone is sent if
+    /// one with both was before. See [`Options::outbound_topic_aliases`] for aliases by themselves.
+    ///
     /// Returns which [`Event::Published`] will tell how it went, at QoS 1 and 2; `None` at QoS 0, which nobody
     /// acknowledges.
     ///
@@ -199,7 +209,7 @@ impl Session {
     /// [`RequestError::WouldBlock`] when too much is in flight or waits to be sent,
     /// [`RequestError::NotConnected`], [`RequestError::Invalid`], [`RequestError::PacketTooLarge`],
     /// [`RequestError::QosNotSupported`], [`RequestError::RetainNotSupported`], [`RequestError::PropertyNotAllowed`],
-    /// [`RequestError::PayloadNotUtf8`].
+    /// [`RequestError::PayloadNotUtf8`], [`RequestError::TopicAliasInvalid`], [`RequestError::UnknownTopicAlias`].
     pub fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, RequestError> {
         self.machine.publish(publish)
     }
@@ -263,15 +273,20 @@ impl Session {
     }
 
     /// The next message, borrowed from the receive buffer. It is acknowledged as its QoS demands: the acknowledgement
-    /// waits in [`Session::transmit`], to leave with whatever else does.
+    /// waits in [`Session::transmit`], to leave with whatever else does. It has its full Topic Name and no Topic Alias.
     pub fn receive(&mut self) -> Option<Publish<'_>> {
         let options = self.machine.options.decode;
         if let Some(span) = self.next_unchecked() {
             self.reader.release(None);
             let result = match Publish::decode(span.flags, self.reader.body(&span), options) {
-                Ok(publish) => match self.machine.admit(&publish) {
-                    Ok(_) => {
+                Ok(mut publish) => match self.machine.admit(&publish) {
+                    Ok(admitted) => {
                         self.machine.acknowledge(&publish);
+                        publish.properties.topic_alias = None;
+                        if admitted.topic.is_some() {
+                            self.topic = admitted.topic;
+                            publish.topic = self.topic.as_deref().unwrap_or_default();
+                        }
                         return Some(publish);
                     }
                     Err(error) => error,
@@ -281,12 +296,17 @@ impl Session {
             self.machine.fail(result);
             return None;
         }
-        let Waiting { span, origin } = self.backlog.pop_front()?;
+        let Waiting { span, origin, topic } = self.backlog.pop_front()?;
         // The bytes of this message are free now, but stay as they are until the buffer is read into again.
         self.reader.release(self.backlog.front().map(|waiting| &waiting.span));
-        let publish = Publish::decode(span.flags, self.reader.body(&span), options).ok()?;
+        let mut publish = Publish::decode(span.flags, self.reader.body(&span), options).ok()?;
         if origin == Origin::ThisConnection {
             self.machine.acknowledge(&publish);
+        }
+        publish.properties.topic_alias = None;
+        if topic.is_some() {
+            self.topic = topic;
+            publish.topic = self.topic.as_deref().unwrap_or_default();
         }
         Some(publish)
     }
@@ -397,12 +417,13 @@ impl Session {
         self.machine.expect(PacketType::Publish)?;
         let publish = Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode)
             .map_err(FrameError::Malformed)?;
-        if self.machine.admit(&publish)? {
+        let admitted = self.machine.admit(&publish)?;
+        if admitted.is_new {
             if self.backlog.is_empty() {
                 // What was framed before it is not held for anyone.
                 self.reader.release(Some(&span));
             }
-            self.backlog.push_back(Waiting { span, origin: Origin::ThisConnection });
+            self.backlog.push_back(Waiting { span, origin: Origin::ThisConnection, topic: admitted.topic });
         }
         Ok(())
     }
@@ -431,7 +452,7 @@ impl Session {
     /// kept the session and was not told that they came.
     fn drop_what_comes_again(&mut self) {
         let (reader, machine) = (&self.reader, &mut self.machine);
-        self.backlog.retain(|Waiting { span, origin }| {
+        self.backlog.retain(|Waiting { span, origin, .. }| {
             let packet_id = Publish::decode(span.flags, reader.body(span), machine.options.decode)
                 .ok()
                 .filter(|_| *origin == Origin::EarlierConnection)

@@ -3,8 +3,12 @@
 use super::event::{Event, OperationId};
 use super::in_flight::State;
 use super::machine::Machine;
-use crate::codec::{Ack, Packet, PacketId, PropertyId, Publish, QoS, ReasonCode};
+use crate::codec::{Ack, Packet, PacketId, PropertyId, Publish, PublishProperties, QoS, ReasonCode};
 use crate::error::{Error, ProtocolError, Reason, RequestError};
+
+/// How much longer a Topic Alias makes a packet at the most: the property, and a longer Property Length and Remaining
+/// Length.
+const ALIAS_LEN: usize = 5;
 
 /// The DUP flag in the first byte of a PUBLISH.
 const DUP: u8 = 0x08;
@@ -13,9 +17,6 @@ impl Machine {
     pub(super) fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, RequestError> {
         self.require_connected()?;
         self.terms.check_message(publish.qos, publish.retain)?;
-        if publish.properties.topic_alias.is_some() {
-            return Err(RequestError::PropertyNotAllowed(PropertyId::TopicAlias));
-        }
         if !publish.properties.subscription_identifiers.is_empty() {
             return Err(RequestError::PropertyNotAllowed(PropertyId::SubscriptionIdentifier));
         }
@@ -29,27 +30,57 @@ impl Machine {
             _ if self.send_quota() == 0 || self.resend.is_some() => return Err(RequestError::WouldBlock),
             _ => Some(self.in_flight.next_id().ok_or(RequestError::WouldBlock)?),
         };
-        let packet = Publish { dup: false, packet_id, ..*publish };
+        let mut packet = Publish { dup: false, packet_id, ..*publish };
+        let alias = match packet.properties.topic_alias.take() {
+            Some(alias) => Some(self.outbound_aliases.by_hand(publish.topic, alias, self.terms.topic_alias_maximum)?),
+            None if self.options.outbound_topic_aliases == 0 => None,
+            None => {
+                let most = self.options.outbound_topic_aliases.min(self.terms.topic_alias_maximum);
+                self.outbound_aliases.choose(publish.topic, most)
+            }
+        };
+        let known_topic = alias
+            .filter(|_| packet.topic.is_empty())
+            .and_then(|alias| self.outbound_aliases.topic(alias.alias).cloned());
+        if let Some(topic) = &known_topic {
+            packet.topic = topic;
+        }
         let measured = packet.measure().map_err(RequestError::Invalid)?;
         let len = measured.len();
         self.terms.check_size(len)?;
-        if !self.outbound.has_room(len, self.options.outbound_limit) {
+        // An alias that comes with the Topic Name makes the packet longer.
+        let alias = alias.filter(|alias| alias.is_known || self.terms.check_size(len + ALIAS_LEN).is_ok());
+        let most_len = if alias.is_some() { len + ALIAS_LEN } else { len };
+        if !self.outbound.has_room(most_len, self.options.outbound_limit) {
             return Err(RequestError::WouldBlock);
         }
         let stored = self.in_flight.bytes();
         if packet_id.is_some() && stored > 0 && stored + len > self.options.outbound_limit {
             return Err(RequestError::WouldBlock);
         }
-        let outbound = self.outbound.appender(len);
+        let outbound = self.outbound.appender(most_len);
         let start = outbound.len();
-        measured.write(outbound);
+        match alias {
+            None => measured.write(outbound),
+            Some(alias) => {
+                let properties = PublishProperties { topic_alias: Some(alias.alias), ..packet.properties };
+                let topic = if alias.is_known { "" } else { packet.topic };
+                Publish { topic, properties, ..packet }.encode(outbound).map_err(RequestError::Invalid)?;
+                self.outbound_aliases.sent(alias, packet.topic);
+            }
+        }
         let Some(packet_id) = packet_id else { return Ok(None) };
         let operation = self.next_operation();
         let state = match publish.qos {
             QoS::ExactlyOnce => State::AwaitingPubrec,
             _ => State::AwaitingPuback,
         };
-        self.in_flight.insert(packet_id, state, operation, self.outbound.since(start));
+        // What is stored has its full Topic Name, since an alias ends with the connection.
+        let outbound = &self.outbound;
+        self.in_flight.insert(packet_id, state, operation, |stored| match alias {
+            None => stored.extend_from_slice(outbound.since(start)),
+            Some(_) => measured.write(stored),
+        });
         Ok(Some(operation))
     }
 

@@ -69,7 +69,7 @@ impl Machine {
         }
         packet.encode(self.outbound.appender(len)).map_err(RequestError::Invalid)?;
         let operation = self.next_operation();
-        self.in_flight.insert(packet_id, state, operation, &[]);
+        self.in_flight.insert(packet_id, state, operation, |_| {});
         Ok(operation)
     }
 

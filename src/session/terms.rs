@@ -12,6 +12,7 @@ pub(super) const SMALLEST_MAXIMUM_PACKET_SIZE: u32 = 5;
 pub(super) struct Terms {
     pub(super) receive_maximum: u16,
     pub(super) maximum_packet_size: u32,
+    pub(super) topic_alias_maximum: u16,
     maximum_qos: QoS,
     retain_available: bool,
     wildcard_subscription_available: bool,
@@ -32,6 +33,7 @@ impl Terms {
         Self {
             receive_maximum: properties.receive_maximum.unwrap_or(u16::MAX),
             maximum_packet_size: properties.maximum_packet_size.unwrap_or(u32::MAX),
+            topic_alias_maximum: properties.topic_alias_maximum.unwrap_or(0),
             maximum_qos: properties.maximum_qos.unwrap_or(QoS::ExactlyOnce),
             retain_available: properties.retain_available.unwrap_or(true),
             wildcard_subscription_available: properties.wildcard_subscription_available.unwrap_or(true),

@@ -20,7 +20,7 @@ use crate::support;
 #[derive(Debug, Clone)]
 enum Move {
     Publish(Level, &'static str, usize),
-    PublishWithProperties(PublishProperties<'static>),
+    PublishWithProperties(Level, &'static str, PublishProperties<'static>),
     Subscribe(&'static str, usize),
     Unsubscribe(&'static str),
     Disconnect(Disconnect<'static>),
@@ -47,10 +47,11 @@ enum Move {
 }
 
 fn a_move() -> impl Strategy<Value = Move> {
-    let topic = || select(&["a", "a/b", "", "a/+", "\0", "$share/g/a", "#"][..]);
+    let topic = || select(&["a", "a/b", "a/b/c", "a/b/d", "", "a/+", "\0", "$share/g/a", "#"][..]);
     prop_oneof![
         8 => (qos(), topic(), 0..300_usize).prop_map(|(qos, topic, len)| Move::Publish(qos, topic, len)),
-        1 => publish_properties().prop_map(Move::PublishWithProperties),
+        3 => (qos(), topic(), publish_properties())
+            .prop_map(|(qos, topic, properties)| Move::PublishWithProperties(qos, topic, properties)),
         3 => (topic(), 0..4_usize).prop_map(|(filter, n)| Move::Subscribe(filter, n)),
         2 => topic().prop_map(Move::Unsubscribe),
         1 => disconnect().prop_map(Move::Disconnect),
@@ -112,9 +113,11 @@ fn packet() -> impl Strategy<Value = Packet<'static>> {
 
 fn message() -> impl Strategy<Value = Packet<'static>> {
     const PAYLOAD: &[u8] = &[b'x'; 200];
-    (qos(), packet_id(), any::<bool>(), 0..PAYLOAD.len()).prop_map(|(qos, packet_id, dup, len)| {
+    let named = select(&[("t", None), ("t", None), ("t", Some(1)), ("u", Some(1)), ("", Some(1)), ("", Some(2))][..]);
+    (qos(), packet_id(), any::<bool>(), 0..PAYLOAD.len(), named).prop_map(|(qos, packet_id, dup, len, named)| {
         let has_id = qos != QoS::AtMostOnce;
-        let message = Publish::new("t", &PAYLOAD[..len]).qos(qos);
+        let properties = PublishProperties { topic_alias: named.1, ..Default::default() };
+        let message = Publish::new(named.0, &PAYLOAD[..len]).qos(qos).properties(properties);
         Packet::Publish(Publish { dup: dup && has_id, packet_id: has_id.then_some(packet_id), ..message })
     })
 }
@@ -144,7 +147,7 @@ fn disconnect() -> impl Strategy<Value = Disconnect<'static>> {
 }
 
 fn publish_properties() -> impl Strategy<Value = PublishProperties<'static>> {
-    (select(&[None, Some(1)][..]), select(&[None, Some("a"), Some("#")][..])).prop_map(
+    (select(&[None, Some(1), Some(2), Some(3)][..]), select(&[None, Some("a"), Some("#")][..])).prop_map(
         |(topic_alias, response_topic)| PublishProperties { topic_alias, response_topic, ..Default::default() },
     )
 }
@@ -158,24 +161,31 @@ fn terms() -> impl Strategy<Value = ConnackProperties<'static>> {
         or_none(&[0, 1]),
         select(&[None, None, Some(false)][..]),
         or_none(&[0, 1, 10]),
+        or_none(&[1, 2, 3]),
     )
-        .prop_map(|(receive_maximum, maximum_packet_size, maximum_qos, retain_available, server_keep_alive)| {
-            ConnackProperties {
-                receive_maximum: receive_maximum.map(|maximum| maximum as u16),
-                maximum_packet_size,
-                maximum_qos: maximum_qos.and_then(|qos| QoS::from_u8(qos as u8)),
-                retain_available,
-                server_keep_alive: server_keep_alive.map(|seconds| seconds as u16),
-                ..Default::default()
-            }
-        })
+        .prop_map(
+            |(receive_maximum, maximum_packet_size, maximum_qos, retain_available, server_keep_alive, aliases)| {
+                ConnackProperties {
+                    topic_alias_maximum: aliases.map(|maximum| maximum as u16),
+                    receive_maximum: receive_maximum.map(|maximum| maximum as u16),
+                    maximum_packet_size,
+                    maximum_qos: maximum_qos.and_then(|qos| QoS::from_u8(qos as u8)),
+                    retain_available,
+                    server_keep_alive: server_keep_alive.map(|seconds| seconds as u16),
+                    ..Default::default()
+                }
+            },
+        )
 }
 
 /// Small bounds, so that they are often met.
 fn any_options() -> impl Strategy<Value = Options> {
-    (1..5_u16, 1..5_u16, 0..400_usize, 0..400_usize, any::<bool>(), 0..60_u16).prop_map(
-        |(receive_maximum, in_flight, outbound, backlog, problem_information, keep_alive)| {
+    let aliases = (0..3_u16, 0..3_u16);
+    (1..5_u16, 1..5_u16, 0..400_usize, 0..400_usize, any::<bool>(), 0..60_u16, aliases).prop_map(
+        |(receive_maximum, in_flight, outbound, backlog, problem_information, keep_alive, aliases)| {
             options()
+                .topic_alias_maximum(aliases.0)
+                .outbound_topic_aliases(aliases.1)
                 .receive_maximum(receive_maximum)
                 .in_flight_limit(in_flight)
                 .outbound_limit(outbound)
@@ -193,8 +203,8 @@ fn make(s: &mut Scenario, a_move: Move) {
             let payload = "x".repeat(len);
             let _ = s.try_publish(&Publish::new(topic, &payload).qos(qos).retain(len % 5 == 0));
         }
-        Move::PublishWithProperties(properties) => {
-            let _ = s.try_publish(&Publish::new("a", "1").properties(properties));
+        Move::PublishWithProperties(qos, topic, properties) => {
+            let _ = s.try_publish(&Publish::new(topic, "1").qos(qos).properties(properties));
         }
         Move::Subscribe(filter, n) => {
             let _ =

@@ -19,6 +19,8 @@ pub(crate) struct Observer {
     in_use: BTreeMap<PacketId, Use>,
     /// How many of them are messages that it sent over this connection.
     unacknowledged: usize,
+    /// What the client's Topic Aliases stand for.
+    aliases: BTreeMap<u16, String>,
     /// What the client has to answer, in order.
     to_puback: VecDeque<PacketId>,
     to_pubrec: VecDeque<PacketId>,
@@ -38,6 +40,7 @@ struct Limits {
     maximum_packet_size: usize,
     maximum_qos: QoS,
     retain_available: bool,
+    topic_alias_maximum: u16,
 }
 
 impl From<&ConnackProperties<'_>> for Limits {
@@ -47,6 +50,7 @@ impl From<&ConnackProperties<'_>> for Limits {
             maximum_packet_size: properties.maximum_packet_size.unwrap_or(u32::MAX) as usize,
             maximum_qos: properties.maximum_qos.unwrap_or(QoS::ExactlyOnce),
             retain_available: properties.retain_available.unwrap_or(true),
+            topic_alias_maximum: properties.topic_alias_maximum.unwrap_or(0),
         }
     }
 }
@@ -126,9 +130,18 @@ impl Observer {
     }
 
     fn check_publish(&mut self, publish: &Publish<'_>) {
-        assert!(!publish.topic.is_empty() && publish.properties.topic_alias.is_none(), "the Topic Name is there");
         assert!(publish.properties.subscription_identifiers.is_empty(), "no Subscription Identifiers [MQTT-3.3.4-6]");
         let limits = self.limits.as_ref().expect("PUBLISH comes after CONNACK");
+        if let Some(alias) = publish.properties.topic_alias {
+            let most = limits.topic_alias_maximum;
+            assert!((1..=most).contains(&alias), "aliases are from 1 to {most} [MQTT-3.3.2-8] [MQTT-3.3.2-9]");
+            assert!(!publish.dup, "what is sent again has its Topic Name");
+            if publish.topic.is_empty() {
+                assert!(self.aliases.contains_key(&alias), "the alias was told what it stands for [MQTT-3.3.2-7]");
+            } else {
+                self.aliases.insert(alias, publish.topic.to_owned());
+            }
+        }
         assert!(publish.qos <= limits.maximum_qos, "no QoS above the Maximum QoS [MQTT-3.2.2-11]");
         assert!(!publish.retain || limits.retain_available, "no RETAIN where it is not available [MQTT-3.2.2-14]");
         let receive_maximum = limits.receive_maximum;

@@ -71,6 +71,8 @@ fn request_kind(error: &RequestError) -> ErrorKind {
         RequestError::Invalid(_)
         | RequestError::InvalidOptions(_)
         | RequestError::PropertyNotAllowed(_)
+        | RequestError::TopicAliasInvalid { .. }
+        | RequestError::UnknownTopicAlias(_)
         | RequestError::PayloadNotUtf8 => ErrorKind::InvalidArgument,
         _ => panic!("the contract has no kind for {error:?}"),
     }
