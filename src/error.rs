@@ -82,6 +82,8 @@ pub enum ProtocolError {
     UnknownPacketId(PacketType),
     /// SUBACK or UNSUBACK with more or fewer Reason Codes than there were Topic Filters `[MQTT-3.8.4-6]`.
     ReasonCodeCount,
+    /// AUTH or CONNACK with another Authentication Method than CONNECT had, or none `[MQTT-4.12.0-5]`.
+    AuthenticationMethod,
     /// A property that a server does not send in this packet `[MQTT-3.14.2-2]`.
     PropertyNotAllowed(PropertyId),
     /// Something that was not asked for, as a Reason String without Request Problem Information `[MQTT-3.1.2-29]`.
@@ -130,6 +132,9 @@ pub enum RequestError {
     },
     /// A Topic Alias without a Topic Name, with which none was sent over this connection: give both.
     UnknownTopicAlias(u16),
+    /// Nothing to answer, or nothing to authenticate with: no challenge of the broker waits for an answer, the options have
+    /// no Authentication Method, or the client is authenticating already.
+    NothingToAuthenticate,
     /// There is no room until the broker has answered, and its answer is behind messages that wait to be received:
     /// receive them first.
     ReceiveFirst,
@@ -312,6 +317,7 @@ impl fmt::Display for ProtocolError {
             Self::TopicAliasInvalid(alias) => write!(f, "Topic Alias {alias} is over the Topic Alias Maximum"),
             Self::UnknownTopicAlias(alias) => write!(f, "Topic Alias {alias} stands for nothing yet"),
             Self::UnknownPacketId(packet_type) => write!(f, "{packet_type} for something that is not in flight"),
+            Self::AuthenticationMethod => f.write_str("the Authentication Method is not the one of CONNECT"),
             Self::ReasonCodeCount => f.write_str("not one Reason Code for each Topic Filter"),
             Self::PropertyNotAllowed(id) => write!(f, "{} is not for servers to send here", id.name()),
             Self::ProblemInformationNotRequested(packet_type) => {
@@ -342,6 +348,9 @@ impl fmt::Display for RequestError {
             Self::SubscriptionIdentifiersNotSupported => f.write_str("the broker knows no Subscription Identifiers"),
             Self::PropertyNotAllowed(id) => write!(f, "{} is not for the caller to set", id.name()),
             Self::PayloadNotUtf8 => f.write_str("the payload is marked as UTF-8 text and is none"),
+            Self::NothingToAuthenticate => {
+                f.write_str("no challenge to answer, or no Authentication Method to begin with")
+            }
             Self::TopicAliasInvalid { maximum: 0 } => f.write_str("the broker takes no Topic Aliases"),
             Self::TopicAliasInvalid { maximum } => write!(f, "the broker takes Topic Aliases from 1 to {maximum}"),
             Self::UnknownTopicAlias(alias) => {

@@ -39,6 +39,8 @@ pub struct Options {
     pub(crate) outbound_topic_aliases: u16,
     pub(crate) request_response_information: bool,
     pub(crate) request_problem_information: bool,
+    pub(crate) authentication_method: Option<String>,
+    pub(crate) authentication_data: Option<Vec<u8>>,
     pub(crate) user_properties: Vec<(String, String)>,
     pub(crate) decode: DecodeOptions,
     pub(crate) connect_timeout: Duration,
@@ -102,6 +104,8 @@ impl Options {
             outbound_topic_aliases: 0,
             request_response_information: false,
             request_problem_information: true,
+            authentication_method: None,
+            authentication_data: None,
             user_properties: Vec::new(),
             decode: DecodeOptions { unknown_properties: UnknownProperties::Malformed },
             connect_timeout: Duration::from_secs(10),
@@ -154,6 +158,15 @@ impl Options {
     #[must_use]
     pub fn password(mut self, password: impl Into<Vec<u8>>) -> Self {
         self.password = Some(password.into());
+        self
+    }
+
+    /// The Authentication Method of enhanced authentication (section 4.12), with the data that it begins with, if any. See
+    /// [`Session::answer_challenge`](crate::session::Session::answer_challenge) for what comes then.
+    #[must_use]
+    pub fn authentication(mut self, method: impl Into<String>, data: Option<Vec<u8>>) -> Self {
+        self.authentication_method = Some(method.into());
+        self.authentication_data = data;
         self
     }
 
@@ -312,7 +325,8 @@ impl Options {
                 request_response_information: self.request_response_information.then_some(true),
                 request_problem_information: (!self.request_problem_information).then_some(false),
                 user_properties: user_properties.as_slice().into(),
-                ..ConnectProperties::default()
+                authentication_method: self.authentication_method.as_deref(),
+                authentication_data: self.authentication_data.as_deref(),
             },
         })
     }

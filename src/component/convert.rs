@@ -209,6 +209,7 @@ fn kind(error: &Error) -> wit::ErrorKind {
             | RequestError::PropertyNotAllowed(_)
             | RequestError::TopicAliasInvalid { .. }
             | RequestError::UnknownTopicAlias(_)
+            | RequestError::NothingToAuthenticate
             | RequestError::PayloadNotUtf8 => Kind::InvalidArgument,
         },
         Error::Transport(error) => match error.kind {

@@ -25,6 +25,7 @@ impl Machine {
         self.status = Status::Connecting;
         self.connect_deadline = Some(now + self.options.connect_timeout);
         self.unacknowledged = 0;
+        self.start_authentication();
         Ok(())
     }
 
@@ -40,6 +41,7 @@ impl Machine {
             self.closed(Error::ConnectionRefused(reason.into()));
             return Ok(());
         }
+        self.end_authentication(connack)?;
         if connack.session_present && self.options.clean_start && !self.has_session {
             return Err(ProtocolError::UnexpectedSession.into());
         }

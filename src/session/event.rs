@@ -19,6 +19,11 @@ pub enum Event {
         /// Whether the broker still had the session.
         session_present: bool,
     },
+    /// The broker wants more to authenticate the client: [`Session::answer_challenge`](super::Session::answer_challenge).
+    Challenged(Challenge),
+    /// The broker has authenticated the client again, as
+    /// [`Session::authenticate_again`](super::Session::authenticate_again) asked for.
+    Authenticated(Challenge),
     /// A message at QoS 1 or 2 has gone all its way to the broker, or never will.
     Published {
         /// What [`Session::publish`](super::Session::publish) returned.
@@ -43,6 +48,17 @@ pub enum Event {
     },
     /// The connection is over, but for the DISCONNECT that may still wait to be sent. What failed with it comes next.
     Disconnected(Error),
+}
+
+/// What a broker says in AUTH.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    /// The Authentication Data, which the Authentication Method gives a meaning.
+    pub data: Option<Vec<u8>>,
+    /// The Reason String: something in words.
+    pub reason_string: Option<String>,
+    /// User Properties.
+    pub user_properties: Vec<(String, String)>,
 }
 
 /// What a broker says to SUBSCRIBE or UNSUBSCRIBE.

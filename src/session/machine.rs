@@ -7,6 +7,7 @@ use alloc::string::String;
 
 use super::Status;
 use super::alias::{InboundAliases, OutboundAliases};
+use super::authenticate::Turn;
 use super::event::{Event, OperationId};
 use super::in_flight::InFlight;
 use super::keep_alive::{Due, KeepAlive};
@@ -30,6 +31,8 @@ pub(super) struct Machine {
     pub(super) terms: Terms,
     pub(super) connect_deadline: Option<Instant>,
     pub(super) keep_alive: KeepAlive,
+    /// Whose turn it is to authenticate.
+    pub(super) turn: Turn,
 
     /// The Client Identifier that the broker assigned.
     pub(super) assigned_client_id: Option<String>,
@@ -60,6 +63,7 @@ impl Machine {
             terms: Terms::default(),
             connect_deadline: None,
             keep_alive: KeepAlive::default(),
+            turn: Turn::default(),
             assigned_client_id: None,
             has_session: false,
             in_flight: InFlight::default(),
@@ -72,13 +76,15 @@ impl Machine {
         }
     }
 
-    /// Fails for a packet that must not come now, whatever it says: before CONNACK nothing may, and after it neither
-    /// another one nor what only clients send, nor AUTH, which CONNECT did not ask for `[MQTT-4.12.0-6]`.
+    /// Fails for a packet that must not come now, whatever it says: before CONNACK nothing else may but AUTH, and after it
+    /// neither another one nor what only clients send. AUTH must not come if CONNECT did not ask for it
+    /// `[MQTT-4.12.0-6]`.
     pub(super) fn expect(&self, packet_type: PacketType) -> Result<(), ProtocolError> {
         use PacketType::{Auth, Connack, Connect, Pingreq, Subscribe, Unsubscribe};
-        let is_expected = match self.status {
-            Status::Connecting => packet_type == Connack,
-            _ => !matches!(packet_type, Connack | Connect | Subscribe | Unsubscribe | Pingreq | Auth),
+        let is_expected = match (packet_type, self.status) {
+            (Auth, _) => self.options.authentication_method.is_some(),
+            (_, Status::Connecting) => packet_type == Connack,
+            _ => !matches!(packet_type, Connack | Connect | Subscribe | Unsubscribe | Pingreq),
         };
         if is_expected { Ok(()) } else { Err(ProtocolError::UnexpectedPacket(packet_type)) }
     }
@@ -98,12 +104,12 @@ impl Machine {
                 self.keep_alive.ping_answered();
                 Ok(())
             }
+            Packet::Auth(auth) => self.auth(&auth),
             Packet::Connect(_)
             | Packet::Publish(_)
             | Packet::Subscribe(_)
             | Packet::Unsubscribe(_)
-            | Packet::Pingreq
-            | Packet::Auth(_) => Err(ProtocolError::UnexpectedPacket(packet.packet_type()).into()),
+            | Packet::Pingreq => Err(ProtocolError::UnexpectedPacket(packet.packet_type()).into()),
         }
     }
 
@@ -224,6 +230,7 @@ impl Machine {
         self.connect_deadline = None;
         self.keep_alive.stop();
         self.resend = None;
+        self.turn = Turn::Idle;
         self.fail_requests(error);
     }
 }

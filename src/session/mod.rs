@@ -50,6 +50,7 @@
 //! ```
 
 mod alias;
+mod authenticate;
 mod connect;
 mod delivery;
 mod event;
@@ -66,7 +67,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-pub use event::{Event, OperationId, SubscribeReason};
+pub use event::{Challenge, Event, OperationId, SubscribeReason};
 use machine::Machine;
 
 use crate::codec::{
@@ -239,6 +240,32 @@ impl Session {
         properties: UnsubscribeProperties<'_>,
     ) -> Result<OperationId, RequestError> {
         self.machine.unsubscribe(filters, properties)
+    }
+
+    /// Answers [`Event::Challenged`]: an AUTH with this Authentication Data, and the Authentication Method of the options
+    /// (section 4.12).
+    ///
+    /// # Errors
+    /// [`RequestError::NothingToAuthenticate`] when it is not the user's turn, [`RequestError::NotConnected`],
+    /// [`RequestError::Invalid`], [`RequestError::PacketTooLarge`].
+    pub fn answer_challenge(&mut self, data: &[u8]) -> Result<(), RequestError> {
+        self.machine.answer_challenge(data)
+    }
+
+    /// Has the client authenticated again, over this connection, beginning with this Authentication Data (section
+    /// 4.12.1). [`Event::Authenticated`] tells of success; a broker that refuses ends the connection.
+    ///
+    /// # Errors
+    /// [`RequestError::NothingToAuthenticate`] when the options have no Authentication Method or the client is
+    /// authenticating already, [`RequestError::NotConnected`], [`RequestError::Invalid`],
+    /// [`RequestError::PacketTooLarge`].
+    pub fn authenticate_again(&mut self, data: &[u8]) -> Result<(), RequestError> {
+        self.machine.authenticate_again(data)
+    }
+
+    /// The Authentication Data that the next CONNECT begins with, for methods that begin with something new each time.
+    pub fn set_authentication_data(&mut self, data: impl Into<Vec<u8>>) {
+        self.machine.options.authentication_data = Some(data.into());
     }
 
     /// Ends the connection: what waits to be sent is the last, with a DISCONNECT behind it.

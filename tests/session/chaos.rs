@@ -23,6 +23,7 @@ enum Move {
     PublishWithProperties(Level, &'static str, PublishProperties<'static>),
     Subscribe(&'static str, usize),
     Unsubscribe(&'static str),
+    Authenticate(&'static [u8]),
     Disconnect(Disconnect<'static>),
     Receive(usize),
     Connect,
@@ -54,6 +55,7 @@ fn a_move() -> impl Strategy<Value = Move> {
             .prop_map(|(qos, topic, properties)| Move::PublishWithProperties(qos, topic, properties)),
         3 => (topic(), 0..4_usize).prop_map(|(filter, n)| Move::Subscribe(filter, n)),
         2 => topic().prop_map(Move::Unsubscribe),
+        2 => select(vec![&b""[..], b"answer", &[b'x'; 300]]).prop_map(Move::Authenticate),
         1 => disconnect().prop_map(Move::Disconnect),
         6 => (1..5_usize).prop_map(Move::Receive),
         8 => Just(Move::Connect),
@@ -106,7 +108,12 @@ fn packet() -> impl Strategy<Value = Packet<'static>> {
             |(reason_code, properties)| Packet::Connack(Connack { session_present: false, reason_code, properties })
         ),
         1 => disconnect().prop_map(Packet::Disconnect),
-        1 => Just(Packet::Auth(Auth { reason_code: ReasonCode::Success, properties: AuthProperties::default() })),
+        2 => (select(&[None, Some(METHOD)][..]), select(&[ReasonCode::Success, ReasonCode::ContinueAuthentication][..]))
+            .prop_map(|(authentication_method, reason_code)| {
+                let properties = AuthProperties { authentication_method, ..Default::default() };
+                Packet::Auth(Auth { reason_code, properties })
+            })
+            .prop_filter("valid", |packet| packet.encoded_len().is_ok()),
         1 => support::packet(),
     ]
 }
@@ -162,10 +169,20 @@ fn terms() -> impl Strategy<Value = ConnackProperties<'static>> {
         select(&[None, None, Some(false)][..]),
         or_none(&[0, 1, 10]),
         or_none(&[1, 2, 3]),
+        select(&[None, None, Some(METHOD)][..]),
     )
         .prop_map(
-            |(receive_maximum, maximum_packet_size, maximum_qos, retain_available, server_keep_alive, aliases)| {
+            |(
+                receive_maximum,
+                maximum_packet_size,
+                maximum_qos,
+                retain_available,
+                server_keep_alive,
+                aliases,
+                method,
+            )| {
                 ConnackProperties {
+                    authentication_method: method,
                     topic_alias_maximum: aliases.map(|maximum| maximum as u16),
                     receive_maximum: receive_maximum.map(|maximum| maximum as u16),
                     maximum_packet_size,
@@ -197,6 +214,9 @@ fn any_options() -> impl Strategy<Value = Options> {
     )
 }
 
+/// The Authentication Method of some clients and of the brokers that know it.
+const METHOD: &str = "m";
+
 fn make(s: &mut Scenario, a_move: Move) {
     match a_move {
         Move::Publish(qos, topic, len) => {
@@ -211,6 +231,10 @@ fn make(s: &mut Scenario, a_move: Move) {
                 s.try_subscribe(&vec![Subscription::new(filter, QoS::ExactlyOnce); n], SubscribeProperties::default());
         }
         Move::Unsubscribe(filter) => drop(s.try_unsubscribe(&[filter])),
+        Move::Authenticate(data) => {
+            let _ = s.answer_challenge(data);
+            let _ = s.authenticate_again(data);
+        }
         Move::Disconnect(disconnect) => drop(s.disconnect(&disconnect)),
         Move::Receive(times) => (0..times).for_each(|_| drop(s.receive())),
         Move::Connect if s.session.status() == Status::Connected => {}
@@ -240,13 +264,13 @@ fn make(s: &mut Scenario, a_move: Move) {
 }
 
 /// A broker that behaves takes the connection and acknowledges everything.
-fn come_to_rest(s: &mut Scenario) {
+fn come_to_rest(s: &mut Scenario, authentication_method: Option<&str>) {
     s.caller_returns();
     s.connection_is_lost();
     while s.receive().is_some() {}
     s.take_sent();
     s.take_events();
-    s.reconnected(false);
+    s.reconnected_with(false, ConnackProperties { authentication_method, ..Default::default() });
     for _ in 0..100 {
         for sent in s.take_sent() {
             match Packet::decode(&sent).expect("valid").expect("whole").0 {
@@ -271,10 +295,15 @@ proptest! {
     #[test]
     fn session_survives_anything(
         options in any_options(),
+        authenticates in any::<bool>(),
         receives_at_once in any::<bool>(),
         moves in vec(a_move(), 0..100),
     ) {
-        let mut s = Scenario::new(options);
+        let method = authenticates.then_some(METHOD);
+        let mut s = Scenario::new(match method {
+            Some(method) => options.authentication(method, None),
+            None => options,
+        });
         if receives_at_once {
             s = s.receiving_at_once();
         }
@@ -282,7 +311,7 @@ proptest! {
         for a_move in moves {
             make(&mut s, a_move);
         }
-        come_to_rest(&mut s);
+        come_to_rest(&mut s, method);
         s.expect_usable();
     }
 }

@@ -1,6 +1,7 @@
 //! The session's promises, told as stories between a client and a scripted broker under virtual time.
 
 mod alias;
+mod authenticate;
 mod bounded;
 mod chaos;
 mod connect;

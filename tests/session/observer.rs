@@ -13,6 +13,8 @@ pub(crate) struct Observer {
     /// What the broker sends cannot be followed any more.
     is_lost: bool,
     last_from_client: Option<PacketType>,
+    /// The Authentication Method of CONNECT.
+    method: Option<String>,
     /// What the broker's CONNACK said; `None` before.
     limits: Option<Limits>,
     /// What the client uses each Packet Identifier for, as far as this connection has seen.
@@ -114,7 +116,16 @@ impl Observer {
         assert!(len <= most || packet_type == PacketType::Connect, "{packet:?} is over the Maximum Packet Size");
         self.last_from_client = Some(packet_type);
         match packet {
-            Packet::Connect(_) | Packet::Pingreq => {}
+            Packet::Pingreq => {}
+            Packet::Connect(connect) => {
+                self.method = connect.properties.authentication_method.map(ToOwned::to_owned);
+            }
+            Packet::Auth(auth) => {
+                assert!(self.method.is_some(), "no AUTH without a method [MQTT-4.12.0-7]");
+                let method = auth.properties.authentication_method;
+                assert_eq!(method, self.method.as_deref(), "the method of CONNECT [MQTT-4.12.0-5] [MQTT-4.12.1-1]");
+                assert_ne!(auth.reason_code, ReasonCode::Success, "success is the server's to tell");
+            }
             Packet::Disconnect(disconnect) => assert!(is_for_clients(disconnect.reason_code), "{packet:?}"),
             Packet::Publish(publish) => self.check_publish(publish),
             Packet::Subscribe(subscribe) => self.take_id(subscribe.packet_id, Use::Subscribe),
@@ -123,7 +134,7 @@ impl Observer {
             Packet::Puback(ack) => self.check_answer(packet, ack.packet_id, |observer| &mut observer.to_puback),
             Packet::Pubrec(ack) => self.check_answer(packet, ack.packet_id, |observer| &mut observer.to_pubrec),
             Packet::Pubcomp(ack) => self.check_answer(packet, ack.packet_id, |observer| &mut observer.to_pubcomp),
-            Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp | Packet::Auth(_) => {
+            Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
                 panic!("not for a client to send: {packet:?}");
             }
         }

@@ -162,6 +162,18 @@ impl Scenario {
         result
     }
 
+    pub(crate) fn answer_challenge(&mut self, data: &[u8]) -> Result<(), RequestError> {
+        let result = self.session.answer_challenge(data);
+        self.settle();
+        result
+    }
+
+    pub(crate) fn authenticate_again(&mut self, data: &[u8]) -> Result<(), RequestError> {
+        let result = self.session.authenticate_again(data);
+        self.settle();
+        result
+    }
+
     /// Takes the next message, if there is one.
     pub(crate) fn receive(&mut self) -> Option<String> {
         self.next_message().map(|(_, payload)| payload)
