@@ -1,9 +1,14 @@
 //! The blocking client: a session, a transport, and calls that return when they are done.
 
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
+use crate::authenticate::Authenticator;
 use crate::codec::{
     Connack, Disconnect, Publish, QoS, ReasonCode, SubscribeProperties, Subscription, UnsubscribeProperties,
 };
@@ -50,10 +55,10 @@ const WRITE_SIZE: usize = 64 * 1024;
 /// client.disconnect()?;
 /// # Ok::<(), mqtt_wasi::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Client<T> {
     session: Session,
     transport: T,
+    authenticator: Option<Box<dyn Authenticator + Send>>,
     response_timeout: Duration,
     /// Why the connection ended, until a call has told so.
     ended: Option<Error>,
@@ -70,11 +75,21 @@ impl Client<TcpTransport> {
     /// [`Error::Url`], [`Error::Transport`], [`Error::ConnectionRefused`], [`Error::ConnectTimeout`], and what else
     /// ends connections; [`RequestError::InvalidOptions`].
     pub fn connect(url: &str, options: Options) -> Result<Self, Error> {
-        let url: BrokerUrl = url.parse()?;
-        url.require_plain()?;
-        options.validate().map_err(RequestError::InvalidOptions)?;
-        let transport = TcpTransport::connect((url.host.as_str(), url.port), options.connect_timeout)?;
-        Self::connect_over(transport, options.login_from(url))
+        let (transport, options) = open(url, options)?;
+        Self::connect_over(transport, options)
+    }
+
+    /// As [`Client::connect`], with enhanced authentication.
+    ///
+    /// # Errors
+    /// As [`Client::connect`]; [`Error::Authentication`].
+    pub fn connect_authenticated(
+        url: &str,
+        options: Options,
+        authenticator: impl Authenticator + Send + 'static,
+    ) -> Result<Self, Error> {
+        let (transport, options) = open(url, options)?;
+        Self::connect_authenticated_over(transport, options, authenticator)
     }
 
     /// Connects to the broker at an address such as `127.0.0.1:1883`.
@@ -95,9 +110,32 @@ impl<T: Transport> Client<T> {
     /// [`Error::ConnectionRefused`], [`Error::ConnectTimeout`], and what else ends connections;
     /// [`RequestError::InvalidOptions`].
     pub fn connect_over(transport: T, options: Options) -> Result<Self, Error> {
+        Self::started(transport, options, None)
+    }
+
+    /// As [`Client::connect_over`], with enhanced authentication (section 4.12), which each later connection begins anew.
+    /// All of it has the time that CONNACK has.
+    ///
+    /// # Errors
+    /// As [`Client::connect_over`]; [`Error::Authentication`].
+    pub fn connect_authenticated_over(
+        transport: T,
+        options: Options,
+        authenticator: impl Authenticator + Send + 'static,
+    ) -> Result<Self, Error> {
+        let options = options.authentication(authenticator.method(), None);
+        Self::started(transport, options, Some(Box::new(authenticator)))
+    }
+
+    fn started(
+        transport: T,
+        options: Options,
+        authenticator: Option<Box<dyn Authenticator + Send>>,
+    ) -> Result<Self, Error> {
         let response_timeout = options.response_timeout;
         let last_moved = transport.now();
-        let mut client = Self { session: Session::new(options), transport, response_timeout, ended: None, last_moved };
+        let session = Session::new(options);
+        let mut client = Self { session, transport, authenticator, response_timeout, ended: None, last_moved };
         client.start()?;
         Ok(client)
     }
@@ -111,6 +149,26 @@ impl<T: Transport> Client<T> {
         self.close();
         self.transport = transport;
         self.start()
+    }
+
+    /// Authenticates again over this connection (section 4.12.1), before a token of the last time expires, say.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`]; [`RequestError::NothingToAuthenticate`] when the client was not
+    /// [made with an authenticator](Client::connect_authenticated_over); [`Error::Timeout`], and what ends connections: a broker that
+    /// refuses does.
+    pub fn authenticate_again(&mut self) -> Result<(), Error> {
+        let Some(authenticator) = &mut self.authenticator else {
+            return Err(RequestError::NothingToAuthenticate.into());
+        };
+        let data = authenticator.start().map_err(Error::Authentication)?;
+        let mut patience = self.patience();
+        self.submit(&mut patience, |session| session.authenticate_again(&data))?;
+        let data = self.authenticate(&mut patience, |event| match event {
+            Event::Authenticated(said) => Some(said.data.unwrap_or_default()),
+            _ => None,
+        })?;
+        self.finish_authentication(&data)
     }
 
     /// Publishes a message. At QoS 0 it returns once the message is sent, at QoS 1 and 2 once the broker has it, with
@@ -409,19 +467,68 @@ impl<T: Transport> Client<T> {
     }
 
     fn start(&mut self) -> Result<bool, Error> {
+        if let Some(authenticator) = &mut self.authenticator {
+            self.session.set_authentication_data(authenticator.start().map_err(Error::Authentication)?);
+        }
         self.session.connect(self.transport.now())?;
         // What they tell is about the last connection.
         while self.session.poll_event().is_some() {}
         self.ended = None;
         // The session keeps the connect timeout by itself.
-        let answer = self.wait_for(&mut Patience::new(Duration::MAX), |event| match event {
-            Event::Connected { session_present } => Some(Ok(session_present)),
+        let answer = self.authenticate(&mut Patience::new(Duration::MAX), |event| match event {
+            Event::Connected { session_present } => Some(session_present),
             _ => None,
         });
         if answer.is_err() {
             self.close();
+        } else if self.authenticator.is_some() {
+            let connack = self.session.connack().unwrap_or_default();
+            let data = connack.properties.authentication_data.unwrap_or_default().to_owned();
+            self.finish_authentication(&data)?;
         }
         answer
+    }
+
+    /// Answers challenges until `pick` takes an event.
+    fn authenticate<R>(
+        &mut self,
+        patience: &mut Patience,
+        mut pick: impl FnMut(Event) -> Option<R>,
+    ) -> Result<R, Error> {
+        loop {
+            let step = self.wait_for(patience, |event| match event {
+                Event::Challenged(challenge) => Some(Ok(Err(challenge.data.unwrap_or_default()))),
+                event => pick(event).map(|done| Ok(Ok(done))),
+            })?;
+            let challenge = match step {
+                Ok(done) => return Ok(done),
+                Err(challenge) => challenge,
+            };
+            let answer = match &mut self.authenticator {
+                Some(authenticator) => authenticator.answer(&challenge),
+                None => Err("the broker has a challenge, and this client no authenticator".into()),
+            };
+            match answer {
+                Ok(answer) => self.session.answer_challenge(&answer)?,
+                Err(why) => return Err(self.fail_authentication(why)),
+            }
+        }
+    }
+
+    /// Lets the authenticator check the broker.
+    fn finish_authentication(&mut self, data: &[u8]) -> Result<(), Error> {
+        let checked = self.authenticator.as_mut().map_or(Ok(()), |authenticator| authenticator.finish(data));
+        checked.map_err(|why| self.fail_authentication(why))
+    }
+
+    /// Ends the connection to a broker that cannot be authenticated to, or is not to be trusted.
+    fn fail_authentication(&mut self, why: String) -> Error {
+        // That it ends is told with the reason at hand.
+        let _ = self.disconnect_with(&Disconnect::new(ReasonCode::UnspecifiedError));
+        self.close();
+        self.discard_events();
+        self.ended = None;
+        Error::Authentication(why)
     }
 
     /// Hands something to the session as soon as it has room.
@@ -628,6 +735,24 @@ impl<T: Transport> Client<T> {
 
     const fn patience(&self) -> Patience {
         Patience::new(self.response_timeout)
+    }
+}
+
+#[cfg(feature = "std")]
+fn open(url: &str, options: Options) -> Result<(TcpTransport, Options), Error> {
+    let url: BrokerUrl = url.parse()?;
+    url.require_plain()?;
+    options.validate().map_err(RequestError::InvalidOptions)?;
+    let transport = TcpTransport::connect((url.host.as_str(), url.port), options.connect_timeout)?;
+    Ok((transport, options.login_from(url)))
+}
+
+impl<T: fmt::Debug> fmt::Debug for Client<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("session", &self.session)
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
     }
 }
 

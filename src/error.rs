@@ -39,6 +39,9 @@ pub enum Error {
     ConnectTimeout,
     /// The broker did not answer PINGREQ: the connection is dead, whatever the network says.
     KeepAliveTimeout,
+    /// Enhanced authentication failed on the client's side: its [`Authenticator`](crate::Authenticator) has no answer to the
+    /// broker, or does not trust it; says why. The connection is over.
+    Authentication(String),
     /// The connection ended without a DISCONNECT.
     ConnectionClosed,
     /// The call's own time ran out. The connection goes on; what was sent stays in flight.
@@ -273,6 +276,7 @@ impl fmt::Display for Error {
             Self::Transport(error) => error.fmt(f),
             Self::ConnectTimeout => f.write_str("the broker did not answer CONNECT in time"),
             Self::KeepAliveTimeout => f.write_str("the broker did not answer PINGREQ: the connection is dead"),
+            Self::Authentication(why) => write!(f, "authentication failed: {why}"),
             Self::ConnectionClosed => f.write_str("the connection ended without a DISCONNECT"),
             Self::Timeout => f.write_str("the time given for the call ran out"),
             Self::AnswerBehindMessages => f.write_str("the broker's answer is behind messages that wait: receive them"),

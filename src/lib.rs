@@ -27,6 +27,7 @@
 //! # Features
 //! - `std` (default): `Client::connect` over `std::net::TcpStream`. Without it the crate is `no_std` with `alloc`.
 //! - `json`: typed payloads through serde, with `Client::publish_json` and `Message::json`.
+//! - `scram`: SCRAM-SHA-256 for enhanced authentication, with `ScramSha256`.
 //! - `component`: the WIT exports, for the component build alone.
 #![no_std]
 // The component's ABI needs a few unsafe lines, in `component::abi`; nothing else may have any.
@@ -42,6 +43,7 @@ extern crate std;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod authenticate;
 mod client;
 pub mod codec;
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
@@ -50,15 +52,20 @@ mod error;
 pub mod frame;
 mod message;
 mod options;
+#[cfg(feature = "scram")]
+mod scram;
 pub mod session;
 mod time;
 pub mod transport;
 mod url;
 
+pub use authenticate::Authenticator;
 pub use client::{Client, Messages};
 pub use codec::{Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription};
 pub use error::{Error, ProtocolError, Reason, RequestError, TransportError, TransportErrorKind};
 pub use message::Message;
 pub use options::{Options, WillMessage};
+#[cfg(feature = "scram")]
+pub use scram::{ProhibitedCharacter, ScramSha256};
 pub use time::Instant;
 pub use url::{BrokerUrl, Scheme, UrlError};

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mqtt_wasi::codec::{Ack, Connack, Disconnect, Packet, PacketType};
+use mqtt_wasi::codec::{Ack, Auth, AuthProperties, Connack, ConnackProperties, Disconnect, Packet, PacketType};
 use mqtt_wasi::transport::{Transferred, Transport};
 use mqtt_wasi::{
-    Client, Error, Instant, Options, Publish, PublishProperties, QoS, ReasonCode, RequestError, TransportError,
-    TransportErrorKind,
+    Authenticator, Client, Error, Instant, Options, Publish, PublishProperties, QoS, ReasonCode, RequestError,
+    TransportError, TransportErrorKind,
 };
 
 /// The network, with a broker at its other end that answers what it is sent.
@@ -248,4 +248,107 @@ fn text_that_is_none_is_refused_and_nothing_else_changes() {
     let text = Publish::new("a", "grün").properties(marked);
     assert_eq!(client.publish(&Publish { payload: b"gr\xFCn", ..text }), Err(RequestError::PayloadNotUtf8.into()));
     assert_eq!(client.publish(&text), Ok(ReasonCode::Success));
+}
+
+/// Counts on from what the broker says, and trusts a broker that does so too.
+struct Counting(u8);
+
+impl Authenticator for Counting {
+    fn method(&self) -> &str {
+        "COUNT"
+    }
+
+    fn start(&mut self) -> Result<Vec<u8>, String> {
+        self.0 = 1;
+        Ok(vec![self.0])
+    }
+
+    fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {
+        self.finish(challenge)?;
+        self.0 += 1;
+        Ok(vec![self.0])
+    }
+
+    fn finish(&mut self, data: &[u8]) -> Result<(), String> {
+        self.0 += 1;
+        if data == [self.0] { Ok(()) } else { Err(format!("{data:?} does not follow")) }
+    }
+}
+
+/// A broker that says these to CONNECT and AUTH, one after the other.
+fn authenticating(says: impl IntoIterator<Item = Vec<u8>>) -> Network {
+    let mut says: VecDeque<_> = says.into_iter().collect();
+    Network::new(move |packet| match packet {
+        Packet::Connect(_) | Packet::Auth(_) => says.pop_front().unwrap_or_default(),
+        packet => well_behaved(packet),
+    })
+}
+
+fn auth(reason_code: ReasonCode, data: u8) -> Vec<u8> {
+    let data = [data];
+    let properties =
+        AuthProperties { authentication_method: Some("COUNT"), authentication_data: Some(&data), ..Default::default() };
+    bytes(&Packet::Auth(Auth { reason_code, properties }))
+}
+
+fn challenge(data: u8) -> Vec<u8> {
+    auth(ReasonCode::ContinueAuthentication, data)
+}
+
+/// CONNACK that takes the connection.
+fn taken(data: u8) -> Vec<u8> {
+    let data = [data];
+    let properties = ConnackProperties {
+        authentication_method: Some("COUNT"),
+        authentication_data: Some(&data),
+        ..Default::default()
+    };
+    bytes(&Packet::Connack(Connack { properties, ..Default::default() }))
+}
+
+#[test]
+fn client_answers_challenges_at_each_connection_and_when_it_authenticates_again() {
+    let network = authenticating([
+        challenge(2),
+        challenge(4),
+        taken(6),
+        challenge(2),
+        auth(ReasonCode::Success, 4),
+        auth(ReasonCode::Success, 2),
+    ]);
+    let mut client = Client::connect_authenticated_over(network.clone(), Options::new(), Counting(0)).unwrap();
+    assert_eq!(client.authenticate_again(), Ok(()));
+    assert_eq!(client.authenticate_again(), Ok(()));
+    assert_eq!(network.times_of(PacketType::Auth).len(), 5);
+    assert_eq!(client.reconnect_over(authenticating([challenge(2), taken(4)])), Ok(false));
+    assert_eq!(client.publish(&Publish::new("a", "1").qos(QoS::AtLeastOnce)), Ok(ReasonCode::Success));
+}
+
+#[test]
+fn broker_that_is_not_to_be_trusted_is_left() {
+    let is_authentication = |error| matches!(error, Error::Authentication(why) if why == "[9] does not follow");
+    let network = authenticating([taken(9)]);
+    let result = Client::connect_authenticated_over(network.clone(), Options::new(), Counting(0));
+    assert!(is_authentication(result.err().unwrap()));
+    assert_eq!(network.times_of(PacketType::Disconnect).len(), 1);
+
+    let network = authenticating([challenge(9)]);
+    let result = Client::connect_authenticated_over(network.clone(), Options::new(), Counting(0));
+    assert!(is_authentication(result.err().unwrap()));
+    assert_eq!(network.times_of(PacketType::Auth).len(), 0);
+
+    let network = authenticating([taken(2), auth(ReasonCode::Success, 9), Vec::new()]);
+    let mut client = Client::connect_authenticated_over(network.clone(), Options::new(), Counting(0)).unwrap();
+    assert!(is_authentication(client.authenticate_again().unwrap_err()));
+    assert_eq!(network.times_of(PacketType::Disconnect).len(), 1);
+    assert_eq!(client.publish(&Publish::new("a", "1")), Err(RequestError::NotConnected.into()));
+}
+
+#[test]
+fn challenge_that_nobody_can_answer_ends_the_connection() {
+    let options = Options::new().authentication("COUNT", Some(vec![1]));
+    let result = Client::connect_over(authenticating([challenge(2)]), options);
+    assert!(matches!(result, Err(Error::Authentication(_))));
+    let mut client = connected(&Network::new(well_behaved));
+    assert_eq!(client.authenticate_again(), Err(RequestError::NothingToAuthenticate.into()));
 }

@@ -190,6 +190,8 @@ fn kind(error: &Error) -> wit::ErrorKind {
         Error::ConnectTimeout => Kind::ConnectTimeout,
         Error::KeepAliveTimeout => Kind::KeepAliveTimeout,
         Error::ConnectionClosed => Kind::ConnectionClosed,
+        // Only an authenticator's, and the component has none.
+        Error::Authentication(_) => Kind::ConnectionRefused,
         Error::Timeout => Kind::Timeout,
         Error::AnswerBehindMessages => Kind::AnswerBehindMessages,
         #[cfg(feature = "json")]

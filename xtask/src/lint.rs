@@ -7,8 +7,12 @@ use crate::process::{run, step, succeeds};
 use crate::workspace::{EVERYTHING, cargo, is_ci};
 
 /// The shapes in which others use the crate.
-const SHAPES: [&str; 3] =
-    ["-p mqtt-wasi", "-p mqtt-wasi --no-default-features", "-p mqtt-wasi --no-default-features --features json"];
+const SHAPES: [&str; 4] = [
+    "-p mqtt-wasi",
+    "-p mqtt-wasi --no-default-features",
+    "-p mqtt-wasi --no-default-features --features json",
+    "-p mqtt-wasi --no-default-features --features scram",
+];
 
 /// Runs the static checks until one fails.
 pub(crate) fn run_all() -> Result<()> {

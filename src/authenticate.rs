@@ -1,0 +1,56 @@
+//! Enhanced authentication for clients: what answers the broker's challenges (section 4.12).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// One side of an Authentication Method: says what CONNECT begins with, answers challenges, and checks in the end that
+/// the broker is who it should be.
+///
+/// With the feature `scram` there is one for SCRAM-SHA-256.
+///
+/// ```
+/// use mqtt_wasi::Authenticator;
+///
+/// /// A method in which whoever knows the token says it.
+/// struct Token(Vec<u8>);
+///
+/// impl Authenticator for Token {
+///     fn method(&self) -> &str {
+///         "TOKEN"
+///     }
+///
+///     fn start(&mut self) -> Result<Vec<u8>, String> {
+///         Ok(self.0.clone())
+///     }
+///
+///     fn answer(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {
+///         Err("a token has no more to say".into())
+///     }
+///
+///     fn finish(&mut self, _: &[u8]) -> Result<(), String> {
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Authenticator {
+    /// The Authentication Method. Never changes.
+    fn method(&self) -> &str;
+
+    /// The Authentication Data to begin with: of CONNECT, at each connection anew, or of the AUTH that authenticates again.
+    ///
+    /// # Errors
+    /// Why it cannot begin, in words.
+    fn start(&mut self) -> Result<Vec<u8>, String>;
+
+    /// The answer to a challenge, whose Authentication Data is empty where the broker sent none.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words. The connection is closed.
+    fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String>;
+
+    /// Checks the Authentication Data that came with success, empty where the broker sent none.
+    ///
+    /// # Errors
+    /// Why the broker is not to be trusted, in words. The connection is closed.
+    fn finish(&mut self, data: &[u8]) -> Result<(), String>;
+}
