@@ -15,7 +15,7 @@ use crate::codec::{
 use crate::error::{Error, RequestError};
 use crate::message::Message;
 use crate::options::Options;
-use crate::session::{Event, OperationId, Session, Status, SubscribeReason};
+use crate::session::{Delivery, Event, OperationId, Session, Status, SubscribeReason};
 use crate::time::Instant;
 use crate::transport::{Transferred, Transport};
 #[cfg(feature = "std")]
@@ -341,13 +341,50 @@ impl<T: Transport> Client<T> {
         timeout: Option<Duration>,
         read: impl FnOnce(&Publish<'_>) -> R,
     ) -> Result<Option<R>, Error> {
+        let mut read = Some(read);
+        self.receive_from(timeout, |session| {
+            let publish = session.receive()?;
+            read.take().map(|read| read(&publish))
+        })
+    }
+
+    /// As [`Client::receive_timeout`], but the message is acknowledged by [`Client::acknowledge`], once the work that it
+    /// asks for is done, say. Until then it counts against the Receive Maximum of the options: a broker sends no more than
+    /// the caller keeps up with.
+    ///
+    /// There is no [`Delivery`] where there is nothing to acknowledge: at QoS 0, and for a message of an earlier
+    /// connection.
+    ///
+    /// # Errors
+    /// As [`Client::receive`].
+    pub fn receive_unacknowledged(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> Result<Option<(Message, Option<Delivery>)>, Error> {
+        self.receive_from(timeout, |session| {
+            session.receive_unacknowledged().map(|(publish, delivery)| (Message::from(publish), delivery))
+        })
+    }
+
+    /// Acknowledges a message, in whatever order the caller likes: the broker gets the acknowledgements in the order of the
+    /// messages, with the next call that sends or waits. Returns `false` if that was done before, or the connection that
+    /// the message came over is over; then the broker sends it again, if it keeps the session.
+    pub fn acknowledge(&mut self, delivery: Delivery) -> bool {
+        self.session.acknowledge(delivery)
+    }
+
+    fn receive_from<R>(
+        &mut self,
+        timeout: Option<Duration>,
+        mut take: impl FnMut(&mut Session) -> Option<R>,
+    ) -> Result<Option<R>, Error> {
         let now = self.transport.now();
         let until = timeout.map(|timeout| now + timeout);
         self.keep_up(now);
         let mut late_rounds = 0;
         loop {
-            if let Some(publish) = self.session.receive() {
-                return Ok(Some(read(&publish)));
+            if let Some(taken) = take(&mut self.session) {
+                return Ok(Some(taken));
             }
             self.discard_events();
             self.require_open()?;

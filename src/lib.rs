@@ -67,5 +67,6 @@ pub use message::Message;
 pub use options::{Options, WillMessage};
 #[cfg(feature = "scram")]
 pub use scram::{ProhibitedCharacter, ScramSha256};
+pub use session::Delivery;
 pub use time::Instant;
 pub use url::{BrokerUrl, Scheme, UrlError};

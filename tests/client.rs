@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mqtt_wasi::codec::{Ack, Auth, AuthProperties, Connack, ConnackProperties, Disconnect, Packet, PacketType};
+use mqtt_wasi::codec::{
+    Ack, Auth, AuthProperties, Connack, ConnackProperties, Disconnect, Packet, PacketId, PacketType,
+};
 use mqtt_wasi::transport::{Transferred, Transport};
 use mqtt_wasi::{
     Authenticator, Client, Error, Instant, Options, Publish, PublishProperties, QoS, ReasonCode, RequestError,
@@ -351,4 +353,24 @@ fn challenge_that_nobody_can_answer_ends_the_connection() {
     assert!(matches!(result, Err(Error::Authentication(_))));
     let mut client = connected(&Network::new(well_behaved));
     assert_eq!(client.authenticate_again(), Err(RequestError::NothingToAuthenticate.into()));
+}
+
+#[test]
+fn acknowledgement_by_hand_leaves_with_the_next_call() {
+    let network = Network::new(well_behaved);
+    let mut client = connected(&network);
+    for id in [1, 2] {
+        let message = Publish { packet_id: PacketId::new(id), ..Publish::new("a", "1").qos(QoS::AtLeastOnce) };
+        network.broker_sends(&bytes(&Packet::Publish(message)));
+    }
+    let wait = Some(Duration::from_secs(1));
+    let mut next = || client.receive_unacknowledged(wait).unwrap().unwrap().1.unwrap();
+    let (one, two) = (next(), next());
+    assert!(client.acknowledge(two));
+    client.flush().unwrap();
+    assert_eq!(network.times_of(PacketType::Puback).len(), 0);
+    assert!(client.acknowledge(one));
+    client.flush().unwrap();
+    assert_eq!(network.times_of(PacketType::Puback).len(), 2);
+    assert_eq!(client.receive_unacknowledged(wait), Ok(None));
 }

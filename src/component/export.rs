@@ -41,15 +41,9 @@ impl wit::Guest for Component {
     }
 }
 
-/// The options, as the calls of their builder one after the other make them.
+/// The options, field by field: their builder would move them as a whole with each call.
 #[derive(Default)]
 pub(super) struct ExportedOptions(RefCell<Options>);
-
-impl ExportedOptions {
-    fn set(&self, set: impl FnOnce(Options) -> Options) {
-        self.0.replace_with(|options| set(core::mem::take(options)));
-    }
-}
 
 impl wit::GuestConnectOptions for ExportedOptions {
     fn new() -> Self {
@@ -57,84 +51,84 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 
     fn set_client_id(&self, client_id: String) {
-        self.set(|options| options.client_id(client_id));
+        self.0.borrow_mut().client_id = client_id;
     }
 
     fn set_clean_start(&self, clean_start: bool) {
-        self.set(|options| options.clean_start(clean_start));
+        self.0.borrow_mut().clean_start = clean_start;
     }
 
     fn set_keep_alive_seconds(&self, seconds: u16) {
-        self.set(|options| options.keep_alive(seconds));
+        self.0.borrow_mut().keep_alive = seconds;
     }
 
     fn set_user_name(&self, user_name: String) {
-        self.set(|options| options.user_name(user_name));
+        self.0.borrow_mut().user_name = Some(user_name);
     }
 
     fn set_password(&self, password: Vec<u8>) {
-        self.set(|options| options.password(password));
+        self.0.borrow_mut().password = Some(password);
     }
 
     fn set_will(&self, will: wit::Will) {
-        self.set(|options| options.will(will.into()));
+        self.0.borrow_mut().will = Some(will.into());
     }
 
     fn set_session_expiry_interval_seconds(&self, seconds: u32) {
-        self.set(|options| options.session_expiry_interval(seconds));
+        self.0.borrow_mut().session_expiry_interval = seconds;
     }
 
     fn set_receive_maximum(&self, messages: u16) {
-        self.set(|options| options.receive_maximum(messages));
+        self.0.borrow_mut().receive_maximum = messages;
     }
 
     fn set_maximum_packet_size(&self, bytes: u32) {
-        self.set(|options| options.maximum_packet_size(bytes));
+        self.0.borrow_mut().maximum_packet_size = bytes;
     }
 
     fn set_topic_alias_maximum(&self, aliases: u16) {
-        self.set(|options| options.topic_alias_maximum(aliases));
+        self.0.borrow_mut().topic_alias_maximum = aliases;
     }
 
     fn set_outbound_topic_aliases(&self, aliases: u16) {
-        self.set(|options| options.outbound_topic_aliases(aliases));
+        self.0.borrow_mut().outbound_topic_aliases = aliases;
     }
 
     fn set_request_response_information(&self, request: bool) {
-        self.set(|options| options.request_response_information(request));
+        self.0.borrow_mut().request_response_information = request;
     }
 
     fn set_request_problem_information(&self, request: bool) {
-        self.set(|options| options.request_problem_information(request));
+        self.0.borrow_mut().request_problem_information = request;
     }
 
     fn add_user_property(&self, name: String, value: String) {
-        self.set(|options| options.user_property(name, value));
+        self.0.borrow_mut().user_properties.push((name, value));
     }
 
     fn set_skip_unknown_properties(&self, skip: bool) {
         let unknown = if skip { UnknownProperties::Skip } else { UnknownProperties::Malformed };
-        self.set(|options| options.unknown_properties(unknown));
+        self.0.borrow_mut().decode.unknown_properties = unknown;
     }
 
     fn set_connect_timeout_ms(&self, timeout_ms: u32) {
-        self.set(|options| options.connect_timeout(millis(timeout_ms)));
+        self.0.borrow_mut().connect_timeout = millis(timeout_ms);
     }
 
     fn set_response_timeout_ms(&self, timeout_ms: u32) {
-        self.set(|options| options.response_timeout(millis(timeout_ms)));
+        self.0.borrow_mut().response_timeout = millis(timeout_ms);
     }
 
     fn set_outbound_limit(&self, bytes: u32) {
-        self.set(|options| options.outbound_limit(bytes as usize));
+        self.0.borrow_mut().outbound_limit = bytes as usize;
     }
 
     fn set_in_flight_limit(&self, messages: u16) {
-        self.set(|options| options.in_flight_limit(messages));
+        self.0.borrow_mut().in_flight_limit = messages;
     }
 
     fn set_backlog_limit(&self, bytes: u32) {
-        self.set(|options| options.backlog_limit(bytes as usize));
+        self.0.borrow_mut().backlog_limit = bytes as usize;
     }
 }
 

@@ -3,15 +3,11 @@
 //! Nothing that outlives the connection has an alias: messages that are kept, to be received or to be sent again, have
 //! their full Topic Name.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::codec::Publish;
 use crate::error::{ProtocolError, RequestError};
-
-/// Where the uses of aliases are counted from, behind the aliases themselves: those without use come first.
-const FIRST_USE: u64 = 1 << 16;
 
 /// Topic Names up to this length are no longer than an alias.
 const SHORT: usize = 3;
@@ -55,17 +51,21 @@ impl InboundAliases {
 pub(super) struct OutboundAliases {
     /// What each alias stands for, from 1 on.
     slots: Vec<Slot>,
-    by_topic: BTreeMap<Arc<str>, u16>,
-    /// The aliases that the session chose, least recently used first.
-    by_use: BTreeMap<u64, u16>,
-    uses: u64,
+    /// The aliases in the order of their Topic Names, for each of those the last that was given to it.
+    by_topic: Vec<u16>,
+    /// The ends of the list of aliases that the session gives, by their last use; 0 where there is none.
+    oldest: u16,
+    newest: u16,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Slot {
     topic: Option<Arc<str>>,
-    /// Its place in `by_use`; `None` for an alias of the user's.
-    used: Option<u64>,
+    /// Whether the user gave it, so that the session leaves it alone.
+    is_by_hand: bool,
+    /// Its neighbours in the list by use; 0 where there is none.
+    older: u16,
+    newer: u16,
 }
 
 /// Which alias a message is sent with.
@@ -87,11 +87,8 @@ impl OutboundAliases {
         if topic.is_empty() && known.is_none() {
             return Err(RequestError::UnknownTopicAlias(alias));
         }
-        Ok(Choice {
-            alias,
-            is_known: topic.is_empty() || known.is_some_and(|known| **known == *topic),
-            is_by_hand: true,
-        })
+        let is_known = topic.is_empty() || known.is_some_and(|known| **known == *topic);
+        Ok(Choice { alias, is_known, is_by_hand: true })
     }
 
     /// The alias of this Topic Name, or one to give it: a new one up to `most`, else the least recently used. `None`
@@ -100,14 +97,12 @@ impl OutboundAliases {
         if most == 0 || topic.len() <= SHORT {
             return None;
         }
-        let choice = |alias, is_known| Choice { alias, is_known, is_by_hand: false };
-        if let Some(&alias) = self.by_topic.get(topic) {
-            return Some(choice(alias, true));
-        }
-        if self.slots.len() < usize::from(most) {
-            return Some(choice(self.slots.len() as u16 + 1, false));
-        }
-        self.by_use.first_key_value().map(|(_, &alias)| choice(alias, false))
+        let (alias, is_known) = match self.find(topic) {
+            Ok(place) => (self.by_topic[place], true),
+            Err(_) if self.slots.len() < usize::from(most) => (self.slots.len() as u16 + 1, false),
+            Err(_) => (self.oldest, false),
+        };
+        (alias != 0).then_some(Choice { alias, is_known, is_by_hand: false })
     }
 
     /// What the alias stands for.
@@ -117,37 +112,64 @@ impl OutboundAliases {
 
     /// Notes that a message is sent with this alias.
     pub(super) fn sent(&mut self, choice: Choice, topic: &str) {
-        let index = usize::from(choice.alias) - 1;
-        while self.slots.len() <= index {
-            // Those in between are free for the session to use.
-            let alias = self.slots.len() as u16 + 1;
-            self.slots.push(Slot { topic: None, used: Some(alias.into()) });
-            self.by_use.insert(alias.into(), alias);
-        }
-        let slot = &mut self.slots[index];
-        let was_by_hand = slot.used.is_none();
-        if let Some(used) = slot.used.take() {
-            self.by_use.remove(&used);
-        }
-        if !choice.is_by_hand && !was_by_hand {
-            let used = FIRST_USE + self.uses;
-            self.uses += 1;
-            slot.used = Some(used);
-            self.by_use.insert(used, choice.alias);
+        let alias = choice.alias;
+        while self.slots.len() < usize::from(alias) {
+            // Those in between are free for the session to give, before any that stands for something.
+            self.slots.push(Slot::default());
+            self.link(0, self.slots.len() as u16, self.oldest);
         }
         if !choice.is_known {
-            let topic: Arc<str> = topic.into();
-            if let Some(before) = slot.topic.replace(topic.clone())
-                && self.by_topic.get(&before) == Some(&choice.alias)
-            {
-                self.by_topic.remove(&before);
+            self.give(alias, topic);
+        }
+        if !self.slot(alias).is_by_hand {
+            let Slot { older, newer, .. } = *self.slot(alias);
+            self.join(older, newer);
+            if choice.is_by_hand {
+                self.slot(alias).is_by_hand = true;
+            } else {
+                self.link(self.newest, alias, 0);
             }
-            self.by_topic.insert(topic, choice.alias);
         }
     }
 
     /// Forgets them all, for a new connection `[MQTT-3.3.2-7]`.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Has the alias stand for this Topic Name.
+    fn give(&mut self, alias: u16, topic: &str) {
+        let before = self.topic(alias).cloned();
+        if let Some(place) = before.and_then(|before| self.find(&before).ok())
+            && self.by_topic[place] == alias
+        {
+            self.by_topic.remove(place);
+        }
+        match self.find(topic) {
+            Ok(place) => self.by_topic[place] = alias,
+            Err(place) => self.by_topic.insert(place, alias),
+        }
+        self.slot(alias).topic = Some(topic.into());
+    }
+
+    /// Where in `by_topic` this Topic Name is or would be.
+    fn find(&self, topic: &str) -> Result<usize, usize> {
+        self.by_topic.binary_search_by(|&alias| self.topic(alias).map_or("", |topic| topic).cmp(topic))
+    }
+
+    /// Puts an alias between two neighbours in the list by use.
+    fn link(&mut self, older: u16, alias: u16, newer: u16) {
+        self.join(older, alias);
+        self.join(alias, newer);
+    }
+
+    /// Makes two aliases neighbours in the list by use.
+    fn join(&mut self, older: u16, newer: u16) {
+        *if older == 0 { &mut self.oldest } else { &mut self.slot(older).newer } = newer;
+        *if newer == 0 { &mut self.newest } else { &mut self.slot(newer).older } = older;
+    }
+
+    fn slot(&mut self, alias: u16) -> &mut Slot {
+        &mut self.slots[usize::from(alias) - 1]
     }
 }

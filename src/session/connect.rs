@@ -55,6 +55,10 @@ impl Machine {
         if let Some(assigned) = properties.assigned_client_identifier {
             self.assigned_client_id = Some(assigned.to_owned());
         }
+        for id in self.held.clear() {
+            // The broker sends it again, and the user gets it again.
+            self.received.remove(id);
+        }
         if !connack.session_present {
             self.received.clear();
         }

@@ -1,5 +1,5 @@
-//! Messages on their way from the broker: what may come, what was delivered before, and what acknowledges it
-//! (sections 4.3 and 4.9).
+//! Messages on their way from the broker: what may come, what was delivered before, and how QoS 2 ends (sections 4.3 and
+//! 4.9).
 
 use alloc::sync::Arc;
 
@@ -33,21 +33,6 @@ impl Machine {
             self.received.insert(id);
         }
         Ok(Admitted { is_new: true, topic })
-    }
-
-    /// Acknowledges a message that the user has got.
-    pub(super) fn acknowledge(&mut self, publish: &Publish<'_>) {
-        let Some(id) = publish.packet_id.filter(|_| self.status.is_open()) else {
-            return;
-        };
-        match publish.qos {
-            QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => {
-                self.unacknowledged = self.unacknowledged.saturating_sub(1);
-                self.send(&Packet::Puback(Ack::success(id)));
-            }
-            QoS::ExactlyOnce => self.send(&Packet::Pubrec(Ack::success(id))),
-        }
     }
 
     pub(super) fn pubrel(&mut self, ack: &Ack<'_>) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 
 use super::Status;
+use super::acknowledge::Held;
 use super::alias::{InboundAliases, OutboundAliases};
 use super::authenticate::Turn;
 use super::event::{Event, OperationId};
@@ -49,6 +50,9 @@ pub(super) struct Machine {
     /// QoS 2 messages that were received and not released: their Packet Identifiers.
     pub(super) received: ReceivedIds,
 
+    /// Messages that the user acknowledges by hand, and what waits behind them.
+    pub(super) held: Held,
+
     pub(super) inbound_aliases: InboundAliases,
     pub(super) outbound_aliases: OutboundAliases,
 }
@@ -71,6 +75,7 @@ impl Machine {
             next_operation: 0,
             unacknowledged: 0,
             received: ReceivedIds::default(),
+            held: Held::default(),
             inbound_aliases: InboundAliases::default(),
             outbound_aliases: OutboundAliases::default(),
         }
@@ -231,6 +236,7 @@ impl Machine {
         self.keep_alive.stop();
         self.resend = None;
         self.turn = Turn::Idle;
+        self.held.expire();
         self.fail_requests(error);
     }
 }

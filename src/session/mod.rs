@@ -49,6 +49,7 @@
 //! # Ok::<(), mqtt_wasi::RequestError>(())
 //! ```
 
+mod acknowledge;
 mod alias;
 mod authenticate;
 mod connect;
@@ -67,6 +68,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+pub use acknowledge::Delivery;
 pub use event::{Challenge, Event, OperationId, SubscribeReason};
 use machine::Machine;
 
@@ -302,40 +304,23 @@ impl Session {
     /// The next message, borrowed from the receive buffer. It is acknowledged as its QoS demands: the acknowledgement
     /// waits in [`Session::transmit`], to leave with whatever else does. It has its full Topic Name and no Topic Alias.
     pub fn receive(&mut self) -> Option<Publish<'_>> {
-        let options = self.machine.options.decode;
-        if let Some(span) = self.next_unchecked() {
-            self.reader.release(None);
-            let result = match Publish::decode(span.flags, self.reader.body(&span), options) {
-                Ok(mut publish) => match self.machine.admit(&publish) {
-                    Ok(admitted) => {
-                        self.machine.acknowledge(&publish);
-                        publish.properties.topic_alias = None;
-                        if admitted.topic.is_some() {
-                            self.topic = admitted.topic;
-                            publish.topic = self.topic.as_deref().unwrap_or_default();
-                        }
-                        return Some(publish);
-                    }
-                    Err(error) => error,
-                },
-                Err(error) => FrameError::Malformed(error).into(),
-            };
-            self.machine.fail(result);
-            return None;
-        }
-        let Waiting { span, origin, topic } = self.backlog.pop_front()?;
-        // The bytes of this message are free now, but stay as they are until the buffer is read into again.
-        self.reader.release(self.backlog.front().map(|waiting| &waiting.span));
-        let mut publish = Publish::decode(span.flags, self.reader.body(&span), options).ok()?;
-        if origin == Origin::ThisConnection {
-            self.machine.acknowledge(&publish);
-        }
-        publish.properties.topic_alias = None;
-        if topic.is_some() {
-            self.topic = topic;
-            publish.topic = self.topic.as_deref().unwrap_or_default();
-        }
-        Some(publish)
+        self.next_message(|machine, publish| machine.acknowledge(publish)).map(|(publish, _)| publish)
+    }
+
+    /// As [`Session::receive`], but the message is acknowledged by [`Session::acknowledge`], in whatever order the user
+    /// likes: the broker gets the acknowledgements in the order of the messages. Until then it counts against the Receive
+    /// Maximum of the options, so a broker sends no more than the user keeps up with.
+    ///
+    /// There is no [`Delivery`] where there is nothing to acknowledge: at QoS 0, and for a message of an earlier
+    /// connection.
+    pub fn receive_unacknowledged(&mut self) -> Option<(Publish<'_>, Option<Delivery>)> {
+        self.next_message(Machine::hold).map(|(publish, delivery)| (publish, delivery.flatten()))
+    }
+
+    /// Acknowledges a message; `false` if that was done before, or the connection that it came over is over. Then the
+    /// broker sends it again, if it keeps the session.
+    pub fn acknowledge(&mut self, delivery: Delivery) -> bool {
+        self.machine.acknowledge_by_hand(delivery)
     }
 
     /// Whether [`Session::receive`] has a message.
@@ -392,6 +377,46 @@ impl Session {
     fn is_behind(&self) -> bool {
         let is_connected = matches!(self.machine.status, Status::Connected);
         is_connected && !self.backlog.is_empty() && self.reader.held() >= self.machine.options.backlog_limit
+    }
+
+    /// The next message, and what `settle` made of it if it came over this connection.
+    fn next_message<R>(
+        &mut self,
+        settle: impl FnOnce(&mut Machine, &Publish<'_>) -> R,
+    ) -> Option<(Publish<'_>, Option<R>)> {
+        let options = self.machine.options.decode;
+        if let Some(span) = self.next_unchecked() {
+            self.reader.release(None);
+            let result = match Publish::decode(span.flags, self.reader.body(&span), options) {
+                Ok(mut publish) => match self.machine.admit(&publish) {
+                    Ok(admitted) => {
+                        let settled = settle(&mut self.machine, &publish);
+                        publish.properties.topic_alias = None;
+                        if admitted.topic.is_some() {
+                            self.topic = admitted.topic;
+                            publish.topic = self.topic.as_deref().unwrap_or_default();
+                        }
+                        return Some((publish, Some(settled)));
+                    }
+                    Err(error) => error,
+                },
+                Err(error) => FrameError::Malformed(error).into(),
+            };
+            self.machine.fail(result);
+            return None;
+        }
+        let Waiting { span, origin, topic } = self.backlog.pop_front()?;
+        // The bytes of this message are free now, but stay as they are until the buffer is read into again.
+        self.reader.release(self.backlog.front().map(|waiting| &waiting.span));
+        let mut publish = Publish::decode(span.flags, self.reader.body(&span), options).ok()?;
+        let is_of_this_connection = origin == Origin::ThisConnection;
+        let settled = is_of_this_connection.then(|| settle(&mut self.machine, &publish));
+        publish.properties.topic_alias = None;
+        if topic.is_some() {
+            self.topic = topic;
+            publish.topic = self.topic.as_deref().unwrap_or_default();
+        }
+        Some((publish, settled))
     }
 
     /// Takes packets until there is a message to receive. One that could be handed out right away is not taken but

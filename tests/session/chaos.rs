@@ -7,7 +7,7 @@ use mqtt_wasi::codec::{
     Ack, AckProperties, Auth, AuthProperties, Connack, ConnackProperties, Disconnect, DisconnectProperties, Packet,
     PacketId, Publish, PublishProperties, QoS, ReasonCode, Suback, SubscribeProperties, Subscription, Unsuback,
 };
-use mqtt_wasi::session::Status;
+use mqtt_wasi::session::{Delivery, Status};
 use mqtt_wasi::{Options, QoS as Level};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -26,6 +26,8 @@ enum Move {
     Authenticate(&'static [u8]),
     Disconnect(Disconnect<'static>),
     Receive(usize),
+    ReceiveUnacknowledged,
+    Acknowledge(Index),
     Connect,
     BrokerAccepts {
         session_present: bool,
@@ -58,6 +60,8 @@ fn a_move() -> impl Strategy<Value = Move> {
         2 => select(vec![&b""[..], b"answer", &[b'x'; 300]]).prop_map(Move::Authenticate),
         1 => disconnect().prop_map(Move::Disconnect),
         6 => (1..5_usize).prop_map(Move::Receive),
+        4 => Just(Move::ReceiveUnacknowledged),
+        4 => any::<Index>().prop_map(Move::Acknowledge),
         8 => Just(Move::Connect),
         8 => (any::<bool>(), terms()).prop_map(|(session_present, terms)| Move::BrokerAccepts { session_present, terms }),
         30 => packet().prop_map(Move::BrokerSends),
@@ -217,8 +221,11 @@ fn any_options() -> impl Strategy<Value = Options> {
 /// The Authentication Method of some clients and of the brokers that know it.
 const METHOD: &str = "m";
 
-fn make(s: &mut Scenario, a_move: Move) {
+fn make(s: &mut Scenario, held: &mut Vec<Delivery>, a_move: Move) {
     match a_move {
+        Move::ReceiveUnacknowledged => held.extend(s.receive_unacknowledged().and_then(|(_, delivery)| delivery)),
+        Move::Acknowledge(_) if held.is_empty() => {}
+        Move::Acknowledge(index) => drop(s.acknowledge(*index.get(held))),
         Move::Publish(qos, topic, len) => {
             let payload = "x".repeat(len);
             let _ = s.try_publish(&Publish::new(topic, &payload).qos(qos).retain(len % 5 == 0));
@@ -308,8 +315,9 @@ proptest! {
             s = s.receiving_at_once();
         }
         s.observer.broker_is_hostile = true;
+        let mut held = Vec::new();
         for a_move in moves {
-            make(&mut s, a_move);
+            make(&mut s, &mut held, a_move);
         }
         come_to_rest(&mut s, method);
         s.expect_usable();

@@ -1,5 +1,6 @@
 //! The session's promises, told as stories between a client and a scripted broker under virtual time.
 
+mod acknowledge;
 mod alias;
 mod authenticate;
 mod bounded;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use mqtt_wasi::codec::{
     ConnackProperties, Disconnect, Packet, PacketType, Publish, QoS, ReasonCode, SubscribeProperties, Subscription,
 };
-use mqtt_wasi::session::{Event, OperationId, Session, Status};
+use mqtt_wasi::session::{Delivery, Event, OperationId, Session, Status};
 use mqtt_wasi::{Error, Instant, Options, RequestError};
 
 use crate::observer::Observer;
@@ -160,6 +160,19 @@ impl Scenario {
         let result = self.session.disconnect(disconnect);
         self.settle();
         result
+    }
+
+    /// Takes the next message without acknowledging it.
+    pub(crate) fn receive_unacknowledged(&mut self) -> Option<(String, Option<Delivery>)> {
+        let message = self.session.receive_unacknowledged().map(|(publish, delivery)| (owned(&publish).1, delivery));
+        self.settle();
+        message
+    }
+
+    pub(crate) fn acknowledge(&mut self, delivery: Delivery) -> bool {
+        let was_held = self.session.acknowledge(delivery);
+        self.settle();
+        was_held
     }
 
     pub(crate) fn answer_challenge(&mut self, data: &[u8]) -> Result<(), RequestError> {
