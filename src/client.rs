@@ -373,7 +373,8 @@ impl<T: Transport> Client<T> {
         self.session.acknowledge(delivery)
     }
 
-    fn receive_from<R>(
+    /// As [`Client::receive_with`], with whatever takes the next message off the session.
+    pub(crate) fn receive_from<R>(
         &mut self,
         timeout: Option<Duration>,
         mut take: impl FnMut(&mut Session) -> Option<R>,
@@ -401,6 +402,12 @@ impl<T: Transport> Client<T> {
     /// none.
     pub fn take_with<R>(&mut self, read: impl FnOnce(&Publish<'_>) -> R) -> Option<R> {
         self.session.receive().map(|publish| read(&publish))
+    }
+
+    /// As [`Client::take_with`], with whatever takes the next message off the session.
+    #[cfg(all(feature = "component", target_arch = "wasm32"))]
+    pub(crate) fn take_from<R>(&mut self, take: impl FnOnce(&mut Session) -> Option<R>) -> Option<R> {
+        take(&mut self.session)
     }
 
     /// Does what can be done without waiting; returns whether [`Client::receive`] would return at once, with a message

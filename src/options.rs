@@ -297,8 +297,10 @@ impl Options {
     /// # Errors
     /// [`EncodeError`] that names the option: a Client Identifier of more than 65,535 bytes, for example.
     pub fn validate(&self) -> Result<(), EncodeError> {
-        self.with_connect(&self.client_id, self.clean_start, |connect| Packet::Connect(*connect).encoded_len())
-            .map(drop)
+        self.with_connect(&self.client_id, self.clean_start, |connect| {
+            Packet::Connect(*connect).encoded_len_from_client()
+        })
+        .map(drop)
     }
 
     /// Lends the CONNECT of these options to `use_it`.

@@ -1,6 +1,5 @@
 //! AUTH: the steps of enhanced authentication (section 3.15).
 
-use super::packet::Body;
 use super::property::AuthProperties;
 use super::read::Reader;
 use super::write::Sink;
@@ -30,8 +29,8 @@ impl<'a> Auth<'a> {
     }
 }
 
-impl Body for Auth<'_> {
-    fn write(&self, sink: &mut impl Sink) {
+impl Auth<'_> {
+    pub(super) fn write(&self, sink: &mut impl Sink) {
         if self.reason_code == ReasonCode::Success && self.properties.is_empty() {
             return;
         }

@@ -1,6 +1,5 @@
 //! CONNACK: the server's answer to CONNECT (section 3.2).
 
-use super::packet::Body;
 use super::property::ConnackProperties;
 use super::read::Reader;
 use super::write::Sink;
@@ -40,8 +39,8 @@ impl Default for Connack<'_> {
     }
 }
 
-impl Body for Connack<'_> {
-    fn write(&self, sink: &mut impl Sink) {
+impl Connack<'_> {
+    pub(super) fn write(&self, sink: &mut impl Sink) {
         sink.require(
             !self.session_present || self.reason_code == ReasonCode::Success,
             EncodeErrorKind::SessionPresentOnRefusal,

@@ -2,7 +2,6 @@
 
 use core::fmt;
 
-use super::packet::Body;
 use super::property::{ConnectProperties, WillProperties};
 use super::read::Reader;
 use super::write::Sink;
@@ -84,8 +83,8 @@ impl<'a> Connect<'a> {
     }
 }
 
-impl Body for Connect<'_> {
-    fn write(&self, sink: &mut impl Sink) {
+impl Connect<'_> {
+    pub(super) fn write(&self, sink: &mut impl Sink) {
         sink.binary(PROTOCOL_NAME, "Protocol Name");
         sink.u8(PROTOCOL_VERSION);
         let will = self

@@ -1,6 +1,5 @@
 //! DISCONNECT: the last packet of a connection, from either side (section 3.14).
 
-use super::packet::Body;
 use super::property::DisconnectProperties;
 use super::read::Reader;
 use super::write::Sink;
@@ -35,8 +34,8 @@ impl<'a> Disconnect<'a> {
 }
 
 /// Writes the shortest form, which leaves out Normal disconnection and an empty Property Length.
-impl Body for Disconnect<'_> {
-    fn write(&self, sink: &mut impl Sink) {
+impl Disconnect<'_> {
+    pub(super) fn write(&self, sink: &mut impl Sink) {
         if self.reason_code != ReasonCode::NORMAL_DISCONNECTION || !self.properties.is_empty() {
             sink.reason_code(self.reason_code, PacketType::Disconnect);
         }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::read::Reader;
-use super::write::{Measure, Sink};
+use super::write::{Sink, Writer};
 use super::{
     Ack, Auth, Connack, Connect, DecodeError, DecodeErrorKind, DecodeOptions, Disconnect, EncodeError, Publish, Suback,
     Subscribe, Unsuback, Unsubscribe, varint,
@@ -283,7 +283,15 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// [`EncodeError`] when the specification has no valid bytes for this packet.
     pub fn encoded_len(&self) -> Result<usize, EncodeError> {
-        remaining_length(self).map(framed_len)
+        match self {
+            Self::Publish(publish) => publish.encoded_len(),
+            _ => self.remaining_length::<ANY>().map(framed_len),
+        }
+    }
+
+    /// As [`Packet::encoded_len`] for the packets that clients send.
+    pub(crate) fn encoded_len_from_client(&self) -> Result<usize, EncodeError> {
+        self.remaining_length::<FROM_CLIENT>().map(framed_len)
     }
 
     /// Appends the packet to `buffer`, which grows once at most. On an error nothing is appended.
@@ -291,22 +299,40 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// [`EncodeError`] when the specification has no valid bytes for this packet.
     pub fn encode(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+        if let Self::Publish(publish) = self {
+            return publish.encode(buffer);
+        }
+        self.encode_as::<ANY>(buffer)
+    }
+
+    /// As [`Packet::encode`] for the packets that clients send, but for PUBLISH. A client that encodes with this has no
+    /// code for the others.
+    pub(crate) fn encode_from_client(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.encode_as::<FROM_CLIENT>(buffer)
+    }
+
+    fn encode_as<const SENDER: u8>(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let remaining_length = self.remaining_length::<SENDER>()?;
         let packet_type = self.packet_type();
-        let flags = match self {
-            Self::Publish(publish) => publish.flags(),
-            _ => packet_type.fixed_flags(),
-        };
-        write_framed(packet_type, flags, remaining_length(self)?, self, buffer);
+        begin_frame(packet_type, packet_type.fixed_flags(), remaining_length, buffer);
+        self.write::<SENDER>(&mut Writer::new(buffer));
         Ok(())
     }
-}
 
-impl Body for Packet<'_> {
-    fn write(&self, sink: &mut impl Sink) {
+    fn remaining_length<const SENDER: u8>(&self) -> Result<u32, EncodeError> {
+        let mut measure = Writer::default();
+        self.write::<SENDER>(&mut measure);
+        measure.finish()
+    }
+
+    /// Writes the body of any packet but PUBLISH.
+    fn write<const SENDER: u8>(&self, sink: &mut Writer<'_>) {
         match self {
+            Self::Connack(_) | Self::Suback(_) | Self::Unsuback(_) if SENDER == FROM_CLIENT => {
+                debug_assert!(false, "clients send no {}", self.packet_type());
+            }
             Self::Connect(packet) => packet.write(sink),
             Self::Connack(packet) => packet.write(sink),
-            Self::Publish(packet) => packet.write(sink),
             Self::Puback(ack) | Self::Pubrec(ack) | Self::Pubrel(ack) | Self::Pubcomp(ack) => {
                 ack.write(sink, self.packet_type());
             }
@@ -314,17 +340,16 @@ impl Body for Packet<'_> {
             Self::Suback(packet) => packet.write(sink),
             Self::Unsubscribe(packet) => packet.write(sink),
             Self::Unsuback(packet) => packet.write(sink),
-            Self::Pingreq | Self::Pingresp => {}
+            Self::Publish(_) | Self::Pingreq | Self::Pingresp => {}
             Self::Disconnect(packet) => packet.write(sink),
             Self::Auth(packet) => packet.write(sink),
         }
     }
 }
 
-/// What a packet has behind its fixed header.
-pub(super) trait Body {
-    fn write(&self, sink: &mut impl Sink);
-}
+/// Whose packets are encoded.
+const ANY: u8 = 0;
+const FROM_CLIENT: u8 = 1;
 
 /// The fixed header of a packet (section 2.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -351,28 +376,14 @@ impl FixedHeader {
     }
 }
 
-/// The Remaining Length of a packet with this body, which is valid if it has one.
-pub(super) fn remaining_length(body: &impl Body) -> Result<u32, EncodeError> {
-    let mut measure = Measure::default();
-    body.write(&mut measure);
-    measure.finish()
-}
-
 /// The length of a whole packet.
 pub(super) const fn framed_len(remaining_length: u32) -> usize {
     1 + varint::len(remaining_length) + remaining_length as usize
 }
 
-/// Appends a packet that was measured before.
-pub(super) fn write_framed(
-    packet_type: PacketType,
-    flags: u8,
-    remaining_length: u32,
-    body: &impl Body,
-    buffer: &mut Vec<u8>,
-) {
+/// Makes room for a packet that was measured, and appends its fixed header.
+pub(super) fn begin_frame(packet_type: PacketType, flags: u8, remaining_length: u32, buffer: &mut Vec<u8>) {
     buffer.reserve(framed_len(remaining_length));
     buffer.u8((packet_type as u8) << 4 | flags);
     buffer.varint(remaining_length, "Remaining Length");
-    body.write(buffer);
 }

@@ -2,7 +2,7 @@
 
 use super::list::{Entry, List};
 use super::read::Reader;
-use super::write::{Measure, Sink};
+use super::write::{Length, Sink};
 use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeErrorKind, QoS, UnknownProperties};
 
 macro_rules! property_ids {
@@ -340,11 +340,11 @@ macro_rules! properties {
             }
 
             /// Writes a Property Length and the properties behind it.
-            pub(super) fn write(&self, sink: &mut impl Sink) {
+            pub(super) fn write<S: Sink>(&self, sink: &mut S) {
                 if self.is_empty() {
                     return sink.u8(0);
                 }
-                let mut measure = Measure::default();
+                let mut measure = S::Measure::default();
                 self.put(&mut measure);
                 sink.varint(u32::try_from(measure.len()).unwrap_or(u32::MAX), "Property Length");
                 self.put(sink);

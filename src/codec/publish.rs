@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use super::packet::{Body, PacketType, framed_len, remaining_length, write_framed};
+use super::packet::{PacketType, begin_frame, framed_len};
 use super::property::PublishProperties;
 use super::read::Reader;
-use super::write::Sink;
+use super::write::{Measure, Sink};
 use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeError, EncodeErrorKind, PacketId, QoS};
 
 const RETAIN: u8 = 0x01;
@@ -89,7 +89,9 @@ impl<'a> Publish<'a> {
 
     /// Checks and measures the packet, so that it can be written without doing so again.
     pub(crate) fn measure(&self) -> Result<Measured<'_>, EncodeError> {
-        Ok(Measured { publish: self, remaining_length: remaining_length(self)? })
+        let mut measure = Measure::default();
+        self.write(&mut measure);
+        Ok(Measured { publish: self, remaining_length: measure.finish()? })
     }
 
     /// Reads the body of a PUBLISH whose fixed header has these flags.
@@ -132,12 +134,13 @@ impl Measured<'_> {
     }
 
     pub(crate) fn write(&self, buffer: &mut Vec<u8>) {
-        write_framed(PacketType::Publish, self.publish.flags(), self.remaining_length, self.publish, buffer);
+        begin_frame(PacketType::Publish, self.publish.flags(), self.remaining_length, buffer);
+        self.publish.write(buffer);
     }
 }
 
-impl Body for Publish<'_> {
-    fn write(&self, sink: &mut impl Sink) {
+impl Publish<'_> {
+    pub(super) fn write(&self, sink: &mut impl Sink) {
         sink.require(!self.dup || self.qos != QoS::AtMostOnce, EncodeErrorKind::DupOnQos0, "DUP");
         if self.topic.is_empty() {
             sink.require(self.properties.topic_alias.is_some(), EncodeErrorKind::MissingTopic, TOPIC);

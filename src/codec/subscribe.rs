@@ -1,7 +1,6 @@
 //! SUBSCRIBE and SUBACK (sections 3.8 and 3.9).
 
 use super::list::{Entry, List};
-use super::packet::Body;
 use super::property::{AckProperties, SubscribeProperties};
 use super::read::Reader;
 use super::write::Sink;
@@ -134,8 +133,8 @@ impl<'a> Subscribe<'a> {
     }
 }
 
-impl Body for Subscribe<'_> {
-    fn write(&self, sink: &mut impl Sink) {
+impl Subscribe<'_> {
+    pub(super) fn write(&self, sink: &mut impl Sink) {
         sink.u16(self.packet_id.get());
         self.properties.write(sink);
         sink.require(!self.subscriptions.is_empty(), EncodeErrorKind::EmptyList, "Topic Filter");
@@ -155,8 +154,8 @@ impl<'a> Suback<'a> {
     }
 }
 
-impl Body for Suback<'_> {
-    fn write(&self, sink: &mut impl Sink) {
+impl Suback<'_> {
+    pub(super) fn write(&self, sink: &mut impl Sink) {
         sink.u16(self.packet_id.get());
         self.properties.write(sink);
         sink.reason_codes(&self.reason_codes, PacketType::Suback);

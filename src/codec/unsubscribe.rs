@@ -1,7 +1,6 @@
 //! UNSUBSCRIBE and UNSUBACK (sections 3.10 and 3.11).
 
 use super::list::{Entry, List};
-use super::packet::Body;
 use super::property::{AckProperties, UnsubscribeProperties};
 use super::read::Reader;
 use super::write::Sink;
@@ -39,8 +38,8 @@ impl<'a> Unsubscribe<'a> {
     }
 }
 
-impl Body for Unsubscribe<'_> {
-    fn write(&self, sink: &mut impl Sink) {
+impl Unsubscribe<'_> {
+    pub(super) fn write(&self, sink: &mut impl Sink) {
         sink.u16(self.packet_id.get());
         self.properties.write(sink);
         sink.require(!self.filters.is_empty(), EncodeErrorKind::EmptyList, "Topic Filter");
@@ -66,8 +65,8 @@ impl<'a> Unsuback<'a> {
     }
 }
 
-impl Body for Unsuback<'_> {
-    fn write(&self, sink: &mut impl Sink) {
+impl Unsuback<'_> {
+    pub(super) fn write(&self, sink: &mut impl Sink) {
         sink.u16(self.packet_id.get());
         self.properties.write(sink);
         sink.reason_codes(&self.reason_codes, PacketType::Unsuback);

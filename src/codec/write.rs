@@ -6,9 +6,13 @@ use super::list::List;
 use super::topic::{Scan, validate_topic_filter, validate_topic_name};
 use super::{EncodeError, EncodeErrorKind, PacketType, ReasonCode, varint};
 
-/// Where a packet's fields go. Every packet describes its bytes once, to any sink: [`Measure`] checks and counts
-/// them, `Vec<u8>` takes them.
+/// Where a packet's fields go. Every packet describes its bytes once, to any sink: PUBLISH to [`Measure`], which checks and
+/// counts them, and to `Vec<u8>`, which takes them; all others to [`Writer`], which does one or the other, since they are
+/// better small than fast.
 pub(super) trait Sink {
+    /// What measures a block before it is written here.
+    type Measure: Length;
+
     fn bytes(&mut self, bytes: &[u8]);
 
     /// Checks something about the packet. Only measuring does, since nothing unmeasured is written.
@@ -75,6 +79,11 @@ pub(super) trait Sink {
     }
 }
 
+/// A sink that counts bytes.
+pub(super) trait Length: Sink + Default {
+    fn len(&self) -> usize;
+}
+
 /// Counts bytes, and keeps the first error.
 #[derive(Debug, Default)]
 pub(super) struct Measure {
@@ -94,24 +103,81 @@ impl Measure {
         }
     }
 
-    pub(super) const fn len(&self) -> usize {
-        self.len
-    }
-}
-
-impl Sink for Measure {
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.len = self.len.saturating_add(bytes.len());
+    const fn add(&mut self, len: usize) {
+        self.len = self.len.saturating_add(len);
     }
 
-    fn check(&mut self, check: impl FnOnce() -> Result<(), EncodeErrorKind>, field: &'static str) {
-        if let Err(kind) = check() {
+    fn note(&mut self, checked: Result<(), EncodeErrorKind>, field: &'static str) {
+        if let Err(kind) = checked {
             self.error.get_or_insert(EncodeError { kind, field });
         }
     }
 }
 
+impl Length for Measure {
+    fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Sink for Measure {
+    type Measure = Self;
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.add(bytes.len());
+    }
+
+    fn check(&mut self, check: impl FnOnce() -> Result<(), EncodeErrorKind>, field: &'static str) {
+        self.note(check(), field);
+    }
+}
+
+/// Measures, or writes what was measured.
+#[derive(Debug, Default)]
+pub(super) struct Writer<'b> {
+    buffer: Option<&'b mut Vec<u8>>,
+    measure: Measure,
+}
+
+impl<'b> Writer<'b> {
+    /// A writer behind what the buffer has.
+    pub(super) fn new(buffer: &'b mut Vec<u8>) -> Self {
+        Self { buffer: Some(buffer), measure: Measure::default() }
+    }
+
+    /// As [`Measure::finish`].
+    pub(super) fn finish(self) -> Result<u32, EncodeError> {
+        self.measure.finish()
+    }
+}
+
+impl Length for Writer<'static> {
+    fn len(&self) -> usize {
+        self.measure.len
+    }
+}
+
+impl Sink for Writer<'_> {
+    type Measure = Writer<'static>;
+
+    #[inline(never)]
+    fn bytes(&mut self, bytes: &[u8]) {
+        match &mut self.buffer {
+            Some(buffer) => buffer.extend_from_slice(bytes),
+            None => self.measure.add(bytes.len()),
+        }
+    }
+
+    fn check(&mut self, check: impl FnOnce() -> Result<(), EncodeErrorKind>, field: &'static str) {
+        if self.buffer.is_none() {
+            self.measure.note(check(), field);
+        }
+    }
+}
+
 impl Sink for Vec<u8> {
+    type Measure = Measure;
+
     fn bytes(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }

@@ -8,6 +8,7 @@ use super::bindings::exports::mqtt_wasi::client::mqtt as wit;
 use crate::codec::{Connack, Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription, UserProperty};
 use crate::error::{Error, Reason, RequestError, TransportErrorKind};
 use crate::options::{self, WillMessage};
+use crate::session::Delivery;
 use crate::url::UrlError;
 
 impl From<QoS> for wit::Qos {
@@ -90,14 +91,15 @@ impl wit::MessageProperties {
     }
 }
 
-impl From<&Publish<'_>> for wit::Message {
-    fn from(publish: &Publish<'_>) -> Self {
+impl wit::Message {
+    pub(super) fn new(publish: &Publish<'_>, delivery: Option<Delivery>) -> Self {
         Self {
             topic: publish.topic.to_owned(),
             payload: publish.payload.to_owned(),
             qos: publish.qos.into(),
             retain: publish.retain,
             duplicate: publish.dup,
+            delivery: delivery.map(Delivery::to_bits),
             properties: (!publish.properties.is_empty()).then(|| (&publish.properties).into()),
         }
     }

@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
 use super::bindings;
@@ -13,6 +13,7 @@ use crate::codec::{
 };
 use crate::error::{Error, RequestError};
 use crate::options::Options;
+use crate::session::{Delivery, Session};
 use crate::transport::{Transport, WasiTransport, wait_for_any};
 use crate::url::BrokerUrl;
 
@@ -43,7 +44,10 @@ impl wit::Guest for Component {
 
 /// The options, field by field: their builder would move them as a whole with each call.
 #[derive(Default)]
-pub(super) struct ExportedOptions(RefCell<Options>);
+pub(super) struct ExportedOptions {
+    options: RefCell<Options>,
+    acknowledges_by_hand: Cell<bool>,
+}
 
 impl wit::GuestConnectOptions for ExportedOptions {
     fn new() -> Self {
@@ -51,84 +55,88 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 
     fn set_client_id(&self, client_id: String) {
-        self.0.borrow_mut().client_id = client_id;
+        self.options.borrow_mut().client_id = client_id;
     }
 
     fn set_clean_start(&self, clean_start: bool) {
-        self.0.borrow_mut().clean_start = clean_start;
+        self.options.borrow_mut().clean_start = clean_start;
     }
 
     fn set_keep_alive_seconds(&self, seconds: u16) {
-        self.0.borrow_mut().keep_alive = seconds;
+        self.options.borrow_mut().keep_alive = seconds;
     }
 
     fn set_user_name(&self, user_name: String) {
-        self.0.borrow_mut().user_name = Some(user_name);
+        self.options.borrow_mut().user_name = Some(user_name);
     }
 
     fn set_password(&self, password: Vec<u8>) {
-        self.0.borrow_mut().password = Some(password);
+        self.options.borrow_mut().password = Some(password);
     }
 
     fn set_will(&self, will: wit::Will) {
-        self.0.borrow_mut().will = Some(will.into());
+        self.options.borrow_mut().will = Some(will.into());
     }
 
     fn set_session_expiry_interval_seconds(&self, seconds: u32) {
-        self.0.borrow_mut().session_expiry_interval = seconds;
+        self.options.borrow_mut().session_expiry_interval = seconds;
     }
 
     fn set_receive_maximum(&self, messages: u16) {
-        self.0.borrow_mut().receive_maximum = messages;
+        self.options.borrow_mut().receive_maximum = messages;
     }
 
     fn set_maximum_packet_size(&self, bytes: u32) {
-        self.0.borrow_mut().maximum_packet_size = bytes;
+        self.options.borrow_mut().maximum_packet_size = bytes;
     }
 
     fn set_topic_alias_maximum(&self, aliases: u16) {
-        self.0.borrow_mut().topic_alias_maximum = aliases;
+        self.options.borrow_mut().topic_alias_maximum = aliases;
     }
 
     fn set_outbound_topic_aliases(&self, aliases: u16) {
-        self.0.borrow_mut().outbound_topic_aliases = aliases;
+        self.options.borrow_mut().outbound_topic_aliases = aliases;
     }
 
     fn set_request_response_information(&self, request: bool) {
-        self.0.borrow_mut().request_response_information = request;
+        self.options.borrow_mut().request_response_information = request;
     }
 
     fn set_request_problem_information(&self, request: bool) {
-        self.0.borrow_mut().request_problem_information = request;
+        self.options.borrow_mut().request_problem_information = request;
     }
 
     fn add_user_property(&self, name: String, value: String) {
-        self.0.borrow_mut().user_properties.push((name, value));
+        self.options.borrow_mut().user_properties.push((name, value));
     }
 
     fn set_skip_unknown_properties(&self, skip: bool) {
         let unknown = if skip { UnknownProperties::Skip } else { UnknownProperties::Malformed };
-        self.0.borrow_mut().decode.unknown_properties = unknown;
+        self.options.borrow_mut().decode.unknown_properties = unknown;
+    }
+
+    fn set_acknowledge_by_hand(&self, by_hand: bool) {
+        self.acknowledges_by_hand.set(by_hand);
     }
 
     fn set_connect_timeout_ms(&self, timeout_ms: u32) {
-        self.0.borrow_mut().connect_timeout = millis(timeout_ms);
+        self.options.borrow_mut().connect_timeout = millis(timeout_ms);
     }
 
     fn set_response_timeout_ms(&self, timeout_ms: u32) {
-        self.0.borrow_mut().response_timeout = millis(timeout_ms);
+        self.options.borrow_mut().response_timeout = millis(timeout_ms);
     }
 
     fn set_outbound_limit(&self, bytes: u32) {
-        self.0.borrow_mut().outbound_limit = bytes as usize;
+        self.options.borrow_mut().outbound_limit = bytes as usize;
     }
 
     fn set_in_flight_limit(&self, messages: u16) {
-        self.0.borrow_mut().in_flight_limit = messages;
+        self.options.borrow_mut().in_flight_limit = messages;
     }
 
     fn set_backlog_limit(&self, bytes: u32) {
-        self.0.borrow_mut().backlog_limit = bytes as usize;
+        self.options.borrow_mut().backlog_limit = bytes as usize;
     }
 }
 
@@ -137,9 +145,17 @@ pub(super) struct ExportedClient {
     client: RefCell<Client<WasiTransport>>,
     url: BrokerUrl,
     connect_timeout: Duration,
+    acknowledges_by_hand: bool,
 }
 
 impl ExportedClient {
+    /// The next message that is there.
+    fn take(&self, session: &mut Session) -> Option<wit::Message> {
+        let (publish, delivery) =
+            if self.acknowledges_by_hand { session.receive_unacknowledged()? } else { (session.receive()?, None) };
+        Some(wit::Message::new(&publish, delivery))
+    }
+
     /// Whether `receive` would return at once.
     fn is_ready(&self) -> bool {
         self.client.borrow_mut().is_ready()
@@ -150,15 +166,18 @@ impl wit::GuestClient for ExportedClient {
     fn connect(url: String, options: Option<wit::ConnectOptionsBorrow<'_>>) -> Result<wit::Client, wit::Error> {
         let url: BrokerUrl = url.parse().map_err(Error::Url)?;
         url.require_plain().map_err(Error::Url)?;
-        let options = match &options {
-            Some(options) => options.get::<ExportedOptions>().0.borrow().clone(),
-            None => Options::new(),
+        let (options, acknowledges_by_hand) = match &options {
+            Some(options) => {
+                let options = options.get::<ExportedOptions>();
+                (options.options.borrow().clone(), options.acknowledges_by_hand.get())
+            }
+            None => (Options::new(), false),
         };
         options.validate().map_err(RequestError::InvalidOptions).map_err(Error::Request)?;
         let connect_timeout = options.connect_timeout;
         let transport = WasiTransport::connect(&url.host, url.port, connect_timeout).map_err(Error::Transport)?;
         let client = Client::connect_over(transport, options.login_from(url.clone()))?;
-        Ok(wit::Client::new(Self { client: RefCell::new(client), url, connect_timeout }))
+        Ok(wit::Client::new(Self { client: RefCell::new(client), url, connect_timeout, acknowledges_by_hand }))
     }
 
     fn reconnect(&self) -> Result<bool, wit::Error> {
@@ -214,7 +233,7 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn receive(&self, timeout_ms: u32) -> Result<Option<wit::Message>, wit::Error> {
-        Ok(self.client.borrow_mut().receive_with(Some(millis(timeout_ms)), |publish| publish.into())?)
+        Ok(self.client.borrow_mut().receive_from(Some(millis(timeout_ms)), |session| self.take(session))?)
     }
 
     fn receive_batch(&self, max: u32, timeout_ms: u32) -> Result<Vec<wit::Message>, wit::Error> {
@@ -222,8 +241,8 @@ impl wit::GuestClient for ExportedClient {
         let mut messages = Vec::new();
         while messages.len() < max as usize {
             let message = match messages.len() {
-                0 => client.receive_with(Some(millis(timeout_ms)), |publish| publish.into())?,
-                _ => client.take_with(|publish| publish.into()),
+                0 => client.receive_from(Some(millis(timeout_ms)), |session| self.take(session))?,
+                _ => client.take_from(|session| self.take(session)),
             };
             match message {
                 Some(message) => messages.push(message),
@@ -231,6 +250,10 @@ impl wit::GuestClient for ExportedClient {
             }
         }
         Ok(messages)
+    }
+
+    fn acknowledge(&self, delivery: u64) -> bool {
+        self.client.borrow_mut().acknowledge(Delivery::from_bits(delivery))
     }
 
     fn readiness(&self) -> Result<bindings::wasi::io::poll::Pollable, wit::Error> {

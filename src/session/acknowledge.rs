@@ -15,6 +15,18 @@ pub struct Delivery {
     sequence: u32,
 }
 
+#[cfg(all(feature = "component", target_arch = "wasm32"))]
+impl Delivery {
+    /// As a number, for the interface of the component.
+    pub(crate) const fn to_bits(self) -> u64 {
+        (self.connection as u64) << 32 | self.sequence as u64
+    }
+
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self { connection: (bits >> 32) as u32, sequence: bits as u32 }
+    }
+}
+
 /// Messages that the user has got, from the first that is not acknowledged on.
 #[derive(Debug, Default)]
 pub(super) struct Held {

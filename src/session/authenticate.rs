@@ -86,11 +86,11 @@ impl Machine {
         let properties =
             AuthProperties { authentication_method: method, authentication_data: Some(data), ..Default::default() };
         let packet = Packet::Auth(Auth { reason_code, properties });
-        let len = packet.encoded_len().map_err(RequestError::Invalid)?;
+        let len = packet.encoded_len_from_client().map_err(RequestError::Invalid)?;
         if self.status == Status::Connected {
             self.terms.check_size(len)?;
         }
-        packet.encode(self.outbound.appender(len)).map_err(RequestError::Invalid)?;
+        packet.encode_from_client(self.outbound.appender(len)).map_err(RequestError::Invalid)?;
         self.turn = Turn::Broker;
         Ok(())
     }

@@ -154,7 +154,7 @@ impl Machine {
             return Err(RequestError::PropertyNotAllowed(PropertyId::SessionExpiryInterval));
         }
         let packet = Packet::Disconnect(*disconnect);
-        self.terms.check_size(packet.encoded_len().map_err(RequestError::Invalid)?)?;
+        self.terms.check_size(packet.encoded_len_from_client().map_err(RequestError::Invalid)?)?;
         self.send(&packet);
         self.end(Status::Closing, &Error::ConnectionClosed);
         Ok(())

@@ -66,9 +66,9 @@ impl Outbound {
     }
 
     pub(super) fn push(&mut self, packet: &Packet<'_>) -> Result<(), EncodeError> {
-        let len = packet.encoded_len()?;
+        let len = packet.encoded_len_from_client()?;
         self.own += len;
-        packet.encode(self.appender(len))
+        packet.encode_from_client(self.appender(len))
     }
 
     pub(super) fn push_bytes(&mut self, bytes: &[u8]) {

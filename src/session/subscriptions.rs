@@ -62,12 +62,12 @@ impl Machine {
     }
 
     fn request(&mut self, packet_id: PacketId, state: State, packet: &Packet<'_>) -> Result<OperationId, RequestError> {
-        let len = packet.encoded_len().map_err(RequestError::Invalid)?;
+        let len = packet.encoded_len_from_client().map_err(RequestError::Invalid)?;
         self.terms.check_size(len)?;
         if !self.outbound.has_room(len, self.options.outbound_limit) {
             return Err(RequestError::WouldBlock);
         }
-        packet.encode(self.outbound.appender(len)).map_err(RequestError::Invalid)?;
+        packet.encode_from_client(self.outbound.appender(len)).map_err(RequestError::Invalid)?;
         let operation = self.next_operation();
         self.in_flight.insert(packet_id, state, operation, |_| {});
         Ok(operation)

@@ -72,6 +72,8 @@ impl Drop for Component {
 }
 
 impl Subject for Component {
+    type Delivery = u64;
+
     fn connect(url: &str, settings: &Settings) -> Result<Self, Failure> {
         let address = url.parse::<BrokerUrl>().ok().and_then(|url| {
             let ip: IpAddr = url.host.parse().ok()?;
@@ -132,6 +134,18 @@ impl Subject for Component {
         Ok(messages.into_iter().map(Into::into).collect())
     }
 
+    fn receive_unacknowledged(&mut self, timeout: Duration) -> Result<Option<(Message, Option<u64>)>, Failure> {
+        let received = self.attempt(|store, guest, client| guest.call_receive(store, client, millis(timeout)))?;
+        Ok(received.map(|received| {
+            let delivery = received.delivery;
+            (received.into(), delivery)
+        }))
+    }
+
+    fn acknowledge(&mut self, delivery: u64) -> bool {
+        self.call(|store, guest, client| guest.call_acknowledge(store, client, delivery))
+    }
+
     fn is_connected(&mut self) -> bool {
         self.call(|store, guest, client| guest.call_is_connected(store, client))
     }
@@ -172,6 +186,13 @@ impl Instance {
         }
         if let Some(bytes) = settings.maximum_packet_size {
             untrapped(guest.call_set_maximum_packet_size(&mut *store, options, bytes));
+        }
+        if let Some(aliases) = settings.topic_aliases {
+            untrapped(guest.call_set_topic_alias_maximum(&mut *store, options, aliases));
+            untrapped(guest.call_set_outbound_topic_aliases(&mut *store, options, aliases));
+        }
+        if settings.acknowledge_by_hand {
+            untrapped(guest.call_set_acknowledge_by_hand(&mut *store, options, true));
         }
         if let Some(timeout) = settings.connect_timeout {
             untrapped(guest.call_set_connect_timeout_ms(&mut *store, options, millis(timeout)));

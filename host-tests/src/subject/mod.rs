@@ -31,8 +31,14 @@ macro_rules! each_subject {
     };
 }
 
+/// A received message, and what acknowledges it.
+pub type Unacknowledged<D> = (Message, Option<D>);
+
 /// A client in one of its forms. Every call does what the WIT interface says of the one with its name.
 pub trait Subject: Sized {
+    /// What acknowledges a message.
+    type Delivery: Copy + std::fmt::Debug;
+
     /// Connects. Where permission is needed, there is leave to connect to the URL's address, if it is one.
     ///
     /// # Errors
@@ -69,6 +75,12 @@ pub trait Subject: Sized {
 
     /// Waits for the next message, and takes more of those that are there then.
     fn receive_batch(&mut self, max: usize, timeout: Duration) -> Result<Vec<Message>, Failure>;
+
+    /// Waits for the next message, without acknowledging it: for clients that were connected to acknowledge by hand.
+    fn receive_unacknowledged(&mut self, timeout: Duration) -> Result<Option<Unacknowledged<Self::Delivery>>, Failure>;
+
+    /// Acknowledges a message.
+    fn acknowledge(&mut self, delivery: Self::Delivery) -> bool;
 
     /// Whether there is a connection.
     fn is_connected(&mut self) -> bool;
@@ -113,6 +125,10 @@ pub struct Settings {
     pub receive_maximum: Option<u16>,
     /// The Maximum Packet Size in bytes.
     pub maximum_packet_size: Option<u32>,
+    /// The Topic Alias Maximum, and as many aliases for the topics used last.
+    pub topic_aliases: Option<u16>,
+    /// Whether messages are acknowledged by hand.
+    pub acknowledge_by_hand: bool,
     /// How long CONNACK may take.
     pub connect_timeout: Option<Duration>,
     /// How long an answer may take.

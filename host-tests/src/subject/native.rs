@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
 use mqtt_wasi::transport::TcpTransport;
-use mqtt_wasi::{BrokerUrl, Client, Error, Message, Options, Publish, QoS, ReasonCode, Subscription};
+use mqtt_wasi::{BrokerUrl, Client, Delivery, Error, Message, Options, Publish, QoS, ReasonCode, Subscription};
 
 use super::{Failure, SOON, Settings, Subject};
 
@@ -16,6 +16,8 @@ pub struct Native {
 }
 
 impl Subject for Native {
+    type Delivery = Delivery;
+
     fn connect(url: &str, settings: &Settings) -> Result<Self, Failure> {
         Ok(Self { client: Client::connect(url, settings.into())?, url: url.to_owned() })
     }
@@ -73,6 +75,14 @@ impl Subject for Native {
         Ok(messages)
     }
 
+    fn receive_unacknowledged(&mut self, timeout: Duration) -> Result<Option<(Message, Option<Delivery>)>, Failure> {
+        Ok(self.client.receive_unacknowledged(Some(timeout))?)
+    }
+
+    fn acknowledge(&mut self, delivery: Delivery) -> bool {
+        self.client.acknowledge(delivery)
+    }
+
     fn is_connected(&mut self) -> bool {
         self.client.is_connected()
     }
@@ -100,6 +110,9 @@ impl From<&Settings> for Options {
         }
         if let Some(bytes) = settings.maximum_packet_size {
             options = options.maximum_packet_size(bytes);
+        }
+        if let Some(aliases) = settings.topic_aliases {
+            options = options.topic_alias_maximum(aliases).outbound_topic_aliases(aliases);
         }
         if let Some(timeout) = settings.connect_timeout {
             options = options.connect_timeout(timeout);
