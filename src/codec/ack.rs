@@ -23,6 +23,12 @@ impl<'a> Ack<'a> {
         Self { packet_id, reason_code: ReasonCode::Success, properties: AckProperties::default() }
     }
 
+    /// PUBACK, PUBREC or PUBCOMP that says Success, as it is on the wire.
+    pub(crate) const fn success_bytes(packet_type: PacketType, packet_id: PacketId) -> [u8; 4] {
+        let [high, low] = packet_id.get().to_be_bytes();
+        [(packet_type as u8) << 4, 2, high, low]
+    }
+
     pub(super) fn read(reader: &mut Reader<'a>, options: DecodeOptions) -> Result<Self, DecodeError> {
         let mut ack = Self::success(reader.packet_id()?);
         if !reader.is_empty() {

@@ -4,7 +4,7 @@
 use alloc::collections::VecDeque;
 
 use super::machine::Machine;
-use crate::codec::{Ack, Packet, PacketId, Publish, QoS};
+use crate::codec::{PacketId, PacketType, Publish, QoS};
 
 /// A message that the user acknowledges by hand: what [`Session::acknowledge`](super::Session::acknowledge) takes.
 ///
@@ -78,14 +78,21 @@ impl Held {
 
 impl Machine {
     /// Acknowledges a message that the user has got, once those before it are.
+    #[inline]
     pub(super) fn acknowledge(&mut self, publish: &Publish<'_>) {
-        let Some(id) = publish.packet_id.filter(|_| self.status.is_open()) else {
+        if let Some(id) = publish.packet_id {
+            self.acknowledge_in_order(id, publish.qos);
+        }
+    }
+
+    fn acknowledge_in_order(&mut self, id: PacketId, qos: QoS) {
+        if !self.status.is_open() {
             return;
-        };
+        }
         if self.held.messages.is_empty() {
-            self.send_acknowledgement(id, publish.qos);
+            self.send_acknowledgement(id, qos);
         } else {
-            self.held.push(id, publish.qos, true);
+            self.held.push(id, qos, true);
         }
     }
 
@@ -112,9 +119,9 @@ impl Machine {
             QoS::AtMostOnce => {}
             QoS::AtLeastOnce => {
                 self.unacknowledged = self.unacknowledged.saturating_sub(1);
-                self.send(&Packet::Puback(Ack::success(id)));
+                self.outbound.push_success(PacketType::Puback, id);
             }
-            QoS::ExactlyOnce => self.send(&Packet::Pubrec(Ack::success(id))),
+            QoS::ExactlyOnce => self.outbound.push_success(PacketType::Pubrec, id),
         }
     }
 }

@@ -6,7 +6,6 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::codec::Publish;
 use crate::error::{ProtocolError, RequestError};
 
 /// Topic Names up to this length are no longer than an alias.
@@ -20,13 +19,13 @@ pub(super) struct InboundAliases {
 
 impl InboundAliases {
     /// Learns what an alias stands for, or returns the Topic Name where it stands alone.
-    pub(super) fn resolve(&mut self, publish: &Publish<'_>, maximum: u16) -> Result<Option<Arc<str>>, ProtocolError> {
-        let Some(alias) = publish.properties.topic_alias else { return Ok(None) };
+    #[cold]
+    pub(super) fn resolve(&mut self, alias: u16, topic: &str, maximum: u16) -> Result<Option<Arc<str>>, ProtocolError> {
         if alias == 0 || alias > maximum {
             return Err(ProtocolError::TopicAliasInvalid(alias));
         }
         let index = usize::from(alias) - 1;
-        if publish.topic.is_empty() {
+        if topic.is_empty() {
             let topic = self.topics.get(index).cloned().flatten();
             return topic.map(Some).ok_or(ProtocolError::UnknownTopicAlias(alias));
         }
@@ -34,8 +33,8 @@ impl InboundAliases {
             self.topics.resize(index + 1, None);
         }
         let known = &mut self.topics[index];
-        if known.as_deref() != Some(publish.topic) {
-            *known = Some(publish.topic.into());
+        if known.as_deref() != Some(topic) {
+            *known = Some(topic.into());
         }
         Ok(None)
     }

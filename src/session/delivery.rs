@@ -4,35 +4,41 @@
 use alloc::sync::Arc;
 
 use super::machine::Machine;
-use crate::codec::{Ack, Packet, Publish, QoS, ReasonCode};
+use crate::codec::{Ack, Packet, PacketId, Publish, QoS, ReasonCode};
 use crate::error::{Error, ProtocolError};
 
-/// A message that may come.
-#[derive(Debug)]
-pub(super) struct Admitted {
-    /// Whether it was not delivered before.
-    pub(super) is_new: bool,
-    /// Its Topic Name, where it has nothing but an alias for it.
-    pub(super) topic: Option<Arc<str>>,
-}
-
 impl Machine {
-    /// Takes a message in.
-    pub(super) fn admit(&mut self, publish: &Publish<'_>) -> Result<Admitted, Error> {
-        let topic = self.inbound_aliases.resolve(publish, self.options.topic_alias_maximum)?;
-        let Some(id) = publish.packet_id else { return Ok(Admitted { is_new: true, topic }) };
-        if publish.qos == QoS::ExactlyOnce && self.received.contains(id) {
+    /// Takes a message in: whether it was not delivered before, and its Topic Name where it has nothing but an alias.
+    pub(super) fn take_in(&mut self, publish: &Publish<'_>) -> Result<(bool, Option<Arc<str>>), Error> {
+        let topic = match publish.properties.topic_alias {
+            None => None,
+            Some(alias) => self.inbound_aliases.resolve(alias, publish.topic, self.options.topic_alias_maximum)?,
+        };
+        Ok((self.admit(publish)?, topic))
+    }
+
+    /// Takes a message in; `false` if it was delivered before.
+    #[inline]
+    pub(super) fn admit(&mut self, publish: &Publish<'_>) -> Result<bool, Error> {
+        match publish.packet_id {
+            Some(id) => self.admit_once(id, publish.qos),
+            None => Ok(true),
+        }
+    }
+
+    fn admit_once(&mut self, id: PacketId, qos: QoS) -> Result<bool, Error> {
+        if qos == QoS::ExactlyOnce && self.received.contains(id) {
             self.send(&Packet::Pubrec(Ack::success(id)));
-            return Ok(Admitted { is_new: false, topic });
+            return Ok(false);
         }
         if self.unacknowledged >= self.options.receive_maximum {
             return Err(ProtocolError::ReceiveMaximumExceeded.into());
         }
         self.unacknowledged += 1;
-        if publish.qos == QoS::ExactlyOnce {
+        if qos == QoS::ExactlyOnce {
             self.received.insert(id);
         }
-        Ok(Admitted { is_new: true, topic })
+        Ok(true)
     }
 
     pub(super) fn pubrel(&mut self, ack: &Ack<'_>) -> Result<(), Error> {

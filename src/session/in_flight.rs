@@ -8,7 +8,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::event::OperationId;
-use crate::codec::PacketId;
+use crate::codec::{PacketId, QoS};
 
 /// A slot's buffer larger than this is given back when the message is done.
 const KEPT_CAPACITY: usize = 1024;
@@ -68,6 +68,14 @@ pub(super) enum State {
 }
 
 impl State {
+    /// What a message at this QoS, 1 or 2, waits for once it was sent.
+    pub(super) const fn after_publish(qos: QoS) -> Self {
+        match qos {
+            QoS::ExactlyOnce => Self::AwaitingPubrec,
+            _ => Self::AwaitingPuback,
+        }
+    }
+
     const fn is_message(self) -> bool {
         matches!(self, Self::AwaitingPuback | Self::AwaitingPubrec | Self::AwaitingPubcomp)
     }

@@ -73,7 +73,8 @@ pub use event::{Challenge, Event, OperationId, SubscribeReason};
 use machine::Machine;
 
 use crate::codec::{
-    Connack, Disconnect, Packet, PacketType, Publish, SubscribeProperties, Subscription, UnsubscribeProperties,
+    Connack, Disconnect, Packet, PacketType, Publish, PublishProperties, SubscribeProperties, Subscription,
+    UnsubscribeProperties,
 };
 use crate::error::{Error, ProtocolError, RequestError};
 use crate::frame::{FrameError, FrameReader, FrameSpan};
@@ -304,7 +305,7 @@ impl Session {
     /// The next message, borrowed from the receive buffer. It is acknowledged as its QoS demands: the acknowledgement
     /// waits in [`Session::transmit`], to leave with whatever else does. It has its full Topic Name and no Topic Alias.
     pub fn receive(&mut self) -> Option<Publish<'_>> {
-        self.next_message(|machine, publish| machine.acknowledge(publish)).map(|(publish, _)| publish)
+        self.next_message(|machine, publish| machine.acknowledge(publish))
     }
 
     /// As [`Session::receive`], but the message is acknowledged by [`Session::acknowledge`], in whatever order the user
@@ -314,7 +315,9 @@ impl Session {
     /// There is no [`Delivery`] where there is nothing to acknowledge: at QoS 0, and for a message of an earlier
     /// connection.
     pub fn receive_unacknowledged(&mut self) -> Option<(Publish<'_>, Option<Delivery>)> {
-        self.next_message(Machine::hold).map(|(publish, delivery)| (publish, delivery.flatten()))
+        let mut delivery = None;
+        let publish = self.next_message(|machine, publish| delivery = machine.hold(publish))?;
+        Some((publish, delivery))
     }
 
     /// Acknowledges a message; `false` if that was done before, or the connection that it came over is over. Then the
@@ -379,24 +382,24 @@ impl Session {
         is_connected && !self.backlog.is_empty() && self.reader.held() >= self.machine.options.backlog_limit
     }
 
-    /// The next message, and what `settle` made of it if it came over this connection.
-    fn next_message<R>(
-        &mut self,
-        settle: impl FnOnce(&mut Machine, &Publish<'_>) -> R,
-    ) -> Option<(Publish<'_>, Option<R>)> {
+    /// The next message, after `settle` if it came over this connection.
+    #[inline]
+    fn next_message(&mut self, settle: impl FnOnce(&mut Machine, &Publish<'_>)) -> Option<Publish<'_>> {
         let options = self.machine.options.decode;
         if let Some(span) = self.next_unchecked() {
             self.reader.release(None);
             let result = match Publish::decode(span.flags, self.reader.body(&span), options) {
-                Ok(mut publish) => match self.machine.admit(&publish) {
-                    Ok(admitted) => {
-                        let settled = settle(&mut self.machine, &publish);
-                        publish.properties.topic_alias = None;
-                        if admitted.topic.is_some() {
-                            self.topic = admitted.topic;
-                            publish.topic = self.topic.as_deref().unwrap_or_default();
-                        }
-                        return Some((publish, Some(settled)));
+                Ok(publish) if publish.properties.topic_alias.is_some() => match self.machine.take_in(&publish) {
+                    Ok((_, topic)) => {
+                        settle(&mut self.machine, &publish);
+                        return Some(named(publish, &mut self.topic, topic));
+                    }
+                    Err(error) => error,
+                },
+                Ok(publish) => match self.machine.admit(&publish) {
+                    Ok(_) => {
+                        settle(&mut self.machine, &publish);
+                        return Some(publish);
                     }
                     Err(error) => error,
                 },
@@ -408,15 +411,11 @@ impl Session {
         let Waiting { span, origin, topic } = self.backlog.pop_front()?;
         // The bytes of this message are free now, but stay as they are until the buffer is read into again.
         self.reader.release(self.backlog.front().map(|waiting| &waiting.span));
-        let mut publish = Publish::decode(span.flags, self.reader.body(&span), options).ok()?;
-        let is_of_this_connection = origin == Origin::ThisConnection;
-        let settled = is_of_this_connection.then(|| settle(&mut self.machine, &publish));
-        publish.properties.topic_alias = None;
-        if topic.is_some() {
-            self.topic = topic;
-            publish.topic = self.topic.as_deref().unwrap_or_default();
+        let publish = Publish::decode(span.flags, self.reader.body(&span), options).ok()?;
+        if origin == Origin::ThisConnection {
+            settle(&mut self.machine, &publish);
         }
-        Some((publish, settled))
+        Some(if publish.properties.topic_alias.is_some() { named(publish, &mut self.topic, topic) } else { publish })
     }
 
     /// Takes packets until there is a message to receive. One that could be handed out right away is not taken but
@@ -469,13 +468,13 @@ impl Session {
         self.machine.expect(PacketType::Publish)?;
         let publish = Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode)
             .map_err(FrameError::Malformed)?;
-        let admitted = self.machine.admit(&publish)?;
-        if admitted.is_new {
+        let (is_new, topic) = self.machine.take_in(&publish)?;
+        if is_new {
             if self.backlog.is_empty() {
                 // What was framed before it is not held for anyone.
                 self.reader.release(Some(&span));
             }
-            self.backlog.push_back(Waiting { span, origin: Origin::ThisConnection, topic: admitted.topic });
+            self.backlog.push_back(Waiting { span, origin: Origin::ThisConnection, topic });
         }
         Ok(())
     }
@@ -521,4 +520,16 @@ impl Session {
             waiting.origin = to;
         }
     }
+}
+
+/// The message with the Topic Name that its alias stands for, if it has none, and without the alias, which says nothing to
+/// the user.
+#[cold]
+fn named<'a>(publish: Publish<'a>, place: &'a mut Option<Arc<str>>, topic: Option<Arc<str>>) -> Publish<'a> {
+    let properties = PublishProperties { topic_alias: None, ..publish.properties };
+    if topic.is_none() {
+        return Publish { properties, ..publish };
+    }
+    *place = topic;
+    Publish { topic: place.as_deref().unwrap_or_default(), properties, ..publish }
 }

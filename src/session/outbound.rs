@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::codec::{EncodeError, Packet};
+use crate::codec::{Ack, EncodeError, Packet, PacketId, PacketType};
 
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
@@ -69,6 +69,13 @@ impl Outbound {
         let len = packet.encoded_len_from_client()?;
         self.own += len;
         packet.encode_from_client(self.appender(len))
+    }
+
+    /// Appends PUBACK, PUBREC or PUBCOMP that says Success: there is one of them for each message.
+    pub(super) fn push_success(&mut self, packet_type: PacketType, id: PacketId) {
+        let bytes = Ack::success_bytes(packet_type, id);
+        self.own += bytes.len();
+        self.push_bytes(&bytes);
     }
 
     pub(super) fn push_bytes(&mut self, bytes: &[u8]) {

@@ -1,5 +1,7 @@
 //! Messages on their way to the broker, at every QoS, over as many connections as it takes (sections 4.3 and 4.4).
 
+use alloc::vec::Vec;
+
 use super::event::{Event, OperationId};
 use super::in_flight::State;
 use super::machine::Machine;
@@ -30,36 +32,47 @@ impl Machine {
             _ if self.send_quota() == 0 || self.resend.is_some() => return Err(RequestError::WouldBlock),
             _ => Some(self.in_flight.next_id().ok_or(RequestError::WouldBlock)?),
         };
+        if publish.properties.topic_alias.is_some() || self.options.outbound_topic_aliases > 0 {
+            return self.publish_aliased(publish, packet_id);
+        }
+        let packet = Publish { dup: false, packet_id, ..*publish };
+        let measured = packet.measure().map_err(RequestError::Invalid)?;
+        let len = measured.len();
+        self.check_room(len, len, packet_id.is_some())?;
+        let outbound = self.outbound.appender(len);
+        let start = outbound.len();
+        measured.write(outbound);
+        let Some(packet_id) = packet_id else { return Ok(None) };
+        let operation = self.next_operation();
+        let store = |stored: &mut Vec<u8>| stored.extend_from_slice(self.outbound.since(start));
+        self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, store);
+        Ok(Some(operation))
+    }
+
+    /// Publishes a message that has or may get a Topic Alias.
+    #[inline(never)]
+    fn publish_aliased(
+        &mut self,
+        publish: &Publish<'_>,
+        packet_id: Option<PacketId>,
+    ) -> Result<Option<OperationId>, RequestError> {
         let mut packet = Publish { dup: false, packet_id, ..*publish };
+        let maximum = self.terms.topic_alias_maximum;
         let alias = match packet.properties.topic_alias.take() {
-            Some(alias) => Some(self.outbound_aliases.by_hand(publish.topic, alias, self.terms.topic_alias_maximum)?),
-            None if self.options.outbound_topic_aliases == 0 => None,
-            None => {
-                let most = self.options.outbound_topic_aliases.min(self.terms.topic_alias_maximum);
-                self.outbound_aliases.choose(publish.topic, most)
-            }
+            Some(alias) => Some(self.outbound_aliases.by_hand(publish.topic, alias, maximum)?),
+            None => self.outbound_aliases.choose(publish.topic, self.options.outbound_topic_aliases.min(maximum)),
         };
-        let known_topic = alias
-            .filter(|_| packet.topic.is_empty())
-            .and_then(|alias| self.outbound_aliases.topic(alias.alias).cloned());
-        if let Some(topic) = &known_topic {
+        let known_topic = alias.and_then(|alias| self.outbound_aliases.topic(alias.alias).cloned());
+        if let Some(topic) = known_topic.as_ref().filter(|_| packet.topic.is_empty()) {
             packet.topic = topic;
         }
         let measured = packet.measure().map_err(RequestError::Invalid)?;
         let len = measured.len();
-        self.terms.check_size(len)?;
         // An alias that comes with the Topic Name makes the packet longer.
         let alias = alias.filter(|alias| alias.is_known || self.terms.check_size(len + ALIAS_LEN).is_ok());
         let most_len = if alias.is_some() { len + ALIAS_LEN } else { len };
-        if !self.outbound.has_room(most_len, self.options.outbound_limit) {
-            return Err(RequestError::WouldBlock);
-        }
-        let stored = self.in_flight.bytes();
-        if packet_id.is_some() && stored > 0 && stored + len > self.options.outbound_limit {
-            return Err(RequestError::WouldBlock);
-        }
+        self.check_room(len, most_len, packet_id.is_some())?;
         let outbound = self.outbound.appender(most_len);
-        let start = outbound.len();
         match alias {
             None => measured.write(outbound),
             Some(alias) => {
@@ -71,17 +84,23 @@ impl Machine {
         }
         let Some(packet_id) = packet_id else { return Ok(None) };
         let operation = self.next_operation();
-        let state = match publish.qos {
-            QoS::ExactlyOnce => State::AwaitingPubrec,
-            _ => State::AwaitingPuback,
-        };
         // What is stored has its full Topic Name, since an alias ends with the connection.
-        let outbound = &self.outbound;
-        self.in_flight.insert(packet_id, state, operation, |stored| match alias {
-            None => stored.extend_from_slice(outbound.since(start)),
-            Some(_) => measured.write(stored),
-        });
+        let store = |stored: &mut Vec<u8>| measured.write(stored);
+        self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, store);
         Ok(Some(operation))
+    }
+
+    /// Fails for a message that is too large for the broker, or for now.
+    fn check_room(&self, len: usize, most_len: usize, is_stored: bool) -> Result<(), RequestError> {
+        self.terms.check_size(len)?;
+        if !self.outbound.has_room(most_len, self.options.outbound_limit) {
+            return Err(RequestError::WouldBlock);
+        }
+        let stored = self.in_flight.bytes();
+        if is_stored && stored > 0 && stored + len > self.options.outbound_limit {
+            return Err(RequestError::WouldBlock);
+        }
+        Ok(())
     }
 
     pub(super) fn puback(&mut self, ack: &Ack<'_>) -> Result<(), Error> {
