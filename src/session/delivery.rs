@@ -8,25 +8,29 @@ use crate::codec::{Ack, Packet, PacketId, Publish, QoS, ReasonCode};
 use crate::error::{Error, ProtocolError};
 
 impl Machine {
-    /// Takes a message in: whether it was not delivered before, and its Topic Name where it has nothing but an alias.
-    pub(super) fn take_in(&mut self, publish: &Publish<'_>) -> Result<(bool, Option<Arc<str>>), Error> {
-        let topic = match publish.properties.topic_alias {
-            None => None,
-            Some(alias) => self.inbound_aliases.resolve(alias, publish.topic, self.options.topic_alias_maximum)?,
-        };
-        Ok((self.admit(publish)?, topic))
+    /// The Topic Name of a message that has nothing but an alias for it. Learns what an alias stands for.
+    pub(super) fn resolve_alias(&mut self, publish: &Publish<'_>) -> Result<Option<Arc<str>>, ProtocolError> {
+        match publish.properties.topic_alias {
+            None => Ok(None),
+            Some(alias) => self.inbound_aliases.resolve(alias, publish.topic, self.options.topic_alias_maximum),
+        }
     }
 
     /// Takes a message in; `false` if it was delivered before.
     #[inline]
-    pub(super) fn admit(&mut self, publish: &Publish<'_>) -> Result<bool, Error> {
+    pub(super) fn take_in(&mut self, publish: &Publish<'_>) -> Result<bool, Error> {
+        if let Some(alias) = publish.properties.topic_alias
+            && alias > self.options.topic_alias_maximum
+        {
+            return Err(ProtocolError::TopicAliasInvalid(alias).into());
+        }
         match publish.packet_id {
-            Some(id) => self.admit_once(id, publish.qos),
+            Some(id) => self.take_in_once(id, publish.qos),
             None => Ok(true),
         }
     }
 
-    fn admit_once(&mut self, id: PacketId, qos: QoS) -> Result<bool, Error> {
+    fn take_in_once(&mut self, id: PacketId, qos: QoS) -> Result<bool, Error> {
         if qos == QoS::ExactlyOnce && self.received.contains(id) {
             self.send(&Packet::Pubrec(Ack::success(id)));
             return Ok(false);

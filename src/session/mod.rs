@@ -389,14 +389,7 @@ impl Session {
         if let Some(span) = self.next_unchecked() {
             self.reader.release(None);
             let result = match Publish::decode(span.flags, self.reader.body(&span), options) {
-                Ok(publish) if publish.properties.topic_alias.is_some() => match self.machine.take_in(&publish) {
-                    Ok((_, topic)) => {
-                        settle(&mut self.machine, &publish);
-                        return Some(named(publish, &mut self.topic, topic));
-                    }
-                    Err(error) => error,
-                },
-                Ok(publish) => match self.machine.admit(&publish) {
+                Ok(publish) => match self.machine.take_in(&publish) {
                     Ok(_) => {
                         settle(&mut self.machine, &publish);
                         return Some(publish);
@@ -419,11 +412,13 @@ impl Session {
     }
 
     /// Takes packets until there is a message to receive. One that could be handed out right away is not taken but
-    /// returned: so it is decoded once, and not both when it comes and when it is received.
+    /// returned: so it is decoded once, and not both when it comes and when it is received. Where Topic Aliases may come,
+    /// all are taken, since what an alias stands for may change before a message is received.
     fn next_unchecked(&mut self) -> Option<FrameSpan> {
         while self.backlog.is_empty() && !self.machine.outbound.is_overrun() {
             let span = self.advance()?;
-            let is_plain = span.packet_type == PacketType::Publish && !span.is_exactly_once();
+            let has_no_alias = self.machine.options.topic_alias_maximum == 0;
+            let is_plain = span.packet_type == PacketType::Publish && !span.is_exactly_once() && has_no_alias;
             if is_plain && self.machine.expect(PacketType::Publish).is_ok() {
                 return Some(span);
             }
@@ -468,8 +463,8 @@ impl Session {
         self.machine.expect(PacketType::Publish)?;
         let publish = Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode)
             .map_err(FrameError::Malformed)?;
-        let (is_new, topic) = self.machine.take_in(&publish)?;
-        if is_new {
+        let topic = self.machine.resolve_alias(&publish)?;
+        if self.machine.take_in(&publish)? {
             if self.backlog.is_empty() {
                 // What was framed before it is not held for anyone.
                 self.reader.release(Some(&span));
