@@ -19,6 +19,7 @@ impl Machine {
     /// Takes a message in; `false` if it was delivered before.
     #[inline]
     pub(super) fn take_in(&mut self, publish: &Publish<'_>) -> Result<bool, Error> {
+        // Resolved before, where any may come.
         if let Some(alias) = publish.properties.topic_alias
             && alias > self.options.topic_alias_maximum
         {
