@@ -9,6 +9,7 @@ use crate::codec::{
     Connect, ConnectProperties, DecodeOptions, EncodeError, Packet, QoS, UnknownProperties, UserProperty, Will,
     WillProperties,
 };
+use crate::session::Snapshot;
 use crate::url::BrokerUrl;
 
 /// How to connect, and how much may pile up.
@@ -48,6 +49,9 @@ pub struct Options {
     pub(crate) outbound_limit: usize,
     pub(crate) in_flight_limit: u16,
     pub(crate) backlog_limit: usize,
+    pub(crate) restore_subscriptions: bool,
+    pub(crate) adopt_session: bool,
+    pub(crate) resume: Option<Snapshot>,
 }
 
 /// The message that the broker publishes for the client when the connection ends without a normal DISCONNECT
@@ -113,6 +117,9 @@ impl Options {
             outbound_limit: 1024 * 1024,
             in_flight_limit: 1024,
             backlog_limit: 4 * 1024 * 1024,
+            restore_subscriptions: true,
+            adopt_session: false,
+            resume: None,
         }
     }
 
@@ -174,6 +181,33 @@ impl Options {
     #[must_use]
     pub fn will(mut self, will: WillMessage) -> Self {
         self.will = Some(will);
+        self
+    }
+
+    /// Whether the first connection without a clean start may take up a session that the broker has and this client knows
+    /// nothing of: messages that wait for it are received, and what an earlier process had in flight is not sent again.
+    /// Default: no, the connection is ended as the specification has it `[MQTT-3.2.2-4]`. See [`Options::resume`] for
+    /// going on with a session in full.
+    #[must_use]
+    pub const fn adopt_session(mut self, adopt: bool) -> Self {
+        self.adopt_session = adopt;
+        self
+    }
+
+    /// Goes on with the session of an earlier process. There is no clean start then, and the Client Identifier is the
+    /// session's, whatever else the options say.
+    #[must_use]
+    pub fn resume(mut self, snapshot: Snapshot) -> Self {
+        self.resume = Some(snapshot);
+        self
+    }
+
+    /// Whether subscriptions that the broker has lost with the session are asked for again by themselves, when the client
+    /// connects again. Their User Properties are not. Default: yes;
+    /// [`Event::SubscriptionLost`](crate::session::Event::SubscriptionLost) tells of each otherwise.
+    #[must_use]
+    pub const fn restore_subscriptions(mut self, restore: bool) -> Self {
+        self.restore_subscriptions = restore;
         self
     }
 

@@ -81,26 +81,38 @@ impl<'a> Subscription<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let filter = reader.topic_filter()?;
         let options = reader.u8(OPTIONS)?;
+        Self::with_options(filter, options).map_err(|(kind, field)| reader.error(kind, field))
+    }
+
+    /// The subscription with these Subscription Options; what is wrong with them, if anything is.
+    pub(crate) fn with_options(filter: &'a str, options: u8) -> Result<Self, (DecodeErrorKind, &'static str)> {
         if options & 0xC0 != 0 {
-            return Err(reader.error(DecodeErrorKind::ReservedBits, OPTIONS));
+            return Err((DecodeErrorKind::ReservedBits, OPTIONS));
         }
         let no_local = options & NO_LOCAL != 0;
         if no_local && topic::is_shared(filter) {
-            return Err(reader.error(DecodeErrorKind::NoLocalOnSharedSubscription, OPTIONS));
+            return Err((DecodeErrorKind::NoLocalOnSharedSubscription, OPTIONS));
         }
         Ok(Self {
             filter,
-            maximum_qos: QoS::from_u8(options & 0b11)
-                .ok_or_else(|| reader.error(DecodeErrorKind::ValueOutOfRange, "Maximum QoS"))?,
+            maximum_qos: QoS::from_u8(options & 0b11).ok_or((DecodeErrorKind::ValueOutOfRange, "Maximum QoS"))?,
             no_local,
             retain_as_published: options & RETAIN_AS_PUBLISHED != 0,
             retain_handling: match options >> RETAIN_HANDLING_SHIFT {
                 0 => RetainHandling::Send,
                 1 => RetainHandling::SendIfNew,
                 2 => RetainHandling::DoNotSend,
-                _ => return Err(reader.error(DecodeErrorKind::ValueOutOfRange, "Retain Handling")),
+                _ => return Err((DecodeErrorKind::ValueOutOfRange, "Retain Handling")),
             },
         })
+    }
+
+    /// The Subscription Options, as SUBSCRIBE has them (section 3.8.3.1).
+    pub(crate) const fn options(&self) -> u8 {
+        self.maximum_qos as u8
+            | if self.no_local { NO_LOCAL } else { 0 }
+            | if self.retain_as_published { RETAIN_AS_PUBLISHED } else { 0 }
+            | (self.retain_handling as u8) << RETAIN_HANDLING_SHIFT
     }
 
     fn write(&self, sink: &mut impl Sink) {
@@ -110,10 +122,7 @@ impl<'a> Subscription<'a> {
             EncodeErrorKind::NoLocalOnSharedSubscription,
             OPTIONS,
         );
-        sink.u8(self.maximum_qos as u8
-            | if self.no_local { NO_LOCAL } else { 0 }
-            | if self.retain_as_published { RETAIN_AS_PUBLISHED } else { 0 }
-            | (self.retain_handling as u8) << RETAIN_HANDLING_SHIFT);
+        sink.u8(self.options());
     }
 }
 

@@ -50,10 +50,16 @@ impl Held {
         self.connection = self.connection.wrapping_add(1);
     }
 
-    /// Forgets the messages of the last connection; returns those at QoS 2, which the broker was not told of.
-    pub(super) fn clear(&mut self) -> impl Iterator<Item = PacketId> + '_ {
+    /// Those at QoS 2 that the user has not acknowledged.
+    pub(super) fn undelivered(&self) -> impl Iterator<Item = PacketId> + '_ {
+        let is_undelivered = |message: &&HeldMessage| message.qos == QoS::ExactlyOnce && !message.is_acknowledged;
+        self.messages.iter().filter(is_undelivered).map(|message| message.packet_id)
+    }
+
+    /// Forgets the messages of the last connection.
+    pub(super) fn clear(&mut self) {
         self.first = 0;
-        self.messages.drain(..).filter(|message| message.qos == QoS::ExactlyOnce).map(|message| message.packet_id)
+        self.messages.clear();
     }
 
     fn push(&mut self, packet_id: PacketId, qos: QoS, is_acknowledged: bool) -> Delivery {

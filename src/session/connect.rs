@@ -42,8 +42,11 @@ impl Machine {
             return Ok(());
         }
         self.end_authentication(connack)?;
-        if connack.session_present && self.options.clean_start && !self.has_session {
-            return Err(ProtocolError::UnexpectedSession.into());
+        if connack.session_present && !self.has_session {
+            // The broker kept what this side knows nothing of `[MQTT-3.2.2-2]` `[MQTT-3.2.2-4]`.
+            if self.options.clean_start || !self.options.adopt_session {
+                return Err(ProtocolError::UnexpectedSession.into());
+            }
         }
         if let Some(maximum) = properties.maximum_packet_size.filter(|&most| most < SMALLEST_MAXIMUM_PACKET_SIZE) {
             // Not even DISCONNECT with a reason may be sent `[MQTT-3.2.2-15]`.
@@ -55,14 +58,16 @@ impl Machine {
         if let Some(assigned) = properties.assigned_client_identifier {
             self.assigned_client_id = Some(assigned.to_owned());
         }
-        for id in self.held.clear() {
+        for id in self.held.undelivered() {
             // The broker sends it again, and the user gets it again.
             self.received.remove(id);
         }
+        self.held.clear();
         if !connack.session_present {
             self.received.clear();
         }
         self.status = Status::Connected;
+        self.stats.reconnects += u64::from(core::mem::replace(&mut self.was_connected, true));
         self.has_session = true;
         self.connect_deadline = None;
         self.keep_alive.start(properties.server_keep_alive.unwrap_or(self.options.keep_alive));

@@ -4,10 +4,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::codec::{QoS, ReasonCode};
-use crate::error::{Error, Reason};
+use crate::error::{Error, Reason, RequestError};
 
 /// Which call an [`Event`] ends. Never used twice by one session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub(super) u64);
 
 /// Something that happened, beside messages, which [`Session::receive`](super::Session::receive) hands out.
@@ -46,6 +46,23 @@ pub enum Event {
         /// What the broker said; why the connection ended, when it did first.
         result: Result<SubscribeReason, Error>,
     },
+    /// The broker had lost the session, and this subscription with it; it has granted it again, at this QoS.
+    SubscriptionRestored {
+        /// The Topic Filter.
+        filter: String,
+        /// The granted QoS.
+        qos: QoS,
+    },
+    /// The broker has lost the session, and this subscription with it.
+    SubscriptionLost {
+        /// The Topic Filter.
+        filter: String,
+        /// Why it could not be restored; `None` when the options say not to.
+        reason_code: Option<ReasonCode>,
+    },
+    /// A message at QoS 0 that the last connection ended before was not sent over this one either, since the broker takes
+    /// no such message any more.
+    MessageDropped(RequestError),
     /// The connection is over, but for the DISCONNECT that may still wait to be sent. What failed with it comes next.
     Disconnected(Error),
 }

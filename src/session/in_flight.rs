@@ -36,7 +36,7 @@ struct Order {
     last: Option<PacketId>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
     state: State,
     operation: OperationId,
@@ -49,8 +49,9 @@ struct Slot {
 }
 
 /// What a Packet Identifier is used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum State {
+    #[default]
     Free,
     /// PUBLISH at QoS 1 was sent; PUBACK is to come.
     AwaitingPuback,
@@ -58,10 +59,10 @@ pub(super) enum State {
     AwaitingPubrec,
     /// PUBREL was sent; PUBCOMP is to come.
     AwaitingPubcomp,
-    /// SUBSCRIBE with this many Topic Filters was sent; SUBACK is to come.
-    AwaitingSuback(usize),
-    /// UNSUBSCRIBE with this many Topic Filters was sent; UNSUBACK is to come.
-    AwaitingUnsuback(usize),
+    /// SUBSCRIBE was sent; SUBACK is to come.
+    AwaitingSuback,
+    /// UNSUBSCRIBE was sent; UNSUBACK is to come.
+    AwaitingUnsuback,
     /// A message at QoS 2 was given up that the broker may have. It would take another message with this identifier for
     /// the same one, and drop it, so it is not used again while the broker has the session.
     GivenUp,
@@ -100,9 +101,7 @@ impl InFlight {
         store: impl FnOnce(&mut Vec<u8>),
     ) {
         if index(id) == self.slots.len() {
-            let packet = Vec::new();
-            let (is_counted, previous, next) = (false, None, None);
-            self.slots.push(Slot { state: State::Free, operation, packet, is_counted, previous, next });
+            self.slots.push(Slot::default());
         } else {
             self.free.pop_front();
         }
@@ -213,23 +212,54 @@ impl InFlight {
         self.slots[index(id)].next
     }
 
-    /// Every identifier in use for something other than a message.
-    pub(super) fn requests(&self) -> Vec<PacketId> {
-        self.in_state(|state| matches!(state, State::AwaitingSuback(_) | State::AwaitingUnsuback(_)))
-    }
-
     /// Every identifier of a message that was given up.
     pub(super) fn given_up(&self) -> Vec<PacketId> {
-        self.in_state(|state| state == State::GivenUp)
+        self.in_state(State::GivenUp)
     }
 
-    fn in_state(&self, is_wanted: impl Fn(State) -> bool) -> Vec<PacketId> {
-        (1..)
-            .map_while(PacketId::new)
-            .zip(&self.slots)
-            .filter(|(_, slot)| is_wanted(slot.state))
-            .map(|(id, _)| id)
-            .collect()
+    fn in_state(&self, state: State) -> Vec<PacketId> {
+        let ids = (1..).map_while(PacketId::new).zip(&self.slots);
+        ids.filter(|(_, slot)| slot.state == state).map(|(id, _)| id).collect()
+    }
+
+    /// The messages to be acknowledged, as they were sent and in that order.
+    pub(super) fn sent_packets(&self) -> impl Iterator<Item = &[u8]> {
+        self.in_order(self.sent.first).map(|id| self.slots[index(id)].packet.as_slice())
+    }
+
+    /// The messages to be completed, in the order they were released.
+    pub(super) fn released(&self) -> impl Iterator<Item = PacketId> {
+        self.in_order(self.released.first)
+    }
+
+    fn in_order(&self, first: Option<PacketId>) -> impl Iterator<Item = PacketId> {
+        core::iter::successors(first, |&id| self.after(id))
+    }
+
+    /// Takes over a message, or an identifier, of an earlier process; `false` if the identifier is in use.
+    /// [`InFlight::free_the_rest`] ends this.
+    pub(super) fn take_over(&mut self, id: PacketId, state: State, packet: &[u8]) -> bool {
+        if self.slots.len() <= index(id) {
+            self.slots.resize_with(index(id) + 1, Slot::default);
+        }
+        if self.state(id) != State::Free {
+            return false;
+        }
+        let slot = self.slot_mut(id);
+        slot.state = state;
+        slot.packet.extend_from_slice(packet);
+        self.bytes += packet.len();
+        if state.is_message() {
+            self.link(id);
+            self.messages += 1;
+            self.slot_mut(id).operation = OperationId(self.messages.into());
+        }
+        true
+    }
+
+    /// Has every identifier be free that was not taken over.
+    pub(super) fn free_the_rest(&mut self) {
+        self.free = self.in_state(State::Free).into();
     }
 
     /// Puts a message at the end of the list that its state belongs in.

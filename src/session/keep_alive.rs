@@ -22,6 +22,8 @@ pub(super) struct KeepAlive {
     last_sent: Instant,
     last_received: Instant,
     ping: Option<Ping>,
+    /// How long the last answer took.
+    round_trip: Option<Duration>,
 }
 
 /// PINGREQ that was not answered yet.
@@ -29,8 +31,8 @@ pub(super) struct KeepAlive {
 struct Ping {
     /// Where the last one ends in the outbound stream, while it waits there.
     waiting: Option<u64>,
-    /// Whether one is out, so that an answer can come.
-    is_out: bool,
+    /// When the first of them was out, so that an answer can come.
+    out: Option<Instant>,
     give_up: Instant,
     /// When to give up whatever else comes.
     latest: Instant,
@@ -70,9 +72,9 @@ impl KeepAlive {
             if is_sent {
                 ping.waiting = None;
             }
-            if !ping.is_out {
+            if ping.out.is_none() {
                 // It may have waited behind other bytes, but they move.
-                ping.is_out = is_sent;
+                ping.out = is_sent.then_some(now);
                 ping.latest = now + self.patience * MOST_PATIENCE;
                 ping.wait_until(now + self.patience);
             }
@@ -91,14 +93,21 @@ impl KeepAlive {
     }
 
     pub(super) fn ping_answered(&mut self) {
-        self.ping = None;
+        if let Some(out) = self.ping.take().and_then(|ping| ping.out) {
+            self.round_trip = Some(self.last_received.saturating_duration_since(out));
+        }
+    }
+
+    /// How long the answer to the last ping took.
+    pub(super) const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
     }
 
     /// A ping was put into the outbound stream and ends at `place`.
     pub(super) fn pinged(&mut self, now: Instant, place: u64) {
         let give_up = now + self.patience;
         let latest = now + self.patience * MOST_PATIENCE;
-        let ping = self.ping.get_or_insert(Ping { waiting: None, is_out: false, give_up, latest, last_chance: false });
+        let ping = self.ping.get_or_insert(Ping { waiting: None, out: None, give_up, latest, last_chance: false });
         ping.waiting = Some(place);
     }
 

@@ -4,6 +4,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::Status;
 use super::acknowledge::Held;
@@ -14,6 +15,8 @@ use super::in_flight::InFlight;
 use super::keep_alive::{Due, KeepAlive};
 use super::outbound::Outbound;
 use super::received_ids::ReceivedIds;
+use super::stats::Stats;
+use super::subscriptions::Subscriptions;
 use super::terms::Terms;
 use crate::codec::{
     Disconnect, EncodeError, EncodeErrorKind, Packet, PacketId, PacketType, PropertyId, ReasonCode, UserProperties,
@@ -37,13 +40,19 @@ pub(super) struct Machine {
 
     /// The Client Identifier that the broker assigned.
     pub(super) assigned_client_id: Option<String>,
-    /// Whether a connection was made before, so that there is a session to go on with.
+    /// Whether a connection was made before, by this process or an earlier one, so that there is a session to go on with.
     pub(super) has_session: bool,
+    /// Whether one was made by this process.
+    pub(super) was_connected: bool,
 
     pub(super) in_flight: InFlight,
     /// The first message of the last connection that was not sent again yet; later ones follow it.
     pub(super) resend: Option<PacketId>,
     next_operation: u64,
+    /// Messages at QoS 0 that the last connection ended before: packets one behind the other.
+    pub(super) unsent: Vec<u8>,
+
+    pub(super) subscriptions: Subscriptions,
 
     /// How many messages at QoS 1 and 2 the broker sent on this connection that are not acknowledged.
     pub(super) unacknowledged: u16,
@@ -55,11 +64,14 @@ pub(super) struct Machine {
 
     pub(super) inbound_aliases: InboundAliases,
     pub(super) outbound_aliases: OutboundAliases,
+
+    pub(super) stats: Stats,
 }
 
 impl Machine {
-    pub(super) fn new(options: Options) -> Self {
-        Self {
+    pub(super) fn new(mut options: Options) -> Self {
+        let snapshot = options.resume.take();
+        let mut machine = Self {
             options,
             status: Status::Disconnected,
             outbound: Outbound::default(),
@@ -70,15 +82,23 @@ impl Machine {
             turn: Turn::default(),
             assigned_client_id: None,
             has_session: false,
+            was_connected: false,
             in_flight: InFlight::default(),
             resend: None,
             next_operation: 0,
+            unsent: Vec::new(),
+            subscriptions: Subscriptions::default(),
             unacknowledged: 0,
             received: ReceivedIds::default(),
             held: Held::default(),
             inbound_aliases: InboundAliases::default(),
             outbound_aliases: OutboundAliases::default(),
+            stats: Stats::default(),
+        };
+        if let Some(snapshot) = snapshot {
+            snapshot.restore(&mut machine);
         }
+        machine
     }
 
     /// Fails for a packet that must not come now, whatever it says: before CONNACK nothing else may but AUTH, and after it
@@ -138,8 +158,10 @@ impl Machine {
 
     pub(super) fn transmitted(&mut self, len: usize, now: Instant) {
         self.outbound.transmitted(len);
+        self.stats.bytes_sent += len as u64;
         self.keep_alive.sent(now, |place| self.outbound.has_sent(place));
         self.send_again();
+        self.restore_subscriptions();
     }
 
     pub(super) fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), RequestError> {
@@ -175,6 +197,7 @@ impl Machine {
 
     /// Notes that there is no network connection any more, because of `error` if it was not expected.
     pub(super) fn closed(&mut self, error: Error) {
+        self.unsent.extend(self.outbound.unsent_messages());
         self.outbound.clear();
         if self.status.is_open() {
             self.events.push_back(Event::Disconnected(error.clone()));
@@ -208,6 +231,11 @@ impl Machine {
     pub(super) const fn next_operation(&mut self) -> OperationId {
         self.next_operation += 1;
         OperationId(self.next_operation)
+    }
+
+    /// Notes that the first `count` are taken.
+    pub(super) const fn skip_operations(&mut self, count: u64) {
+        self.next_operation += count;
     }
 
     fn server_disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), Error> {

@@ -1,14 +1,22 @@
 //! Bytes on their way out: one contiguous buffer, so that everything that waits leaves in one write.
 
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::codec::{Ack, EncodeError, Packet, PacketId, PacketType};
+use crate::codec::{Ack, DecodeOptions, EncodeError, Packet, PacketId, PacketType, Publish, PublishProperties, QoS};
+use crate::codec::{FixedHeader, UnknownProperties};
 
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
+    /// Whole packets, the first of which may have been sent.
     buffer: Vec<u8>,
     /// How much of `buffer` was sent.
     sent: usize,
+    /// How many packets were ever put in.
+    packets: u64,
+    /// Of messages at QoS 0 that have an alias alone: where they end in the stream, and their Topic Names.
+    unnamed: VecDeque<(u64, Arc<str>)>,
     /// How many bytes were sent before `buffer[0]`.
     origin: u64,
     /// How many bytes of the session's own making were added since the place in the stream that `mark` was set at.
@@ -47,12 +55,58 @@ impl Outbound {
     /// The buffer to append a packet of `len` bytes to.
     pub(super) fn appender(&mut self, len: usize) -> &mut Vec<u8> {
         if self.sent > self.pending().len() && self.buffer.capacity() - self.buffer.len() < len {
-            // Rather than grow: what was sent makes room, and fewer bytes move than were sent.
-            self.buffer.drain(..self.sent);
-            self.origin += self.sent as u64;
-            self.sent = 0;
+            // Rather than grow: what was sent makes room, and hardly more bytes move than were sent.
+            let (_, start) = self.first_unsent();
+            self.buffer.drain(..start);
+            self.origin += start as u64;
+            self.sent -= start;
         }
+        self.packets += 1;
         &mut self.buffer
+    }
+
+    /// How many packets were wholly sent, or wait to be.
+    pub(super) const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// Notes that the packet that was put in last is a message at QoS 0 with an alias alone for this Topic Name.
+    pub(super) fn name(&mut self, topic: Arc<str>) {
+        self.unnamed.push_back((self.end(), topic));
+    }
+
+    /// The messages at QoS 0 that were not sent, or not to their end: packets one behind the other, with their full Topic
+    /// Names.
+    pub(super) fn unsent_messages(&self) -> Vec<u8> {
+        let mut unsent = Vec::new();
+        let mut topics = self.unnamed.iter();
+        let (_, mut start) = self.first_unsent();
+        for packet in packets(&self.buffer[start..]) {
+            start += packet.len();
+            let end = self.origin + start as u64;
+            let Some(message) = message(packet).filter(|message| message.qos == QoS::AtMostOnce) else { continue };
+            let topic = match message.topic {
+                "" => topics.find(|(place, _)| *place == end).map_or("", |(_, topic)| topic),
+                topic => topic,
+            };
+            let properties = PublishProperties { topic_alias: None, ..message.properties };
+            // It was valid with an alias, so it is without.
+            let _ = Publish { topic, properties, ..message }.encode(&mut unsent);
+        }
+        unsent
+    }
+
+    /// How many packets are sent to their end, and where in the buffer the next one starts.
+    fn first_unsent(&self) -> (u64, usize) {
+        let (mut count, mut start) = (0, 0);
+        for packet in packets(&self.buffer) {
+            if start + packet.len() > self.sent {
+                break;
+            }
+            start += packet.len();
+            count += 1;
+        }
+        (count, start)
     }
 
     /// Whether the broker makes the session answer faster than it reads the answers.
@@ -85,8 +139,11 @@ impl Outbound {
     pub(super) fn transmitted(&mut self, len: usize) {
         self.sent += len;
         assert!(self.sent <= self.buffer.len(), "more bytes transmitted than there were");
+        while self.unnamed.front().is_some_and(|&(place, _)| self.has_sent(place)) {
+            self.unnamed.pop_front();
+        }
         if self.sent == self.buffer.len() {
-            self.clear();
+            self.empty();
         } else if self.has_sent(self.mark) {
             (self.own_before, self.own) = (self.own, 0);
             self.mark = self.end();
@@ -95,10 +152,36 @@ impl Outbound {
 
     /// Drops what was not sent.
     pub(super) fn clear(&mut self) {
+        let (sent, start) = self.first_unsent();
+        debug_assert!(start <= self.sent, "packets are whole");
+        self.packets -= packets(&self.buffer).count() as u64 - sent;
+        self.empty();
+    }
+
+    fn empty(&mut self) {
+        self.unnamed.clear();
         self.origin = self.end();
         self.buffer.clear();
         self.sent = 0;
         (self.own_before, self.own) = (0, 0);
         self.mark = self.origin;
     }
+}
+
+/// The packets that these bytes are, one behind the other. Ends where there is no whole one.
+pub(super) fn packets(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    core::iter::from_fn(move || {
+        let (header, header_len) = FixedHeader::decode(bytes).ok()??;
+        let (packet, rest) = bytes.split_at_checked(header_len + header.remaining_length as usize)?;
+        bytes = rest;
+        Some(packet)
+    })
+}
+
+/// The PUBLISH that these bytes are, if they are one.
+pub(super) fn message(packet: &[u8]) -> Option<Publish<'_>> {
+    let (header, start) = FixedHeader::decode(packet).ok()??;
+    let options = DecodeOptions { unknown_properties: UnknownProperties::Malformed };
+    let is_publish = header.packet_type == PacketType::Publish;
+    Publish::decode(header.flags, packet.get(start..)?, options).ok().filter(|_| is_publish)
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::event::{Event, OperationId};
 use super::in_flight::State;
 use super::machine::Machine;
+use super::outbound;
 use crate::codec::{Ack, Packet, PacketId, PropertyId, Publish, PublishProperties, QoS, ReasonCode};
 use crate::error::{Error, ProtocolError, Reason, RequestError};
 
@@ -79,6 +80,9 @@ impl Machine {
                 let properties = PublishProperties { topic_alias: Some(alias.alias), ..packet.properties };
                 let topic = if alias.is_known { "" } else { packet.topic };
                 Publish { topic, properties, ..packet }.encode(outbound).map_err(RequestError::Invalid)?;
+                if let Some(topic) = known_topic.as_ref().filter(|_| alias.is_known && packet_id.is_none()) {
+                    self.outbound.name(topic.clone());
+                }
                 self.outbound_aliases.sent(alias, packet.topic);
             }
         }
@@ -149,6 +153,7 @@ impl Machine {
             next = self.in_flight.after(id);
             self.in_flight.discount(id);
             if session_present {
+                self.stats.retransmitted += 1;
                 self.send(&Packet::Pubrel(Ack::success(id)));
             } else {
                 // What was released has arrived.
@@ -169,8 +174,24 @@ impl Machine {
                 self.in_flight.remove(id);
             }
         }
+        self.take_up_subscriptions(session_present);
         self.resend = self.in_flight.first_sent();
         self.send_again();
+        self.send_unsent();
+    }
+
+    /// Sends the messages at QoS 0 that the last connection ended before.
+    fn send_unsent(&mut self) {
+        let unsent = core::mem::take(&mut self.unsent);
+        for packet in outbound::packets(&unsent) {
+            match self.terms.check_again(packet) {
+                Ok(()) => self.outbound.push_bytes(packet),
+                Err(error) => {
+                    self.stats.dropped += 1;
+                    self.events.push_back(Event::MessageDropped(error));
+                }
+            }
+        }
     }
 
     /// Sends again what may be sent now.
@@ -180,11 +201,13 @@ impl Machine {
             let packet = self.in_flight.packet_mut(id);
             if let Err(error) = self.terms.check_again(packet) {
                 self.resend = self.in_flight.after(id);
+                self.stats.dropped += 1;
                 if let Some(id) = self.in_flight.give_up(id) {
                     self.events.push_back(Event::Published { id, result: Err(error.into()) });
                 }
             } else if has_quota && self.outbound.has_room(packet.len(), self.options.outbound_limit) {
                 self.outbound.push_bytes(packet);
+                self.stats.retransmitted += 1;
                 self.in_flight.count(id);
                 self.resend = self.in_flight.after(id);
             } else {
@@ -210,6 +233,7 @@ impl Machine {
         }
         let reason = Reason::new(ack.reason_code, ack.properties.reason_string, None, &ack.properties.user_properties);
         let is_refused = ack.reason_code.is_error() && !matches!(packet, Packet::Pubcomp(_));
+        self.stats.refused += u64::from(is_refused);
         self.complete(ack.packet_id, if is_refused { Err(Error::PublishRefused(reason.into())) } else { Ok(reason) });
         self.send_again();
         Ok(())

@@ -31,6 +31,10 @@ impl ReceivedIds {
         was_there
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = PacketId> {
+        (1..=u16::MAX).filter_map(PacketId::new).filter(|&id| self.contains(id))
+    }
+
     pub(super) fn clear(&mut self) {
         self.0 = None;
     }

@@ -1,13 +1,118 @@
-//! SUBSCRIBE and UNSUBSCRIBE, and what the broker says to them (sections 3.8 to 3.11).
+//! SUBSCRIBE and UNSUBSCRIBE, what the broker says to them (sections 3.8 to 3.11), and what becomes of subscriptions when
+//! the broker loses the session.
 
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::Status;
 use super::event::{Event, OperationId, SubscribeReason};
 use super::in_flight::State;
 use super::machine::Machine;
 use crate::codec::{
-    AckProperties, List, Packet, PacketId, ReasonCode, Suback, Subscribe, SubscribeProperties, Subscription, Unsuback,
-    Unsubscribe, UnsubscribeProperties,
+    AckProperties, List, Packet, PacketId, QoS, ReasonCode, Suback, Subscribe, SubscribeProperties, Subscription,
+    Unsuback, Unsubscribe, UnsubscribeProperties,
 };
 use crate::error::{self, Error, ProtocolError, RequestError};
+
+/// How many lost subscriptions one SUBSCRIBE asks for at the most.
+const MOST_AT_ONCE: usize = 64;
+
+/// What this client is subscribed to, as far as it knows.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    /// What the broker granted, in the order of the Topic Filters.
+    granted: Vec<Granted>,
+    /// What it lost with the session, to be asked for again.
+    lost: VecDeque<Granted>,
+    /// What was asked for and not answered yet.
+    asked: VecDeque<Asked>,
+}
+
+/// A subscription, and what it takes to make it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Granted {
+    pub(super) filter: Box<str>,
+    /// The Subscription Options, as SUBSCRIBE has them.
+    pub(super) options: u8,
+    pub(super) identifier: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    packet_id: PacketId,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Subscribe(Vec<Granted>),
+    /// The same, on the session's own account, to restore what was lost.
+    Restore(Vec<Granted>),
+    Unsubscribe(Vec<Box<str>>),
+}
+
+impl Granted {
+    fn new(subscription: &Subscription<'_>, identifier: Option<u32>) -> Self {
+        Self { filter: subscription.filter.into(), options: subscription.options(), identifier }
+    }
+
+    pub(super) fn lend(&self) -> Option<Subscription<'_>> {
+        Subscription::with_options(&self.filter, self.options).ok()
+    }
+}
+
+impl What {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Subscribe(subscriptions) | Self::Restore(subscriptions) => subscriptions.len(),
+            Self::Unsubscribe(filters) => filters.len(),
+        }
+    }
+}
+
+impl Subscriptions {
+    /// Those of an earlier process.
+    pub(super) fn restored(granted: Vec<Granted>) -> Self {
+        let mut subscriptions = Self::default();
+        granted.into_iter().for_each(|granted| subscriptions.add(granted));
+        subscriptions
+    }
+
+    /// All that are in effect, or are to be again.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Granted> {
+        let restoring = self.asked.iter().flat_map(|asked| match &asked.what {
+            What::Restore(subscriptions) => subscriptions.as_slice(),
+            _ => &[],
+        });
+        self.granted.iter().chain(&self.lost).chain(restoring)
+    }
+
+    fn add(&mut self, granted: Granted) {
+        self.lost.retain(|lost| lost.filter != granted.filter);
+        match self.find(&granted.filter) {
+            Ok(place) => self.granted[place] = granted,
+            Err(place) => self.granted.insert(place, granted),
+        }
+    }
+
+    fn remove(&mut self, filter: &str) {
+        self.lost.retain(|lost| *lost.filter != *filter);
+        if let Ok(place) = self.find(filter) {
+            self.granted.remove(place);
+        }
+    }
+
+    fn find(&self, filter: &str) -> Result<usize, usize> {
+        self.granted.binary_search_by(|granted| (*granted.filter).cmp(filter))
+    }
+
+    /// Where in `asked` the request with this Packet Identifier is: in front, mostly, since answers come in order.
+    fn place_of(&self, packet_id: PacketId) -> Option<usize> {
+        self.asked.iter().position(|asked| asked.packet_id == packet_id)
+    }
+}
 
 impl Machine {
     pub(super) fn subscribe(
@@ -19,7 +124,10 @@ impl Machine {
         self.terms.check_subscribe(subscriptions, properties.subscription_identifier.is_some())?;
         let packet_id = self.in_flight.next_id().ok_or(RequestError::WouldBlock)?;
         let packet = Packet::Subscribe(Subscribe { packet_id, properties, subscriptions: subscriptions.into() });
-        self.request(packet_id, State::AwaitingSuback(subscriptions.len()), &packet)
+        let identifier = properties.subscription_identifier;
+        self.request(packet_id, State::AwaitingSuback, &packet, || {
+            What::Subscribe(subscriptions.iter().map(|subscription| Granted::new(subscription, identifier)).collect())
+        })
     }
 
     pub(super) fn unsubscribe(
@@ -30,47 +138,166 @@ impl Machine {
         self.require_connected()?;
         let packet_id = self.in_flight.next_id().ok_or(RequestError::WouldBlock)?;
         let packet = Packet::Unsubscribe(Unsubscribe { packet_id, properties, filters: filters.into() });
-        self.request(packet_id, State::AwaitingUnsuback(filters.len()), &packet)
+        self.request(packet_id, State::AwaitingUnsuback, &packet, || {
+            What::Unsubscribe(filters.iter().map(|&filter| filter.into()).collect())
+        })
     }
 
     pub(super) fn suback(&mut self, suback: &Suback<'_>) -> Result<(), Error> {
         let Suback { packet_id, properties, reason_codes } = suback;
-        let (id, reason) = self.answer(&Packet::Suback(*suback), *packet_id, properties, reason_codes)?;
-        self.events.push_back(Event::Subscribed { id, result: Ok(reason) });
+        let (id, what) = self.answer(&Packet::Suback(*suback), *packet_id, properties, reason_codes)?;
+        let (is_restored, subscriptions) = match what {
+            What::Subscribe(subscriptions) => (false, subscriptions),
+            What::Restore(subscriptions) => (true, subscriptions),
+            What::Unsubscribe(_) => (false, Vec::new()),
+        };
+        for (subscription, code) in subscriptions.into_iter().zip(reason_codes) {
+            let granted = QoS::from_u8(code as u8);
+            if is_restored {
+                let filter = subscription.filter.clone().into();
+                self.events.push_back(match granted {
+                    Some(qos) => Event::SubscriptionRestored { filter, qos },
+                    None => Event::SubscriptionLost { filter, reason_code: Some(code) },
+                });
+            }
+            if granted.is_some() {
+                self.subscriptions.add(subscription);
+            }
+        }
+        if is_restored {
+            self.restore_subscriptions();
+        } else {
+            self.events.push_back(Event::Subscribed { id, result: Ok(reason(properties, reason_codes)) });
+        }
         Ok(())
     }
 
     pub(super) fn unsuback(&mut self, unsuback: &Unsuback<'_>) -> Result<(), Error> {
         let Unsuback { packet_id, properties, reason_codes } = unsuback;
-        let (id, reason) = self.answer(&Packet::Unsuback(*unsuback), *packet_id, properties, reason_codes)?;
-        self.events.push_back(Event::Unsubscribed { id, result: Ok(reason) });
+        let (id, what) = self.answer(&Packet::Unsuback(*unsuback), *packet_id, properties, reason_codes)?;
+        if let What::Unsubscribe(filters) = what {
+            for (filter, _) in filters.iter().zip(reason_codes).filter(|(_, code)| !code.is_error()) {
+                self.subscriptions.remove(filter);
+            }
+        }
+        self.events.push_back(Event::Unsubscribed { id, result: Ok(reason(properties, reason_codes)) });
         Ok(())
     }
 
     /// Ends what no broker will answer any more, since these packets are not sent again.
     pub(super) fn fail_requests(&mut self, error: &Error) {
-        for packet_id in self.in_flight.requests() {
-            let is_subscribe = matches!(self.in_flight.state(packet_id), State::AwaitingSuback(_));
+        while let Some(Asked { packet_id, what }) = self.subscriptions.asked.pop_front() {
             let Some(id) = self.in_flight.remove(packet_id) else { continue };
             let result = Err(error.clone());
-            self.events.push_back(if is_subscribe {
-                Event::Subscribed { id, result }
-            } else {
-                Event::Unsubscribed { id, result }
-            });
+            match what {
+                What::Subscribe(_) => self.events.push_back(Event::Subscribed { id, result }),
+                What::Unsubscribe(_) => self.events.push_back(Event::Unsubscribed { id, result }),
+                What::Restore(subscriptions) => self.subscriptions.lost.extend(subscriptions),
+            }
         }
     }
 
-    fn request(&mut self, packet_id: PacketId, state: State, packet: &Packet<'_>) -> Result<OperationId, RequestError> {
+    /// After CONNACK: what the broker lost is asked for again, or reported as lost.
+    pub(super) fn take_up_subscriptions(&mut self, session_present: bool) {
+        if !session_present {
+            let granted = core::mem::take(&mut self.subscriptions.granted);
+            if self.options.restore_subscriptions {
+                self.subscriptions.lost.extend(granted);
+            } else {
+                let lost =
+                    |granted: Granted| Event::SubscriptionLost { filter: granted.filter.into(), reason_code: None };
+                self.events.extend(granted.into_iter().map(lost));
+            }
+        }
+        self.restore_subscriptions();
+    }
+
+    /// Asks again for what was lost, as far as there is room.
+    pub(super) fn restore_subscriptions(&mut self) {
+        while self.status == Status::Connected && !self.subscriptions.lost.is_empty() {
+            let Some(packet_id) = self.in_flight.next_id() else { return };
+            let lost = &mut self.subscriptions.lost;
+            // There is one Subscription Identifier to a SUBSCRIBE.
+            let identifier = lost[0].identifier;
+            let alike = lost.iter().take(MOST_AT_ONCE).take_while(|lost| lost.identifier == identifier).count();
+            let mut again: Vec<Granted> = lost.drain(..alike).collect();
+            match self.restore(packet_id, identifier, &again) {
+                Ok(()) => self.subscriptions.asked.push_back(Asked { packet_id, what: What::Restore(again) }),
+                Err(RequestError::WouldBlock) => {
+                    again.drain(..).rev().for_each(|again| self.subscriptions.lost.push_front(again));
+                    return;
+                }
+                // One of them cannot be restored, or all of them make too large a packet: one by one, then.
+                Err(_) if again.len() > 1 => self.restore_one_by_one(again),
+                Err(error) => self.lose(again, &error),
+            }
+        }
+    }
+
+    fn restore_one_by_one(&mut self, again: Vec<Granted>) {
+        for one in again {
+            let one = alloc::vec![one];
+            let Some(packet_id) = self.in_flight.next_id() else {
+                self.subscriptions.lost.extend(one);
+                continue;
+            };
+            match self.restore(packet_id, one[0].identifier, &one) {
+                Ok(()) => self.subscriptions.asked.push_back(Asked { packet_id, what: What::Restore(one) }),
+                Err(RequestError::WouldBlock) => self.subscriptions.lost.extend(one),
+                Err(error) => self.lose(one, &error),
+            }
+        }
+    }
+
+    fn restore(
+        &mut self,
+        packet_id: PacketId,
+        subscription_identifier: Option<u32>,
+        again: &[Granted],
+    ) -> Result<(), RequestError> {
+        let subscriptions: Vec<_> = again.iter().filter_map(Granted::lend).collect();
+        self.terms.check_subscribe(&subscriptions, subscription_identifier.is_some())?;
+        let properties = SubscribeProperties { subscription_identifier, ..SubscribeProperties::default() };
+        let subscriptions = subscriptions.as_slice().into();
+        let packet = Packet::Subscribe(Subscribe { packet_id, properties, subscriptions });
+        self.send_request(&packet)?;
+        self.in_flight.insert(packet_id, State::AwaitingSuback, OperationId::default(), |_| {});
+        Ok(())
+    }
+
+    fn lose(&mut self, subscriptions: Vec<Granted>, why: &RequestError) {
+        let reason_code = Some(match why {
+            RequestError::WildcardSubscriptionsNotSupported => ReasonCode::WildcardSubscriptionsNotSupported,
+            RequestError::SharedSubscriptionsNotSupported => ReasonCode::SharedSubscriptionsNotSupported,
+            RequestError::SubscriptionIdentifiersNotSupported => ReasonCode::SubscriptionIdentifiersNotSupported,
+            RequestError::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
+            _ => ReasonCode::UnspecifiedError,
+        });
+        let lost = |granted: Granted| Event::SubscriptionLost { filter: granted.filter.into(), reason_code };
+        self.events.extend(subscriptions.into_iter().map(lost));
+    }
+
+    fn request(
+        &mut self,
+        packet_id: PacketId,
+        state: State,
+        packet: &Packet<'_>,
+        what: impl FnOnce() -> What,
+    ) -> Result<OperationId, RequestError> {
+        self.send_request(packet)?;
+        let operation = self.next_operation();
+        self.in_flight.insert(packet_id, state, operation, |_| {});
+        self.subscriptions.asked.push_back(Asked { packet_id, what: what() });
+        Ok(operation)
+    }
+
+    fn send_request(&mut self, packet: &Packet<'_>) -> Result<(), RequestError> {
         let len = packet.encoded_len_from_client().map_err(RequestError::Invalid)?;
         self.terms.check_size(len)?;
         if !self.outbound.has_room(len, self.options.outbound_limit) {
             return Err(RequestError::WouldBlock);
         }
-        packet.encode_from_client(self.outbound.appender(len)).map_err(RequestError::Invalid)?;
-        let operation = self.next_operation();
-        self.in_flight.insert(packet_id, state, operation, |_| {});
-        Ok(operation)
+        packet.encode_from_client(self.outbound.appender(len)).map_err(RequestError::Invalid)
     }
 
     fn answer(
@@ -79,23 +306,28 @@ impl Machine {
         packet_id: PacketId,
         properties: &AckProperties<'_>,
         reason_codes: &List<'_, ReasonCode>,
-    ) -> Result<(OperationId, SubscribeReason), ProtocolError> {
+    ) -> Result<(OperationId, What), ProtocolError> {
         self.check_problem_information(packet, properties.reason_string, &properties.user_properties)?;
         let unknown = ProtocolError::UnknownPacketId(packet.packet_type());
-        let filters = match (packet, self.in_flight.state(packet_id)) {
-            (Packet::Suback(_), State::AwaitingSuback(filters)) => filters,
-            (Packet::Unsuback(_), State::AwaitingUnsuback(filters)) => filters,
+        match (packet, self.in_flight.state(packet_id)) {
+            (Packet::Suback(_), State::AwaitingSuback) | (Packet::Unsuback(_), State::AwaitingUnsuback) => {}
             _ => return Err(unknown),
-        };
-        if reason_codes.iter().count() != filters {
+        }
+        let place = self.subscriptions.place_of(packet_id).ok_or(unknown)?;
+        if reason_codes.iter().count() != self.subscriptions.asked[place].what.len() {
             return Err(ProtocolError::ReasonCodeCount);
         }
+        self.stats.refused += reason_codes.iter().filter(|code| code.is_error()).count() as u64;
         let operation = self.in_flight.remove(packet_id).ok_or(unknown)?;
-        let reason = SubscribeReason {
-            reason_codes: reason_codes.iter().collect(),
-            reason_string: properties.reason_string.map(Into::into),
-            user_properties: error::owned(&properties.user_properties),
-        };
-        Ok((operation, reason))
+        let asked = self.subscriptions.asked.remove(place).ok_or(unknown)?;
+        Ok((operation, asked.what))
+    }
+}
+
+fn reason(properties: &AckProperties<'_>, reason_codes: &List<'_, ReasonCode>) -> SubscribeReason {
+    SubscribeReason {
+        reason_codes: reason_codes.iter().collect(),
+        reason_string: properties.reason_string.map(ToOwned::to_owned),
+        user_properties: error::owned(&properties.user_properties),
     }
 }

@@ -258,6 +258,25 @@ fn alias_that_would_make_a_message_too_large_is_left_out() {
 }
 
 #[test]
+fn message_at_qos_0_that_never_left_gets_its_topic_back() {
+    let mut s = with_aliases(1);
+    s.publish(QOS_0, "a/long/topic", "1");
+    s.expect_sent(Packet::Publish(aliased("a/long/topic", 1, "1")));
+    s.publish(QOS_0, "a/long/topic", "2");
+    s.expect_sent(Packet::Publish(aliased("", 1, "2")));
+    s.network_stalls();
+    for (topic, payload) in [("a/long/topic", "3"), ("another/long/topic", "4"), ("another/long/topic", "5")] {
+        s.publish(QOS_0, topic, payload);
+    }
+    s.reconnected_with(true, terms(1));
+    s.expect_sent_all(&[
+        publish(QOS_0, 0, "a/long/topic", "3"),
+        publish(QOS_0, 0, "another/long/topic", "4"),
+        publish(QOS_0, 0, "another/long/topic", "5"),
+    ]);
+}
+
+#[test]
 fn aliases_take_no_part_where_nobody_asked_for_them() {
     let mut s = Scenario::connected_with(Options::new(), terms(100));
     s.publish(QOS_0, "long/topic", "1");

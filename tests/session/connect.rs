@@ -324,9 +324,19 @@ fn session_that_was_to_be_forgotten_must_not_be_present() {
 
 #[test]
 fn session_of_an_earlier_process_can_be_taken_up() {
-    let mut s = Scenario::new(options().clean_start(false));
+    let mut s = Scenario::new(options().clean_start(false).adopt_session(true));
     s.reconnected(true);
     s.expect_usable();
+}
+
+#[test]
+fn session_that_the_client_knows_nothing_of_ends_the_connection() {
+    let mut s = Scenario::new(options().clean_start(false));
+    s.connect();
+    s.expect_connect();
+    s.broker_sends(connack(true, Default::default()));
+    s.expect_disconnected(ProtocolError::UnexpectedSession);
+    s.expect_sent(disconnect(ReasonCode::ProtocolError));
 }
 
 #[test]

@@ -14,7 +14,10 @@ mod observer;
 mod packets;
 mod publish;
 mod reconnect;
+mod restore;
 mod scenario;
+mod snapshot;
+mod stats;
 mod subscribe;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]

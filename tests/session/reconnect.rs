@@ -59,10 +59,58 @@ fn message_is_sent_again_with_all_its_properties() {
 #[test]
 fn message_at_qos_0_is_not_sent_again() {
     let mut s = Scenario::connected();
-    s.network_stalls();
     s.publish(QOS_0, "a", "1");
+    s.expect_sent(publish(QOS_0, 0, "a", "1"));
     s.reconnected(true);
     s.expect_nothing_sent();
+}
+
+#[test]
+fn message_at_qos_0_that_never_left_is_sent_over_the_next_connection() {
+    for session_present in [false, true] {
+        let mut s = Scenario::connected();
+        s.publish(QOS_0, "a", "1");
+        s.expect_sent(publish(QOS_0, 0, "a", "1"));
+        s.network_stalls();
+        s.publish(QOS_0, "a", "2");
+        s.publish(QOS_0, "b", "3");
+        // The broker does not answer either, and the network goes once more.
+        s.connection_is_lost();
+        s.expect_disconnected(Error::ConnectionClosed);
+        s.connect();
+        s.expect_connect();
+        s.connection_is_lost();
+        s.expect_disconnected(Error::ConnectionClosed);
+        s.reconnected(session_present);
+        s.expect_one_write(&[publish(QOS_0, 0, "a", "2"), publish(QOS_0, 0, "b", "3")]);
+        s.reconnected(true);
+        s.expect_nothing_sent();
+    }
+}
+
+#[test]
+fn messages_at_qos_0_follow_those_in_flight() {
+    let (mut s, messages) = with_in_flight(&[QOS_1]);
+    s.network_stalls();
+    s.publish(QOS_0, "b", "2");
+    s.reconnected(true);
+    s.expect_one_write(&[resent(QOS_1, 1, "a", "1"), publish(QOS_0, 0, "b", "2")]);
+    s.broker_sends(puback(1));
+    s.expect_published(messages[0], ReasonCode::Success);
+    assert_eq!((s.session.stats().retransmitted, s.session.stats().reconnects), (1, 1));
+}
+
+#[test]
+fn message_at_qos_0_that_the_broker_takes_no_more_is_told_of() {
+    let mut s = Scenario::connected();
+    s.network_stalls();
+    s.publish(QOS_0, "a", "a payload of some length");
+    s.publish(QOS_0, "a", "1");
+    let terms = ConnackProperties { maximum_packet_size: Some(20), ..Default::default() };
+    s.reconnected_with(true, terms);
+    s.expect_event(Event::MessageDropped(RequestError::PacketTooLarge { size: 30, maximum: 20 }));
+    s.expect_sent(publish(QOS_0, 0, "a", "1"));
+    assert_eq!(s.session.stats().dropped, 1);
 }
 
 #[test]
@@ -373,12 +421,12 @@ fn half_a_packet_of_the_last_connection_is_not_continued() {
 }
 
 #[test]
-fn half_a_packet_of_the_client_is_not_continued() {
+fn half_a_packet_of_the_client_is_sent_as_a_whole() {
     let mut s = Scenario::connected();
     s.network_takes(3);
     s.publish(QOS_0, "a", "1");
     s.reconnected(true);
-    s.expect_nothing_sent();
+    s.expect_sent(publish(QOS_0, 0, "a", "1"));
     s.expect_usable();
 }
 

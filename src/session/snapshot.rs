@@ -1,0 +1,244 @@
+//! A session as bytes, to outlive the process or the component instance that it is in (section 4.1).
+//!
+//! ```text
+//! snapshot  = "MQSS" version:u8  client-id:binary  count:u16 received:u16*  count:u16 given-up:u16*
+//!             count:u16 released:u16*  count:u32 packet*  count:u32 subscription*  crc:u32
+//! binary    = len:u32 byte*
+//! packet    = binary                           a PUBLISH; QoS 1 and 2 in flight first, then QoS 0 that waits
+//! subscription = filter:binary options:u8 identifier:u32
+//! ```
+//!
+//! Numbers are big-endian. The version changes whenever anything else does, and others are refused.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::in_flight::{InFlight, State};
+use super::machine::Machine;
+use super::outbound::{message, packets};
+use super::received_ids::ReceivedIds;
+use super::subscriptions::{Granted, Subscriptions};
+use crate::codec::{self, PacketId, Publish, QoS};
+
+const MAGIC: &[u8; 4] = b"MQSS";
+const VERSION: u8 = 1;
+
+/// A session as [`Session::snapshot`](super::Session::snapshot) told it, checked and ready to go on with:
+/// [`Options::resume`](crate::Options::resume).
+///
+/// ```
+/// use mqtt_wasi::Options;
+/// use mqtt_wasi::session::{Session, Snapshot, SnapshotError};
+///
+/// let options = Options::new().client_id("thermometer-7").session_expiry_interval(3600);
+/// let bytes = Session::new(options.clone()).snapshot();
+/// // Days later, in another process:
+/// let session = Session::new(options.resume(Snapshot::from_bytes(&bytes)?));
+/// assert_eq!(session.client_id(), "thermometer-7");
+/// # Ok::<(), SnapshotError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    client_id: String,
+    received: Vec<PacketId>,
+    given_up: Vec<PacketId>,
+    released: Vec<PacketId>,
+    /// Messages in flight, one packet behind the other.
+    sent: Vec<u8>,
+    /// Messages at QoS 0.
+    unsent: Vec<u8>,
+    subscriptions: Vec<Granted>,
+}
+
+/// Why bytes are no snapshot to go on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// They are not a snapshot, or only a part of one, or were changed.
+    Corrupt,
+    /// They are a snapshot of a version that this one does not know.
+    Version(u8),
+}
+
+impl Snapshot {
+    /// Takes a snapshot from its bytes.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] unless they are what [`Session::snapshot`](super::Session::snapshot) of this version made, to
+    /// the last byte.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let mut reader = Reader(bytes);
+        if reader.take(MAGIC.len())? != MAGIC {
+            return Err(SnapshotError::Corrupt);
+        }
+        match reader.take(1)? {
+            [VERSION] => {}
+            other => return Err(SnapshotError::Version(other[0])),
+        }
+        let (content, crc) = bytes.split_last_chunk().ok_or(SnapshotError::Corrupt)?;
+        if crc32(content) != u32::from_be_bytes(*crc) {
+            return Err(SnapshotError::Corrupt);
+        }
+        reader.0 = &reader.0[..reader.0.len().checked_sub(crc.len()).ok_or(SnapshotError::Corrupt)?];
+        let snapshot = reader.snapshot()?;
+        // What it says must fit together: no Packet Identifier is used for two things.
+        let is_whole = reader.0.is_empty() && snapshot.in_flight().is_some();
+        if is_whole { Ok(snapshot) } else { Err(SnapshotError::Corrupt) }
+    }
+
+    /// The bytes of a session; `undelivered` are QoS 2 messages that came and that the user has not got or not worked
+    /// through: the broker sends them again.
+    pub(super) fn write(machine: &Machine, client_id: &str, undelivered: &[PacketId]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(MAGIC);
+        bytes.push(VERSION);
+        binary(&mut bytes, client_id.as_bytes());
+        let received: Vec<_> = machine.received.iter().filter(|id| !undelivered.contains(id)).collect();
+        ids(&mut bytes, &received);
+        ids(&mut bytes, &machine.in_flight.given_up());
+        ids(&mut bytes, &machine.in_flight.released().collect::<Vec<_>>());
+        let mut sent = Vec::new();
+        machine.in_flight.sent_packets().for_each(|packet| sent.extend_from_slice(packet));
+        binary(&mut bytes, &sent);
+        let mut unsent = machine.unsent.clone();
+        unsent.extend_from_slice(&machine.outbound.unsent_messages());
+        binary(&mut bytes, &unsent);
+        let subscriptions: Vec<_> = machine.subscriptions.iter().collect();
+        bytes.extend_from_slice(&(subscriptions.len() as u32).to_be_bytes());
+        for Granted { filter, options, identifier } in subscriptions {
+            binary(&mut bytes, filter.as_bytes());
+            bytes.push(*options);
+            bytes.extend_from_slice(&identifier.unwrap_or(0).to_be_bytes());
+        }
+        let crc = crc32(&bytes);
+        bytes.extend_from_slice(&crc.to_be_bytes());
+        bytes
+    }
+
+    /// Puts the session into a machine that has had none.
+    pub(super) fn restore(self, machine: &mut Machine) {
+        machine.in_flight = self.in_flight().unwrap_or_default();
+        machine.skip_operations(machine.in_flight.messages().into());
+        machine.received = ReceivedIds::default();
+        self.received.iter().for_each(|&id| machine.received.insert(id));
+        machine.subscriptions = Subscriptions::restored(self.subscriptions);
+        machine.unsent = self.unsent;
+        machine.assigned_client_id = Some(self.client_id).filter(|client_id| !client_id.is_empty());
+        machine.has_session = true;
+    }
+
+    /// What is in flight; `None` if that does not fit together.
+    fn in_flight(&self) -> Option<InFlight> {
+        let mut in_flight = InFlight::default();
+        let mut len = 0;
+        for packet in packets(&self.sent) {
+            let message = stored(packet)?;
+            let id = message.packet_id?;
+            in_flight.take_over(id, State::after_publish(message.qos), packet).then_some(())?;
+            len += packet.len();
+        }
+        for packet in packets(&self.unsent) {
+            stored(packet).filter(|message| message.qos == QoS::AtMostOnce)?;
+            len += packet.len();
+        }
+        for (&id, state) in self.released.iter().map(|id| (id, State::AwaitingPubcomp)) {
+            in_flight.take_over(id, state, &[]).then_some(())?;
+        }
+        for (&id, state) in self.given_up.iter().map(|id| (id, State::GivenUp)) {
+            in_flight.take_over(id, state, &[]).then_some(())?;
+        }
+        in_flight.free_the_rest();
+        (len == self.sent.len() + self.unsent.len()).then_some(in_flight)
+    }
+}
+
+/// Names the client alone: messages may be private.
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Corrupt => f.write_str("not a snapshot of a session, or not all of one: start without it"),
+            Self::Version(version) => {
+                write!(f, "a snapshot of version {version}, where {VERSION} is known: start without it")
+            }
+        }
+    }
+}
+
+impl core::error::Error for SnapshotError {}
+
+/// A message as it is kept from one connection to the next: with its full Topic Name.
+fn stored(packet: &[u8]) -> Option<Publish<'_>> {
+    message(packet).filter(|message| message.properties.topic_alias.is_none())
+}
+
+fn binary(bytes: &mut Vec<u8>, content: &[u8]) {
+    bytes.extend_from_slice(&(content.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(content);
+}
+
+fn ids(bytes: &mut Vec<u8>, ids: &[PacketId]) {
+    bytes.extend_from_slice(&(ids.len() as u16).to_be_bytes());
+    ids.iter().for_each(|id| bytes.extend_from_slice(&id.get().to_be_bytes()));
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
+        let client_id = self.text()?.to_owned();
+        let (received, given_up, released) = (self.ids()?, self.ids()?, self.ids()?);
+        let (sent, unsent) = (self.binary()?.to_owned(), self.binary()?.to_owned());
+        let mut subscriptions = Vec::new();
+        for _ in 0..self.u32()? {
+            let filter: Box<str> = self.text()?.into();
+            let options = self.take(1)?[0];
+            let identifier = Some(self.u32()?).filter(|&identifier| identifier != 0);
+            let granted = Granted { filter, options, identifier };
+            let is_valid = codec::validate_topic_filter(&granted.filter).is_ok() && granted.lend().is_some();
+            subscriptions.push(Some(granted).filter(|_| is_valid).ok_or(SnapshotError::Corrupt)?);
+        }
+        Ok(Snapshot { client_id, received, given_up, released, sent, unsent, subscriptions })
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], SnapshotError> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(SnapshotError::Corrupt)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn u32(&mut self) -> Result<u32, SnapshotError> {
+        self.take(4).map(|bytes| bytes.iter().fold(0, |value, &byte| value << 8 | u32::from(byte)))
+    }
+
+    fn binary(&mut self) -> Result<&'a [u8], SnapshotError> {
+        let len = self.u32()?;
+        self.take(len as usize)
+    }
+
+    fn text(&mut self) -> Result<&'a str, SnapshotError> {
+        core::str::from_utf8(self.binary()?).map_err(|_| SnapshotError::Corrupt)
+    }
+
+    fn ids(&mut self) -> Result<Vec<PacketId>, SnapshotError> {
+        let count = self.take(2)?;
+        let bytes = self.take(2 * usize::from(u16::from_be_bytes([count[0], count[1]])))?;
+        let ids = bytes.chunks_exact(2).map(|id| PacketId::new(u16::from_be_bytes([id[0], id[1]])));
+        ids.collect::<Option<_>>().ok_or(SnapshotError::Corrupt)
+    }
+}
+
+/// The checksum of Ethernet and PNG: a snapshot may have been written to its end or not.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+    })
+}

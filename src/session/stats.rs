@@ -1,0 +1,30 @@
+//! What a session counts.
+
+use core::time::Duration;
+
+/// What a client has done so far, over all its connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Packets that were sent, or wait to be.
+    pub packets_sent: u64,
+    /// Packets that were received.
+    pub packets_received: u64,
+    /// Bytes that were sent.
+    pub bytes_sent: u64,
+    /// Bytes that were received.
+    pub bytes_received: u64,
+    /// Messages at QoS 1 and 2 that are in flight to the broker.
+    pub in_flight: usize,
+    /// Packets that were sent again over a new connection: PUBLISH at QoS 1 and 2, and PUBREL.
+    pub retransmitted: u64,
+    /// Connections that were made after the first.
+    pub reconnects: u64,
+    /// How long the answer to the last PINGREQ took; `None` before the first.
+    pub ping_round_trip: Option<Duration>,
+    /// Messages and Topic Filters that the broker refused.
+    pub refused: u64,
+    /// Messages that could not be sent over a new connection, since the broker takes no such message any more. An event
+    /// told of each.
+    pub dropped: u64,
+}

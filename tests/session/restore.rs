@@ -1,0 +1,219 @@
+//! What becomes of subscriptions when the broker loses the session (sections 3.1.2.4 and 4.1).
+
+use mqtt_wasi::codec::{
+    ConnackProperties, Packet, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeProperties, Subscription,
+};
+use mqtt_wasi::session::{Event, OperationId};
+use mqtt_wasi::{Error, Options};
+
+use crate::packets::*;
+use crate::scenario::{Scenario, options};
+
+const GRANTED: ReasonCode = ReasonCode::GrantedQos2;
+
+/// A client that is subscribed to these filters at QoS 2.
+fn subscribed_with(options: Options, filters: &[&str]) -> Scenario {
+    let mut s = Scenario::connected_with(options, ConnackProperties::default());
+    let operation = s.subscribe(filters);
+    s.expect_sent(subscribe(1, None, &subscriptions(filters)));
+    s.broker_sends(suback(1, &vec![GRANTED; filters.len()]));
+    expect_subscribed(&mut s, operation);
+    s
+}
+
+fn subscribed(filters: &[&str]) -> Scenario {
+    subscribed_with(options(), filters)
+}
+
+fn subscriptions<'a>(filters: &[&'a str]) -> Vec<Subscription<'a>> {
+    filters.iter().map(|filter| Subscription::new(filter, QoS::ExactlyOnce)).collect()
+}
+
+fn subscribe<'a>(packet_id: u16, identifier: Option<u32>, subscriptions: &'a [Subscription<'a>]) -> Packet<'a> {
+    let properties = SubscribeProperties { subscription_identifier: identifier, ..Default::default() };
+    Packet::Subscribe(Subscribe { packet_id: id(packet_id), properties, subscriptions: subscriptions.into() })
+}
+
+fn expect_subscribed(s: &mut Scenario, operation: OperationId) {
+    let events = s.take_events();
+    assert!(matches!(&events[..], [Event::Subscribed { id, result: Ok(_) }] if *id == operation), "{events:?}");
+}
+
+fn restored(filter: &str) -> Event {
+    Event::SubscriptionRestored { filter: filter.into(), qos: QoS::ExactlyOnce }
+}
+
+fn lost(filter: &str, reason_code: Option<ReasonCode>) -> Event {
+    Event::SubscriptionLost { filter: filter.into(), reason_code }
+}
+
+#[test]
+fn subscriptions_of_a_lost_session_are_asked_for_again() {
+    let mut s = subscribed(&["b", "a/+"]);
+    s.reconnected(false);
+    s.expect_sent(subscribe(2, None, &subscriptions(&["a/+", "b"])));
+    s.expect_no_event();
+    s.broker_sends(suback(2, &[GRANTED, ReasonCode::NotAuthorized]));
+    s.expect_event(restored("a/+"));
+    s.expect_event(lost("b", Some(ReasonCode::NotAuthorized)));
+    assert_eq!(s.session.stats().refused, 1);
+    // What was refused is not asked for once more.
+    s.reconnected(false);
+    s.expect_sent(subscribe(3, None, &subscriptions(&["a/+"])));
+    s.broker_sends(suback(3, &[GRANTED]));
+    s.expect_event(restored("a/+"));
+}
+
+#[test]
+fn subscriptions_of_a_session_that_the_broker_kept_are_left_alone() {
+    let mut s = subscribed(&["a"]);
+    s.reconnected(true);
+    s.expect_usable();
+}
+
+#[test]
+fn subscriptions_are_reported_lost_where_the_options_say_so() {
+    let mut s = subscribed_with(options().restore_subscriptions(false), &["a", "b"]);
+    s.reconnected(false);
+    s.expect_event(lost("a", None));
+    s.expect_event(lost("b", None));
+    s.reconnected(false);
+    s.expect_usable();
+}
+
+#[test]
+fn subscriptions_come_before_messages_so_that_no_answer_is_missed() {
+    let mut s = subscribed(&["answers"]);
+    let message = s.publish(QoS::AtLeastOnce, "questions", "1");
+    s.expect_sent(publish(QoS::AtLeastOnce, 2, "questions", "1"));
+    s.reconnected(false);
+    s.expect_one_write(&[
+        subscribe(3, None, &subscriptions(&["answers"])),
+        publish(QoS::AtLeastOnce, 2, "questions", "1"),
+    ]);
+    s.broker_sends_all(&[suback(3, &[GRANTED]), puback(2)]);
+    s.expect_event(restored("answers"));
+    s.expect_published(message, ReasonCode::Success);
+}
+
+#[test]
+fn unsubscribed_and_refused_filters_are_not_restored() {
+    let mut s = subscribed(&["a", "b", "c"]);
+    let operation = s.unsubscribe(&["a", "b"]);
+    s.take_sent();
+    s.broker_sends(unsuback(2, &[ReasonCode::Success, ReasonCode::NotAuthorized]));
+    assert!(matches!(&s.take_events()[..], [Event::Unsubscribed { id, .. }] if *id == operation));
+    s.reconnected(false);
+    s.expect_sent(subscribe(3, None, &subscriptions(&["b", "c"])));
+    s.broker_sends(suback(3, &[GRANTED, GRANTED]));
+    s.expect_event(restored("b"));
+    s.expect_event(restored("c"));
+}
+
+#[test]
+fn each_subscription_keeps_its_options_and_its_identifier() {
+    let mut s = Scenario::connected();
+    let options = Subscription {
+        no_local: true,
+        retain_as_published: true,
+        retain_handling: RetainHandling::DoNotSend,
+        ..Subscription::new("b", QoS::AtLeastOnce)
+    };
+    let entries = [(Some(7), Subscription::new("a", QoS::AtMostOnce)), (Some(9), options)];
+    for (packet_id, (identifier, entry)) in (1..).zip(entries) {
+        let properties = SubscribeProperties { subscription_identifier: identifier, ..Default::default() };
+        let operation = s.try_subscribe(&[entry], properties).unwrap();
+        s.take_sent();
+        s.broker_sends(suback(packet_id, &[ReasonCode::Success]));
+        expect_subscribed(&mut s, operation);
+    }
+    s.reconnected(false);
+    for (packet_id, (identifier, entry)) in (3..).zip(entries) {
+        s.expect_sent(subscribe(packet_id, identifier, &[entry]));
+        s.broker_sends(suback(packet_id, &[GRANTED]));
+        s.expect_event(restored(entry.filter));
+    }
+}
+
+#[test]
+fn restoring_goes_on_over_the_next_connection() {
+    let mut s = subscribed(&["a", "b"]);
+    s.reconnected(false);
+    s.expect_sent(subscribe(2, None, &subscriptions(&["a", "b"])));
+    for session_present in [true, false] {
+        s.reconnected(session_present);
+        let bytes = s.take_sent().pop().expect("SUBSCRIBE");
+        let Some((Packet::Subscribe(again), _)) = Packet::decode(&bytes).unwrap() else { panic!("SUBSCRIBE") };
+        assert!(again.subscriptions.iter().map(|subscription| subscription.filter).eq(["a", "b"]));
+    }
+    s.broker_sends(suback(4, &[GRANTED, GRANTED]));
+    s.expect_event(restored("a"));
+    s.expect_event(restored("b"));
+}
+
+#[test]
+fn filters_that_the_broker_knows_no_more_are_lost_alone() {
+    let mut s = subscribed(&["$share/group/a", "a/#", "b"]);
+    let terms = ConnackProperties {
+        wildcard_subscription_available: Some(false),
+        shared_subscription_available: Some(false),
+        ..Default::default()
+    };
+    s.reconnected_with(false, terms);
+    s.expect_event(lost("$share/group/a", Some(ReasonCode::SharedSubscriptionsNotSupported)));
+    s.expect_event(lost("a/#", Some(ReasonCode::WildcardSubscriptionsNotSupported)));
+    s.expect_sent(subscribe(2, None, &subscriptions(&["b"])));
+    s.broker_sends(suback(2, &[GRANTED]));
+    s.expect_event(restored("b"));
+}
+
+#[test]
+fn many_subscriptions_are_restored_in_packets_that_the_broker_takes() {
+    let filters: Vec<String> = (0..1000).map(|n| format!("a/topic/filter/of/some/length/{n:04}")).collect();
+    let mut s = Scenario::connected();
+    for chunk in filters.chunks(50) {
+        let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
+        let operation = s.subscribe(&chunk);
+        let bytes = s.take_sent().pop().unwrap();
+        answer(&mut s, &bytes);
+        expect_subscribed(&mut s, operation);
+    }
+    s.reconnected_with(false, ConnackProperties { maximum_packet_size: Some(1000), ..Default::default() });
+    let mut told = Vec::new();
+    loop {
+        let sent = s.take_sent();
+        if sent.is_empty() {
+            break;
+        }
+        for bytes in sent {
+            assert!(bytes.len() <= 1000, "a packet of {} bytes", bytes.len());
+            answer(&mut s, &bytes);
+        }
+        told.extend(s.take_events());
+    }
+    assert_eq!(told, filters.iter().map(|filter| restored(filter)).collect::<Vec<_>>());
+}
+
+/// The broker grants everything that this SUBSCRIBE asks for.
+fn answer(s: &mut Scenario, bytes: &[u8]) {
+    let Some((Packet::Subscribe(subscribe), _)) = Packet::decode(bytes).unwrap() else { panic!("SUBSCRIBE") };
+    let codes = vec![GRANTED; subscribe.subscriptions.iter().count()];
+    s.broker_sends(suback(subscribe.packet_id.get(), &codes));
+}
+
+#[test]
+fn subscription_that_the_user_makes_again_is_not_restored_behind_its_back() {
+    let mut s = subscribed(&["a"]);
+    s.connection_is_lost();
+    s.expect_disconnected(Error::ConnectionClosed);
+    s.reconnected(true);
+    let again = Subscription::new("a", QoS::AtMostOnce);
+    let operation = s.try_subscribe(&[again], Default::default()).unwrap();
+    s.expect_sent(subscribe(2, None, &[again]));
+    s.broker_sends(suback(2, &[ReasonCode::Success]));
+    expect_subscribed(&mut s, operation);
+    s.reconnected(false);
+    s.expect_sent(subscribe(3, None, &[again]));
+    s.broker_sends(suback(3, &[ReasonCode::Success]));
+    s.expect_event(Event::SubscriptionRestored { filter: "a".into(), qos: QoS::AtMostOnce });
+}
