@@ -9,7 +9,7 @@ use core::fmt;
 
 use crate::codec::{EncodeError, PacketType, PropertyId, QoS, ReasonCode, UserProperties};
 use crate::frame::FrameError;
-use crate::session::SubscribeReason;
+use crate::session::{SnapshotError, SubscribeReason};
 use crate::url::UrlError;
 
 /// Why a call failed or a connection ended.
@@ -44,6 +44,8 @@ pub enum Error {
     Authentication(String),
     /// The connection ended without a DISCONNECT.
     ConnectionClosed,
+    /// The bytes are no snapshot of a session to go on with.
+    Snapshot(SnapshotError),
     /// The call's own time ran out. The connection goes on; what was sent stays in flight.
     Timeout,
     /// So many messages wait to be received that no more is read, and the broker's answer is behind them: receive. What
@@ -276,6 +278,7 @@ impl fmt::Display for Error {
             Self::Transport(error) => error.fmt(f),
             Self::ConnectTimeout => f.write_str("the broker did not answer CONNECT in time"),
             Self::KeepAliveTimeout => f.write_str("the broker did not answer PINGREQ: the connection is dead"),
+            Self::Snapshot(error) => error.fmt(f),
             Self::Authentication(why) => write!(f, "authentication failed: {why}"),
             Self::ConnectionClosed => f.write_str("the connection ended without a DISCONNECT"),
             Self::Timeout => f.write_str("the time given for the call ran out"),
@@ -293,6 +296,7 @@ impl core::error::Error for Error {
             Self::Protocol(error) => Some(error),
             Self::Request(error) => Some(error),
             Self::Url(error) => Some(error),
+            Self::Snapshot(error) => Some(error),
             Self::Transport(error) => Some(error),
             _ => None,
         }
@@ -414,6 +418,12 @@ impl From<RequestError> for Error {
 impl From<TransportError> for Error {
     fn from(error: TransportError) -> Self {
         Self::Transport(error)
+    }
+}
+
+impl From<SnapshotError> for Error {
+    fn from(error: SnapshotError) -> Self {
+        Self::Snapshot(error)
     }
 }
 

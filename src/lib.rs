@@ -52,6 +52,7 @@ mod error;
 pub mod frame;
 mod message;
 mod options;
+mod reconnect;
 #[cfg(feature = "scram")]
 mod scram;
 pub mod session;
@@ -65,8 +66,9 @@ pub use codec::{Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Sub
 pub use error::{Error, ProtocolError, Reason, RequestError, TransportError, TransportErrorKind};
 pub use message::Message;
 pub use options::{Options, WillMessage};
+pub use reconnect::Reconnect;
 #[cfg(feature = "scram")]
 pub use scram::{ProhibitedCharacter, ScramSha256};
-pub use session::Delivery;
+pub use session::{Delivery, Event, Snapshot, SnapshotError, Stats};
 pub use time::Instant;
 pub use url::{BrokerUrl, Scheme, UrlError};

@@ -9,6 +9,7 @@ use crate::codec::{
     Connect, ConnectProperties, DecodeOptions, EncodeError, Packet, QoS, UnknownProperties, UserProperty, Will,
     WillProperties,
 };
+use crate::reconnect::Reconnect;
 use crate::session::Snapshot;
 use crate::url::BrokerUrl;
 
@@ -52,6 +53,8 @@ pub struct Options {
     pub(crate) restore_subscriptions: bool,
     pub(crate) adopt_session: bool,
     pub(crate) resume: Option<Snapshot>,
+    pub(crate) reconnect: Option<Reconnect>,
+    pub(crate) fallbacks: Vec<String>,
 }
 
 /// The message that the broker publishes for the client when the connection ends without a normal DISCONNECT
@@ -120,6 +123,8 @@ impl Options {
             restore_subscriptions: true,
             adopt_session: false,
             resume: None,
+            reconnect: None,
+            fallbacks: Vec::new(),
         }
     }
 
@@ -199,6 +204,21 @@ impl Options {
     #[must_use]
     pub fn resume(mut self, snapshot: Snapshot) -> Self {
         self.resume = Some(snapshot);
+        self
+    }
+
+    /// Has the client connect again by itself when its connection is lost. Default: no, its calls fail until it is told to.
+    #[must_use]
+    pub const fn reconnect(mut self, policy: Reconnect) -> Self {
+        self.reconnect = Some(policy);
+        self
+    }
+
+    /// Adds the URL of another broker, to try when the connection to those before it fails. A session is not taken along,
+    /// unless the brokers share it.
+    #[must_use]
+    pub fn fallback(mut self, url: impl Into<String>) -> Self {
+        self.fallbacks.push(url.into());
         self
     }
 

@@ -101,6 +101,18 @@ impl core::str::FromStr for BrokerUrl {
 }
 
 impl BrokerUrl {
+    /// The URL of another server that this one refers to, as `host`, `host:port` or `[address]:port` (section 4.11): reached
+    /// and logged in to in the same way.
+    pub(crate) fn elsewhere(&self, reference: &str) -> Option<Self> {
+        let scheme = match self.scheme {
+            Scheme::Mqtt => "mqtt://",
+            Scheme::Mqtts => "mqtts://",
+        };
+        // Nothing but a place: neither a scheme nor a login of its own.
+        let url: Self = alloc::format!("{scheme}{reference}").parse().ok().filter(|_| !reference.contains('@'))?;
+        Some(Self { user_name: self.user_name.clone(), password: self.password.clone(), ..url })
+    }
+
     /// Fails for a URL that wants TLS, which a plain transport must not stand in for.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -29,7 +30,12 @@ pub struct Embedded {
 pub struct Mosquitto {
     address: SocketAddr,
     process: Child,
+    /// Where it saves what it has when it is stopped, if it does.
+    folder: Option<Folder>,
 }
+
+/// A new folder, until it is dropped.
+struct Folder(PathBuf);
 
 /// The URL of the broker at this address.
 #[must_use]
@@ -109,22 +115,60 @@ impl Mosquitto {
     /// When it is installed but does not start; when it is not installed and the variable `CI` is set.
     #[must_use]
     pub fn start() -> Option<Self> {
-        // A port that was free a moment ago may be taken by another test before mosquitto has it.
-        for _ in 0..5 {
-            let listener = TcpListener::bind(ANY_PORT).expect("a port of the loopback address");
-            let address = listener.local_addr().expect("the port's number");
-            drop(listener);
-            let Some(process) = Self::spawn(address) else {
-                assert!(std::env::var_os("CI").is_none(), "mosquitto is not installed, and CI must not go without");
-                println!("skipped: mosquitto is not installed");
-                return None;
-            };
-            let mut mosquitto = Self { address, process };
-            if mosquitto.is_running() {
-                return Some(mosquitto);
+        Self::start_on_free_port(false)
+    }
+
+    /// As [`Mosquitto::start`], but it saves its sessions when it is [stopped](Mosquitto::stop), and at no other time, and
+    /// has them when it is [started again](Mosquitto::start_again).
+    ///
+    /// # Panics
+    /// As [`Mosquitto::start`]; when there is no folder to be had.
+    #[must_use]
+    pub fn start_persistent() -> Option<Self> {
+        Self::start_on_free_port(true)
+    }
+
+    /// Stops it as its operator would, with SIGTERM, and waits for its end.
+    ///
+    /// # Panics
+    /// When it has ended before.
+    pub fn stop(&mut self) {
+        self.signal("-TERM");
+        self.process.wait().expect("its end");
+    }
+
+    /// Kills it with SIGKILL: what it has not saved is lost.
+    pub fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Has it do nothing more, with SIGSTOP, while its connections stay. There is no going on but after
+    /// [`Mosquitto::kill`].
+    ///
+    /// # Panics
+    /// When it has ended before.
+    pub fn pause(&mut self) {
+        self.signal("-STOP");
+    }
+
+    /// Starts it again after [`Mosquitto::stop`] or [`Mosquitto::kill`], at the same port.
+    ///
+    /// # Panics
+    /// When it does not start within seconds.
+    pub fn start_again(&mut self) {
+        for _ in 0..100 {
+            let config = Self::config(self.address, self.folder.as_ref());
+            self.process = Self::spawn(&config).expect("mosquitto is installed, since it ran before");
+            if self.is_running() {
+                return;
             }
+            // The port may not be free yet.
+            self.kill();
+            thread::sleep(Duration::from_millis(50));
         }
-        panic!("mosquitto does not start: its output above says why");
+        panic!("mosquitto does not start again: its output above says why");
     }
 
     /// Where it listens.
@@ -139,7 +183,27 @@ impl Mosquitto {
         url(self.address)
     }
 
-    fn spawn(address: SocketAddr) -> Option<Child> {
+    fn start_on_free_port(is_persistent: bool) -> Option<Self> {
+        // A port that was free a moment ago may be taken by another test before mosquitto has it.
+        for _ in 0..5 {
+            let listener = TcpListener::bind(ANY_PORT).expect("a port of the loopback address");
+            let address = listener.local_addr().expect("the port's number");
+            drop(listener);
+            let folder = is_persistent.then(|| Folder::create(address.port()));
+            let Some(process) = Self::spawn(&Self::config(address, folder.as_ref())) else {
+                assert!(std::env::var_os("CI").is_none(), "mosquitto is not installed, and CI must not go without");
+                println!("skipped: mosquitto is not installed");
+                return None;
+            };
+            let mut mosquitto = Self { address, process, folder };
+            if mosquitto.is_running() {
+                return Some(mosquitto);
+            }
+        }
+        panic!("mosquitto does not start: its output above says why");
+    }
+
+    fn spawn(config: &str) -> Option<Child> {
         // Debian keeps it where only the superuser looks.
         ["mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"].into_iter().find_map(|program| {
             let mut process = Command::new(program)
@@ -148,19 +212,31 @@ impl Mosquitto {
                 .stderr(Stdio::piped())
                 .spawn()
                 .ok()?;
-            let mut config = process.stdin.take()?;
-            config.write_all(Self::config(address).as_bytes()).ok()?;
+            let mut stdin = process.stdin.take()?;
+            stdin.write_all(config.as_bytes()).ok()?;
             Some(process)
         })
     }
 
-    fn config(address: SocketAddr) -> String {
+    fn config(address: SocketAddr, folder: Option<&Folder>) -> String {
         let (ip, port) = (address.ip(), address.port());
+        let persistence = match folder {
+            None => "persistence false".to_owned(),
+            // Started by the superuser it would become another user, whom the folder is not open to.
+            Some(Folder(path)) => {
+                format!("persistence true\npersistence_location {}/\nautosave_interval 0\nuser root", path.display())
+            }
+        };
         // Without nodelay its two small writes per QoS 1 echo wait for each other's acknowledgement, 40 ms.
         format!(
-            "listener {port} {ip}\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n\
+            "listener {port} {ip}\nallow_anonymous true\n{persistence}\nset_tcp_nodelay true\n\
              max_queued_messages {MOST_WAITING}\nlog_dest stderr\nconnection_messages false\n"
         )
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.process.id().to_string()]).status();
+        assert!(status.expect("kill is installed").success(), "kill {signal}");
     }
 
     /// Waits until it says that it listens; `false` when it ends instead.
@@ -184,8 +260,22 @@ impl Mosquitto {
 
 impl Drop for Mosquitto {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.kill();
+    }
+}
+
+impl Folder {
+    /// No two processes listen at one port, so its number makes a name of their own.
+    fn create(port: u16) -> Self {
+        let path = std::env::temp_dir().join(format!("mosquitto-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder for what mosquitto saves");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left behind in a temporary folder does no harm.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -9,6 +9,7 @@ mod capture;
 pub mod components;
 pub mod guest;
 pub mod packets;
+pub mod proxy;
 pub mod runtime;
 pub mod scripted;
 pub mod subject;

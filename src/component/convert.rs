@@ -1,14 +1,14 @@
 //! The engine's types as the interface's, and back.
 
 use alloc::borrow::ToOwned;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::bindings::exports::mqtt_wasi::client::mqtt as wit;
 use crate::codec::{Connack, Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription, UserProperty};
 use crate::error::{Error, Reason, RequestError, TransportErrorKind};
 use crate::options::{self, WillMessage};
-use crate::session::Delivery;
+use crate::session::{Delivery, Event, Stats};
 use crate::url::UrlError;
 
 impl From<QoS> for wit::Qos {
@@ -166,16 +166,59 @@ impl wit::ConnectionInfo {
     }
 }
 
+impl From<Event> for wit::Event {
+    fn from(event: Event) -> Self {
+        match event {
+            Event::Disconnected(error) => Self::Disconnected(error.into()),
+            Event::Connected { session_present } => Self::Reconnected(session_present),
+            Event::SubscriptionRestored { filter, .. } => Self::SubscriptionRestored(filter),
+            Event::SubscriptionLost { filter, .. } => Self::SubscriptionLost(filter),
+            // The others are about calls, and the client keeps them to itself.
+            _ => Self::MessageDropped,
+        }
+    }
+}
+
+impl From<Stats> for wit::Stats {
+    fn from(stats: Stats) -> Self {
+        Self {
+            packets_sent: stats.packets_sent,
+            packets_received: stats.packets_received,
+            bytes_sent: stats.bytes_sent,
+            bytes_received: stats.bytes_received,
+            in_flight: stats.in_flight as u32,
+            retransmitted: stats.retransmitted,
+            reconnects: stats.reconnects,
+            ping_round_trip_us: stats.ping_round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+            refused: stats.refused,
+            dropped: stats.dropped,
+        }
+    }
+}
+
 impl From<Error> for wit::Error {
+    #[inline(never)]
     fn from(error: Error) -> Self {
-        let (kind, message) = (kind(&error), error.to_string());
-        let reason = match error {
-            Error::ConnectionRefused(reason) | Error::Disconnected(reason) | Error::PublishRefused(reason) => {
-                Some(*reason)
+        Self::new(error)
+    }
+}
+
+impl wit::GuestError for Error {
+    fn kind(&self) -> wit::ErrorKind {
+        kind(self)
+    }
+
+    fn reason(&self) -> Option<wit::Reason> {
+        match self {
+            Self::ConnectionRefused(reason) | Self::Disconnected(reason) | Self::PublishRefused(reason) => {
+                Some((**reason).clone().into())
             }
-            error => error.reason_code().map(Reason::from),
-        };
-        Self { kind, reason: reason.map(Into::into), message }
+            error => error.reason_code().map(|code| Reason::from(code).into()),
+        }
+    }
+
+    fn message(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -187,6 +230,7 @@ fn kind(error: &Error) -> wit::ErrorKind {
         Error::ConnectionRefused(_) => Kind::ConnectionRefused,
         Error::Disconnected(_) => Kind::Disconnected,
         Error::PublishRefused(_) | Error::SubscribeRefused(_) => Kind::PublishRefused,
+        Error::Snapshot(_) => Kind::InvalidSnapshot,
         Error::Url(UrlError::TlsNotSupported) => Kind::TlsNotSupported,
         Error::Url(_) => Kind::InvalidUrl,
         Error::ConnectTimeout => Kind::ConnectTimeout,
@@ -202,6 +246,7 @@ fn kind(error: &Error) -> wit::ErrorKind {
             RequestError::WouldBlock => Kind::WouldBlock,
             RequestError::NotConnected => Kind::NotConnected,
             RequestError::ReceiveFirst => Kind::ReceiveFirst,
+            RequestError::NothingToAuthenticate => Kind::NothingToAuthenticate,
             RequestError::PacketTooLarge { .. } => Kind::PacketTooLarge,
             RequestError::QosNotSupported { .. } => Kind::QosNotSupported,
             RequestError::RetainNotSupported => Kind::RetainNotSupported,
@@ -213,7 +258,6 @@ fn kind(error: &Error) -> wit::ErrorKind {
             | RequestError::PropertyNotAllowed(_)
             | RequestError::TopicAliasInvalid { .. }
             | RequestError::UnknownTopicAlias(_)
-            | RequestError::NothingToAuthenticate
             | RequestError::PayloadNotUtf8 => Kind::InvalidArgument,
         },
         Error::Transport(error) => match error.kind {

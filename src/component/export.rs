@@ -7,21 +7,22 @@ use core::time::Duration;
 
 use super::bindings;
 use super::bindings::exports::mqtt_wasi::client::mqtt as wit;
-use crate::client::Client;
+use crate::client::{Client, Step};
 use crate::codec::{
     Disconnect, QoS, ReasonCode, SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties,
 };
 use crate::error::{Error, RequestError};
 use crate::options::Options;
-use crate::session::{Delivery, Session};
-use crate::transport::{Transport, WasiTransport, wait_for_any};
-use crate::url::BrokerUrl;
+use crate::reconnect::Reconnect;
+use crate::session::{Delivery, Session, Snapshot};
+use crate::transport::{Transport, WasiConnector, WasiTransport, wait_for_any};
 
 pub(super) struct Component;
 
 impl wit::Guest for Component {
     type Client = ExportedClient;
     type ConnectOptions = ExportedOptions;
+    type Error = Error;
 
     fn wait(clients: Vec<wit::ClientBorrow<'_>>, timeout_ms: u32) -> Vec<u32> {
         let clients: Vec<&ExportedClient> = clients.iter().map(|client| client.get()).collect();
@@ -47,6 +48,19 @@ impl wit::Guest for Component {
 pub(super) struct ExportedOptions {
     options: RefCell<Options>,
     acknowledges_by_hand: Cell<bool>,
+    /// Whether it is asked for or not, what the policy for connecting again is.
+    policy: Cell<Reconnect>,
+}
+
+impl ExportedOptions {
+    fn set_policy(&self, set: impl FnOnce(&mut Reconnect)) {
+        let mut policy = self.policy.get();
+        set(&mut policy);
+        self.policy.set(policy);
+        if let Some(asked_for) = &mut self.options.borrow_mut().reconnect {
+            *asked_for = policy;
+        }
+    }
 }
 
 impl wit::GuestConnectOptions for ExportedOptions {
@@ -98,6 +112,44 @@ impl wit::GuestConnectOptions for ExportedOptions {
         self.options.borrow_mut().outbound_topic_aliases = aliases;
     }
 
+    fn add_fallback(&self, url: String) {
+        self.options.borrow_mut().fallbacks.push(url);
+    }
+
+    fn set_reconnect(&self, reconnect: bool) {
+        self.options.borrow_mut().reconnect = reconnect.then_some(self.policy.get());
+    }
+
+    fn set_reconnect_delays_ms(&self, first: u32, longest: u32) {
+        self.set_policy(|policy| (policy.first_delay, policy.longest_delay) = (millis(first), millis(longest)));
+    }
+
+    fn set_reconnect_attempts(&self, attempts: u32) {
+        self.set_policy(|policy| policy.attempts = Some(attempts));
+    }
+
+    fn set_redirect_limit(&self, redirects: u8) {
+        self.set_policy(|policy| policy.redirects = redirects);
+    }
+
+    fn set_restore_subscriptions(&self, restore: bool) {
+        self.options.borrow_mut().restore_subscriptions = restore;
+    }
+
+    fn set_adopt_session(&self, adopt: bool) {
+        self.options.borrow_mut().adopt_session = adopt;
+    }
+
+    fn set_snapshot(&self, snapshot: Vec<u8>) -> Result<(), wit::Error> {
+        self.options.borrow_mut().resume = Some(Snapshot::from_bytes(&snapshot).map_err(Error::Snapshot)?);
+        Ok(())
+    }
+
+    fn set_authentication(&self, method: String, data: Option<Vec<u8>>) {
+        let mut options = self.options.borrow_mut();
+        (options.authentication_method, options.authentication_data) = (Some(method), data);
+    }
+
     fn set_request_response_information(&self, request: bool) {
         self.options.borrow_mut().request_response_information = request;
     }
@@ -140,15 +192,19 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 }
 
-/// A client, and what it takes to connect it again.
+/// A client, and how its messages are acknowledged.
 pub(super) struct ExportedClient {
     client: RefCell<Client<WasiTransport>>,
-    url: BrokerUrl,
-    connect_timeout: Duration,
     acknowledges_by_hand: bool,
+    authentication_data: RefCell<Option<Vec<u8>>>,
 }
 
 impl ExportedClient {
+    fn exported(client: Client<WasiTransport>, acknowledges_by_hand: bool) -> wit::Client {
+        let (client, authentication_data) = (RefCell::new(client), RefCell::default());
+        wit::Client::new(Self { client, acknowledges_by_hand, authentication_data })
+    }
+
     /// The next message that is there.
     fn take(&self, session: &mut Session) -> Option<wit::Message> {
         let (publish, delivery) =
@@ -164,8 +220,6 @@ impl ExportedClient {
 
 impl wit::GuestClient for ExportedClient {
     fn connect(url: String, options: Option<wit::ConnectOptionsBorrow<'_>>) -> Result<wit::Client, wit::Error> {
-        let url: BrokerUrl = url.parse().map_err(Error::Url)?;
-        url.require_plain().map_err(Error::Url)?;
         let (options, acknowledges_by_hand) = match &options {
             Some(options) => {
                 let options = options.get::<ExportedOptions>();
@@ -173,20 +227,44 @@ impl wit::GuestClient for ExportedClient {
             }
             None => (Options::new(), false),
         };
-        options.validate().map_err(RequestError::InvalidOptions).map_err(Error::Request)?;
-        let connect_timeout = options.connect_timeout;
-        let transport = WasiTransport::connect(&url.host, url.port, connect_timeout).map_err(Error::Transport)?;
-        let client = Client::connect_over(transport, options.login_from(url.clone()))?;
-        Ok(wit::Client::new(Self { client: RefCell::new(client), url, connect_timeout, acknowledges_by_hand }))
+        let client = Client::connect_with(WasiConnector, &url, options)?;
+        Ok(Self::exported(client, acknowledges_by_hand))
+    }
+
+    fn start(url: String, options: wit::ConnectOptionsBorrow<'_>) -> Result<wit::Client, wit::Error> {
+        let options = options.get::<ExportedOptions>();
+        let client = Client::start_authenticating(WasiConnector, &url, options.options.borrow().clone())?;
+        Ok(Self::exported(client, options.acknowledges_by_hand.get()))
+    }
+
+    fn start_again(&self, data: Option<Vec<u8>>) -> Result<(), wit::Error> {
+        Ok(self.client.borrow_mut().start_authenticating_again(data)?)
+    }
+
+    fn next_challenge(&self) -> Result<Option<Vec<u8>>, wit::Error> {
+        match self.client.borrow_mut().next_step()? {
+            Step::Challenge(data) => Ok(Some(data)),
+            Step::Authenticated(data) => {
+                *self.authentication_data.borrow_mut() = data;
+                Ok(None)
+            }
+        }
+    }
+
+    fn answer_challenge(&self, data: Vec<u8>) -> Result<(), wit::Error> {
+        Ok(self.client.borrow_mut().answer_challenge(&data)?)
+    }
+
+    fn authenticate_again(&self, data: Vec<u8>) -> Result<(), wit::Error> {
+        Ok(self.client.borrow_mut().ask_to_authenticate_again(&data)?)
+    }
+
+    fn authentication_data(&self) -> Option<Vec<u8>> {
+        self.authentication_data.borrow().clone()
     }
 
     fn reconnect(&self) -> Result<bool, wit::Error> {
-        let mut client = self.client.borrow_mut();
-        // How the last connection ends is no matter any more.
-        let _ = client.disconnect();
-        let transport =
-            WasiTransport::connect(&self.url.host, self.url.port, self.connect_timeout).map_err(Error::Transport)?;
-        Ok(client.reconnect_over(transport)?)
+        Ok(self.client.borrow_mut().reconnect()?)
     }
 
     fn publish(&self, message: wit::Publication) -> Result<wit::ReasonCode, wit::Error> {
@@ -280,6 +358,18 @@ impl wit::GuestClient for ExportedClient {
 
     fn in_flight(&self) -> u32 {
         self.client.borrow().in_flight() as u32
+    }
+
+    fn next_event(&self, timeout_ms: u32) -> Result<Option<wit::Event>, wit::Error> {
+        Ok(self.client.borrow_mut().next_event(millis(timeout_ms))?.map(Into::into))
+    }
+
+    fn stats(&self) -> wit::Stats {
+        self.client.borrow().stats().into()
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        self.client.borrow().snapshot()
     }
 
     fn disconnect(&self, keep_will: bool) -> Result<(), wit::Error> {

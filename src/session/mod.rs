@@ -67,6 +67,7 @@ mod subscriptions;
 mod terms;
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -160,7 +161,7 @@ impl Session {
     ///
     /// Messages that were received stay, and so does what is in flight.
     pub fn connection_closed(&mut self, error: Error) {
-        while self.step() {}
+        while !self.is_far_behind() && self.step() {}
         self.machine.closed(error);
         self.move_backlog(Origin::ThisConnection, Origin::EarlierConnection);
     }
@@ -274,6 +275,11 @@ impl Session {
     /// The Authentication Data that the next CONNECT begins with, for methods that begin with something new each time.
     pub fn set_authentication_data(&mut self, data: impl Into<Vec<u8>>) {
         self.machine.options.authentication_data = Some(data.into());
+    }
+
+    /// The login of the next CONNECT.
+    pub(crate) fn set_login(&mut self, user_name: Option<String>, password: Option<Vec<u8>>) {
+        (self.machine.options.user_name, self.machine.options.password) = (user_name, password);
     }
 
     /// Ends the connection: what waits to be sent is the last, with a DISCONNECT behind it.
@@ -411,10 +417,24 @@ impl Session {
         self.is_behind() || self.machine.outbound.is_overrun()
     }
 
-    /// Whether too many messages wait to be received. CONNACK does not have to wait for that.
+    /// Whether too many messages wait to be received.
     fn is_behind(&self) -> bool {
-        let is_connected = matches!(self.machine.status, Status::Connected);
-        is_connected && !self.backlog.is_empty() && self.reader.held() >= self.machine.options.backlog_limit
+        match self.machine.status {
+            Status::Connected => self.has_waiting(self.machine.options.backlog_limit),
+            // CONNACK does not have to wait for that, nor AUTH before it.
+            _ => self.is_far_behind(),
+        }
+    }
+
+    /// Whether so many wait that what came with them, and is not taken yet, has to wait or be lost with its connection.
+    fn is_far_behind(&self) -> bool {
+        let Options { backlog_limit, maximum_packet_size, .. } = self.machine.options;
+        self.has_waiting(backlog_limit.saturating_add(2 * maximum_packet_size as usize))
+    }
+
+    /// Whether messages wait that have as many bytes.
+    fn has_waiting(&self, bytes: usize) -> bool {
+        !self.backlog.is_empty() && self.reader.held() >= bytes
     }
 
     /// The next message, after `settle` if it came over this connection.
@@ -541,7 +561,7 @@ impl Session {
                 .ok()
                 .filter(|_| *origin == Origin::EarlierConnection)
                 .and_then(|publish| publish.packet_id);
-            if let Some(id) = packet_id {
+            if let Some(id) = packet_id.filter(|_| span.is_exactly_once()) {
                 machine.received.remove(id);
             }
             packet_id.is_none()

@@ -6,16 +6,19 @@ mod tcp;
 mod wasi;
 
 #[cfg(feature = "std")]
-pub use tcp::TcpTransport;
+pub use tcp::{TcpConnector, TcpTransport};
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
-pub(crate) use wasi::{WasiTransport, wait_for_any};
+pub(crate) use wasi::{WasiConnector, WasiTransport, wait_for_any};
 
-use crate::error::TransportError;
+use core::time::Duration;
+
+use crate::error::{Error, TransportError};
 use crate::time::Instant;
+use crate::url::BrokerUrl;
 
 /// A connected byte stream, and the clock that goes with it.
 pub trait Transport {
-    /// What time it is. Never goes back.
+    /// What time it is. Never goes back, and goes on over the next transport of the same client.
     fn now(&self) -> Instant;
 
     /// Moves bytes both ways: sends what it can of `outgoing` and puts what has come into `incoming`. Waits until at
@@ -35,6 +38,24 @@ pub trait Transport {
 
     /// Closes the stream such that what was sent arrives. Harmless when closed already.
     fn close(&mut self);
+}
+
+/// Makes transports, for a client that connects by itself, and all that it takes to wait between two attempts.
+pub trait Connector {
+    /// What it makes.
+    type Transport: Transport;
+
+    /// Connects to the broker at this URL, within `timeout` for each of its addresses.
+    ///
+    /// # Errors
+    /// [`Error::Transport`]; [`Error::Url`] for a scheme that it does not know.
+    fn connect(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<Self::Transport, Error>;
+
+    /// Waits.
+    fn wait(&mut self, duration: Duration);
+
+    /// A random number, with all bits as likely to be set as not. It spreads attempts and keeps no secret.
+    fn random(&mut self) -> u64;
 }
 
 /// What [`Transport::transfer`] did.

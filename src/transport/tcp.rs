@@ -1,13 +1,17 @@
 //! TCP through `std::net`, native and on `wasm32-wasip2`.
 
 use alloc::string::ToString;
+use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
+use std::hash::RandomState;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::OnceLock;
 
-use super::{Transferred, Transport};
-use crate::error::{TransportError, TransportErrorKind};
+use super::{Connector, Transferred, Transport};
+use crate::error::{Error, TransportError, TransportErrorKind};
 use crate::time::Instant;
+use crate::url::BrokerUrl;
 
 /// While the peer takes nothing, how long to wait for it before looking at what it sends, and the other way round.
 const STALLED: Duration = Duration::from_millis(20);
@@ -19,7 +23,6 @@ const LINGER: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct TcpTransport {
     stream: TcpStream,
-    start: std::time::Instant,
     /// The read timeout that is set, to set it only when it changes.
     read_timeout: Option<Duration>,
     /// Whether the peer took nothing when it was last written to.
@@ -69,7 +72,7 @@ impl TcpTransport {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(STALLED))?;
         stream.set_read_timeout(None)?;
-        Ok(Self { stream, start: std::time::Instant::now(), read_timeout: None, is_stalled: false, is_closed: false })
+        Ok(Self { stream, read_timeout: None, is_stalled: false, is_closed: false })
     }
 
     /// The stream itself.
@@ -117,7 +120,9 @@ impl TcpTransport {
 
 impl Transport for TcpTransport {
     fn now(&self) -> Instant {
-        Instant::from_start(self.start.elapsed())
+        // One clock for all connections, so that time goes on from one to the next.
+        static START: OnceLock<std::time::Instant> = OnceLock::new();
+        Instant::from_start(START.get_or_init(std::time::Instant::now).elapsed())
     }
 
     fn transfer(
@@ -173,6 +178,28 @@ impl Transport for TcpTransport {
         }
         // It may be closed from the other side by now, which is as good.
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// Makes TCP connections, to `mqtt://` brokers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TcpConnector;
+
+impl Connector for TcpConnector {
+    type Transport = TcpTransport;
+
+    fn connect(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<TcpTransport, Error> {
+        url.require_plain()?;
+        Ok(TcpTransport::connect((url.host.as_str(), url.port), timeout)?)
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+
+    fn random(&mut self) -> u64 {
+        // The standard library has no other source, and this one is random enough to spread attempts.
+        RandomState::new().build_hasher().finish()
     }
 }
 

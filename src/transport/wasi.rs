@@ -6,10 +6,11 @@ use core::cell::Cell;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use super::{Transferred, Transport};
+use super::{Connector, Transferred, Transport};
 use crate::component::bindings::wasi::clocks::monotonic_clock;
 use crate::component::bindings::wasi::io::poll::{self, Pollable};
 use crate::component::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
+use crate::component::bindings::wasi::random::random::get_random_u64;
 use crate::component::bindings::wasi::sockets::instance_network::instance_network;
 use crate::component::bindings::wasi::sockets::ip_name_lookup::resolve_addresses;
 use crate::component::bindings::wasi::sockets::network::{
@@ -17,8 +18,9 @@ use crate::component::bindings::wasi::sockets::network::{
 };
 use crate::component::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use crate::component::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
-use crate::error::{TransportError, TransportErrorKind};
+use crate::error::{Error, TransportError, TransportErrorKind};
 use crate::time::Instant;
+use crate::url::BrokerUrl;
 
 /// How long the last bytes may take to leave the host, and the peer to close too.
 const LINGER: Duration = Duration::from_millis(500);
@@ -34,6 +36,26 @@ pub(crate) struct WasiTransport {
     connection: Option<Connection>,
     /// The timer that was waited for last: whatever comes often ends before it, so it serves again.
     timer: Option<(Instant, Pollable)>,
+}
+
+/// Makes TCP connections of the host, to `mqtt://` brokers.
+pub(crate) struct WasiConnector;
+
+impl Connector for WasiConnector {
+    type Transport = WasiTransport;
+
+    fn connect(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<WasiTransport, Error> {
+        url.require_plain()?;
+        Ok(WasiTransport::connect(&url.host, url.port, timeout)?)
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        timer_at(WasiTransport::clock() + duration).block();
+    }
+
+    fn random(&mut self) -> u64 {
+        get_random_u64()
+    }
 }
 
 /// What must be dropped in this order: a host traps when something is dropped before what was made from it.

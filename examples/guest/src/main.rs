@@ -20,7 +20,11 @@ use mqtt_wasi::client::mqtt::{Client, ConnectOptions, Error, Publication, Qos, R
 
 const MESSAGES: u32 = 20;
 
-fn main() -> Result<(), Error> {
+fn main() -> Result<(), String> {
+    run().map_err(|error| error.message())
+}
+
+fn run() -> Result<(), Error> {
     let mut args = std::env::args().skip(1);
     let url = args.next().unwrap_or_else(|| "mqtt://localhost:1883".into());
     let messages: u32 = args.next().and_then(|count| count.parse().ok()).unwrap_or(MESSAGES);

@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use mqtt_wasi::{BrokerUrl, Message, Publish, QoS, Reason, ReasonCode, RetainHandling, Subscription};
+use mqtt_wasi::{BrokerUrl, Message, Publish, QoS, Reason, ReasonCode, RetainHandling, Stats, Subscription};
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
-use super::{Failure, Settings, Subject};
+use super::{Failure, Happening, Settings, Subject};
 use crate::bindings::Exporter;
 use crate::bindings::exports::mqtt_wasi::client::mqtt as wit;
 use crate::components;
@@ -41,9 +41,60 @@ impl Component {
         let mut instance = Instance::new(permissions);
         let options = instance.options(settings);
         let (store, mqtt) = instance.parts();
-        let client = outcome(mqtt.client().call_connect(&mut *store, url, Some(options)));
+        let client = untrapped(mqtt.client().call_connect(&mut *store, url, Some(options)));
         untrapped(options.resource_drop(store));
-        Ok(Self { client: client?, instance })
+        Ok(Self { client: instance.told(client)?, instance })
+    }
+
+    /// As `client.start`, with this Authentication Method and data.
+    ///
+    /// # Errors
+    /// As `client.start`.
+    pub fn start(url: &str, settings: &Settings, method: &str, data: &[u8]) -> Result<Self, Failure> {
+        let mut instance = Instance::new(&leave(url, settings));
+        let options = instance.options(settings);
+        let (store, mqtt) = instance.parts();
+        untrapped(mqtt.connect_options().call_set_authentication(&mut *store, options, method, Some(data)));
+        let client = untrapped(mqtt.client().call_start(&mut *store, url, options));
+        untrapped(options.resource_drop(store));
+        Ok(Self { client: instance.told(client)?, instance })
+    }
+
+    /// As `client.start-again`.
+    ///
+    /// # Errors
+    /// As `client.start-again`.
+    pub fn start_again(&mut self, data: &[u8]) -> Result<(), Failure> {
+        self.attempt(|store, guest, client| guest.call_start_again(store, client, Some(data)))
+    }
+
+    /// As `client.next-challenge`.
+    ///
+    /// # Errors
+    /// As `client.next-challenge`.
+    pub fn next_challenge(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        self.attempt(|store, guest, client| guest.call_next_challenge(store, client))
+    }
+
+    /// As `client.answer-challenge`.
+    ///
+    /// # Errors
+    /// As `client.answer-challenge`.
+    pub fn answer_challenge(&mut self, data: &[u8]) -> Result<(), Failure> {
+        self.attempt(|store, guest, client| guest.call_answer_challenge(store, client, data))
+    }
+
+    /// As `client.authenticate-again`.
+    ///
+    /// # Errors
+    /// As `client.authenticate-again`.
+    pub fn authenticate_again(&mut self, data: &[u8]) -> Result<(), Failure> {
+        self.attempt(|store, guest, client| guest.call_authenticate_again(store, client, data))
+    }
+
+    /// As `client.authentication-data`.
+    pub fn authentication_data(&mut self) -> Option<Vec<u8>> {
+        self.call(|store, guest, client| guest.call_authentication_data(store, client))
     }
 
     fn call<R>(
@@ -56,9 +107,10 @@ impl Component {
 
     fn attempt<R>(
         &mut self,
-        call: impl FnOnce(&mut Store<Host>, wit::GuestClient<'_>, ResourceAny) -> wasmtime::Result<Result<R, wit::Error>>,
+        call: impl FnOnce(&mut Store<Host>, wit::GuestClient<'_>, ResourceAny) -> wasmtime::Result<Result<R, ResourceAny>>,
     ) -> Result<R, Failure> {
-        Ok(self.call(call)?)
+        let result = self.call(call);
+        self.instance.told(result)
     }
 }
 
@@ -75,12 +127,7 @@ impl Subject for Component {
     type Delivery = u64;
 
     fn connect(url: &str, settings: &Settings) -> Result<Self, Failure> {
-        let address = url.parse::<BrokerUrl>().ok().and_then(|url| {
-            let ip: IpAddr = url.host.parse().ok()?;
-            Some(SocketAddr::new(ip, url.port))
-        });
-        let permissions = Permissions { addresses: Vec::from_iter(address), name_lookup: false };
-        Self::connect_permitted(url, settings, &permissions)
+        Self::connect_permitted(url, settings, &leave(url, settings))
     }
 
     fn reconnect(&mut self) -> Result<bool, Failure> {
@@ -95,7 +142,7 @@ impl Subject for Component {
     fn publish_batch(&mut self, messages: &[Publish<'_>]) -> Vec<Result<ReasonCode, Failure>> {
         let messages: Vec<_> = messages.iter().map(wit::Publication::from).collect();
         let results = self.call(|store, guest, client| guest.call_publish_batch(store, client, &messages));
-        results.into_iter().map(|result| Ok(result?.into())).collect()
+        results.into_iter().map(|result| Ok(self.instance.told(result)?.into())).collect()
     }
 
     fn enqueue(&mut self, message: &Publish<'_>) -> Result<(), Failure> {
@@ -154,6 +201,37 @@ impl Subject for Component {
         self.call(|store, guest, client| guest.call_in_flight(store, client)) as usize
     }
 
+    fn next_event(&mut self, timeout: Duration) -> Result<Option<Happening>, Failure> {
+        let event = self.attempt(|store, guest, client| guest.call_next_event(store, client, millis(timeout)))?;
+        Ok(event.map(|event| match event {
+            wit::Event::Disconnected(error) => Happening::Disconnected(self.instance.failure(error)),
+            wit::Event::Reconnected(session_present) => Happening::Reconnected { session_present },
+            wit::Event::SubscriptionRestored(filter) => Happening::SubscriptionRestored(filter),
+            wit::Event::SubscriptionLost(filter) => Happening::SubscriptionLost(filter),
+            wit::Event::MessageDropped => Happening::MessageDropped,
+        }))
+    }
+
+    fn stats(&mut self) -> Stats {
+        let counted = self.call(|store, guest, client| guest.call_stats(store, client));
+        let mut stats = Stats::default();
+        stats.packets_sent = counted.packets_sent;
+        stats.packets_received = counted.packets_received;
+        stats.bytes_sent = counted.bytes_sent;
+        stats.bytes_received = counted.bytes_received;
+        stats.in_flight = counted.in_flight as usize;
+        stats.retransmitted = counted.retransmitted;
+        stats.reconnects = counted.reconnects;
+        stats.ping_round_trip = counted.ping_round_trip_us.map(Duration::from_micros);
+        stats.refused = counted.refused;
+        stats.dropped = counted.dropped;
+        stats
+    }
+
+    fn snapshot(&mut self) -> Vec<u8> {
+        self.call(|store, guest, client| guest.call_snapshot(store, client))
+    }
+
     fn disconnect(&mut self) -> Result<(), Failure> {
         self.attempt(|store, guest, client| guest.call_disconnect(store, client, false))
     }
@@ -168,6 +246,23 @@ impl Instance {
 
     fn parts(&mut self) -> (&mut Store<Host>, &wit::Guest) {
         (&mut self.store, self.exporter.mqtt_wasi_client_mqtt())
+    }
+
+    /// Has an error say what it says.
+    fn told<R>(&mut self, result: Result<R, ResourceAny>) -> Result<R, Failure> {
+        result.map_err(|error| self.failure(error))
+    }
+
+    fn failure(&mut self, error: ResourceAny) -> Failure {
+        let (store, mqtt) = self.parts();
+        let guest = mqtt.error();
+        let failure = Failure {
+            kind: untrapped(guest.call_kind(&mut *store, error)),
+            reason: untrapped(guest.call_reason(&mut *store, error)).map(Into::into),
+            message: untrapped(guest.call_message(&mut *store, error)),
+        };
+        untrapped(error.resource_drop(store));
+        failure
     }
 
     fn options(&mut self, settings: &Settings) -> ResourceAny {
@@ -194,6 +289,20 @@ impl Instance {
         if settings.acknowledge_by_hand {
             untrapped(guest.call_set_acknowledge_by_hand(&mut *store, options, true));
         }
+        if let Some(clean_start) = settings.clean_start {
+            untrapped(guest.call_set_clean_start(&mut *store, options, clean_start));
+        }
+        if let Some((first, longest)) = settings.reconnect {
+            untrapped(guest.call_set_reconnect(&mut *store, options, true));
+            untrapped(guest.call_set_reconnect_delays_ms(&mut *store, options, millis(first), millis(longest)));
+        }
+        for url in &settings.fallbacks {
+            untrapped(guest.call_add_fallback(&mut *store, options, url));
+        }
+        if let Some(snapshot) = &settings.snapshot {
+            let taken = untrapped(guest.call_set_snapshot(&mut *store, options, snapshot));
+            taken.expect("a snapshot that a client made");
+        }
         if let Some(timeout) = settings.connect_timeout {
             untrapped(guest.call_set_connect_timeout_ms(&mut *store, options, millis(timeout)));
         }
@@ -207,8 +316,14 @@ impl Instance {
     }
 }
 
-fn outcome<R>(result: wasmtime::Result<Result<R, wit::Error>>) -> Result<R, Failure> {
-    Ok(untrapped(result)?)
+/// Leave to connect to the address of the URL, if it is one, and to wherever else the settings name.
+fn leave(url: &str, settings: &Settings) -> Permissions {
+    let urls = std::iter::once(url).chain(settings.fallbacks.iter().map(String::as_str));
+    let addresses = urls.filter_map(|url| {
+        let url: BrokerUrl = url.parse().ok()?;
+        Some(SocketAddr::new(url.host.parse::<IpAddr>().ok()?, url.port))
+    });
+    Permissions { addresses: addresses.chain(settings.leave.iter().copied()).collect(), name_lookup: false }
 }
 
 fn untrapped<R>(result: wasmtime::Result<R>) -> R {
@@ -217,12 +332,6 @@ fn untrapped<R>(result: wasmtime::Result<R>) -> R {
 
 fn millis(timeout: Duration) -> u32 {
     timeout.as_millis().try_into().expect("a timeout of some seconds")
-}
-
-impl From<wit::Error> for Failure {
-    fn from(error: wit::Error) -> Self {
-        Self { kind: error.kind, reason: error.reason.map(Into::into), message: error.message }
-    }
 }
 
 impl From<wit::Reason> for Reason {

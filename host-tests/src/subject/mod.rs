@@ -5,11 +5,12 @@ mod component;
 mod failure;
 mod native;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use component::Component;
 pub use failure::{ErrorKind, Failure};
-use mqtt_wasi::{Message, Publish, QoS, ReasonCode, Subscription};
+use mqtt_wasi::{Message, Publish, QoS, ReasonCode, Stats, Subscription};
 pub use native::Native;
 
 /// Makes each of these generic functions a test of each [`Subject`].
@@ -88,6 +89,23 @@ pub trait Subject: Sized {
     /// How many QoS 1 and 2 messages are in flight to the broker.
     fn in_flight(&mut self) -> usize;
 
+    /// The next thing that happened to the connection.
+    fn next_event(&mut self, timeout: Duration) -> Result<Option<Happening>, Failure>;
+
+    /// What the client has done so far.
+    fn stats(&mut self) -> Stats;
+
+    /// The session as bytes.
+    fn snapshot(&mut self) -> Vec<u8>;
+
+    /// What is known to have happened to the connection.
+    ///
+    /// # Panics
+    /// When that cannot be told.
+    fn take_event(&mut self) -> Option<Happening> {
+        self.next_event(Duration::ZERO).expect("what is known already")
+    }
+
     /// Disconnects.
     fn disconnect(&mut self) -> Result<(), Failure>;
 
@@ -109,6 +127,24 @@ pub trait Subject: Sized {
     }
 }
 
+/// What happened to the connection, and to what depends on it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Happening {
+    /// It is over.
+    Disconnected(Failure),
+    /// There is a new one.
+    Reconnected {
+        /// Whether the broker still had the session.
+        session_present: bool,
+    },
+    /// The broker had lost the subscription to this filter, and granted it again.
+    SubscriptionRestored(String),
+    /// The broker has lost the subscription to this filter.
+    SubscriptionLost(String),
+    /// A message at QoS 0 cannot be sent over the new connection.
+    MessageDropped,
+}
+
 /// How long what must come may take.
 pub const SOON: Duration = Duration::from_secs(10);
 
@@ -121,6 +157,16 @@ pub struct Settings {
     pub keep_alive: Option<u16>,
     /// The Session Expiry Interval in seconds.
     pub session_expiry_interval: Option<u32>,
+    /// Whether the broker is to forget the session that it has.
+    pub clean_start: Option<bool>,
+    /// How long the first delay and any delay may be before the client connects again by itself; if at all.
+    pub reconnect: Option<(Duration, Duration)>,
+    /// Other brokers to try.
+    pub fallbacks: Vec<String>,
+    /// Where else there is leave to connect to, if leave is needed.
+    pub leave: Vec<SocketAddr>,
+    /// The session of an earlier client.
+    pub snapshot: Option<Vec<u8>>,
     /// The Receive Maximum.
     pub receive_maximum: Option<u16>,
     /// The Maximum Packet Size in bytes.

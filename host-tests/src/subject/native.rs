@@ -4,29 +4,32 @@ use std::time::Duration;
 
 use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
 use mqtt_wasi::transport::TcpTransport;
-use mqtt_wasi::{BrokerUrl, Client, Delivery, Error, Message, Options, Publish, QoS, ReasonCode, Subscription};
+use mqtt_wasi::{
+    Client, Delivery, Error, Event, Message, Options, Publish, QoS, ReasonCode, Reconnect, Snapshot, Stats,
+    Subscription,
+};
 
-use super::{Failure, SOON, Settings, Subject};
+use super::{Failure, Happening, Settings, Subject};
 
 /// The blocking client.
 pub struct Native {
     /// The client itself, for what the other form does not have.
     pub client: Client<TcpTransport>,
-    url: String,
 }
 
 impl Subject for Native {
     type Delivery = Delivery;
 
     fn connect(url: &str, settings: &Settings) -> Result<Self, Failure> {
-        Ok(Self { client: Client::connect(url, settings.into())?, url: url.to_owned() })
+        let mut options = Options::from(settings);
+        if let Some(snapshot) = &settings.snapshot {
+            options = options.resume(Snapshot::from_bytes(snapshot).map_err(Error::Snapshot)?);
+        }
+        Ok(Self { client: Client::connect(url, options)? })
     }
 
     fn reconnect(&mut self) -> Result<bool, Failure> {
-        self.client.disconnect()?;
-        let url: BrokerUrl = self.url.parse().map_err(Error::Url)?;
-        let transport = TcpTransport::connect((url.host.as_str(), url.port), SOON).map_err(Error::Transport)?;
-        Ok(self.client.reconnect_over(transport)?)
+        Ok(self.client.reconnect()?)
     }
 
     fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure> {
@@ -91,6 +94,25 @@ impl Subject for Native {
         self.client.in_flight()
     }
 
+    fn next_event(&mut self, timeout: Duration) -> Result<Option<Happening>, Failure> {
+        Ok(self.client.next_event(timeout)?.map(|event| match event {
+            Event::Disconnected(error) => Happening::Disconnected(error.into()),
+            Event::Connected { session_present } => Happening::Reconnected { session_present },
+            Event::SubscriptionRestored { filter, .. } => Happening::SubscriptionRestored(filter),
+            Event::SubscriptionLost { filter, .. } => Happening::SubscriptionLost(filter),
+            Event::MessageDropped(_) => Happening::MessageDropped,
+            other => panic!("the client keeps {other:?} to itself"),
+        }))
+    }
+
+    fn stats(&mut self) -> Stats {
+        self.client.stats()
+    }
+
+    fn snapshot(&mut self) -> Vec<u8> {
+        self.client.snapshot()
+    }
+
     fn disconnect(&mut self) -> Result<(), Failure> {
         Ok(self.client.disconnect()?)
     }
@@ -113,6 +135,15 @@ impl From<&Settings> for Options {
         }
         if let Some(aliases) = settings.topic_aliases {
             options = options.topic_alias_maximum(aliases).outbound_topic_aliases(aliases);
+        }
+        if let Some(clean_start) = settings.clean_start {
+            options = options.clean_start(clean_start);
+        }
+        if let Some((first_delay, longest_delay)) = settings.reconnect {
+            options = options.reconnect(Reconnect { first_delay, longest_delay, ..Reconnect::default() });
+        }
+        for url in &settings.fallbacks {
+            options = options.fallback(url);
         }
         if let Some(timeout) = settings.connect_timeout {
             options = options.connect_timeout(timeout);

@@ -1,9 +1,12 @@
 //! The blocking client: a session, a transport, and calls that return when they are done.
 
-use alloc::borrow::ToOwned;
+mod authentication;
+mod batch;
+mod connection;
+mod dial;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -15,11 +18,14 @@ use crate::codec::{
 use crate::error::{Error, RequestError};
 use crate::message::Message;
 use crate::options::Options;
-use crate::session::{Delivery, Event, OperationId, Session, Status, SubscribeReason};
+use crate::session::{Delivery, Event, OperationId, Session, Stats, Status, SubscribeReason};
 use crate::time::Instant;
-use crate::transport::{Transferred, Transport};
+use crate::transport::Transport;
 #[cfg(feature = "std")]
-use crate::{transport::TcpTransport, url::BrokerUrl};
+use crate::transport::{TcpConnector, TcpTransport};
+#[cfg(all(feature = "component", target_arch = "wasm32"))]
+pub(crate) use authentication::Step;
+use dial::Dialer;
 
 /// How long the last bytes of a connection may take to leave.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,6 +35,9 @@ const KEEP_UP: Duration = Duration::from_millis(10);
 
 /// How often bytes may move after the time of a call is over, so that a broker cannot keep a caller by talking.
 const LATE_ROUNDS: u32 = 16;
+
+/// As many events wait for [`Client::next_event`] at the most; then the oldest goes.
+const MOST_EVENTS: usize = 1024;
 
 /// As many bytes as make a write worthwhile while more is to come.
 const WRITE_SIZE: usize = 64 * 1024;
@@ -42,6 +51,10 @@ const WRITE_SIZE: usize = 64 * 1024;
 /// A message at QoS 1 or 2 is acknowledged when it is handed out; the acknowledgement leaves with the next call that
 /// sends or waits, some milliseconds later at the most. So a program that dies while it works on a message is sent that
 /// message again, if its session is kept.
+///
+/// When the connection is lost, calls fail with the reason; [`Client::reconnect`] goes on with the session. With
+/// [`Options::reconnect`] calls connect again by themselves and go on where they were, within the time that they have;
+/// the attempt under way when that ends may take the connect timeouts longer. [`Client::next_event`] tells of it.
 ///
 #[cfg_attr(feature = "std", doc = "```no_run")]
 #[cfg_attr(not(feature = "std"), doc = "```ignore")]
@@ -59,24 +72,30 @@ pub struct Client<T> {
     session: Session,
     transport: T,
     authenticator: Option<Box<dyn Authenticator + Send>>,
+    dialer: Option<Dialer<T>>,
     response_timeout: Duration,
+    /// Whether the broker took the connection, whose end is then to be told.
+    is_made: bool,
     /// Why the connection ended, until a call has told so.
     ended: Option<Error>,
+    /// What happened to the connection, until the user asks.
+    events: VecDeque<Event>,
+    /// Events about calls that came while a connection was made.
+    others: VecDeque<Event>,
     /// When bytes moved last.
     last_moved: Instant,
 }
 
 #[cfg(feature = "std")]
 impl Client<TcpTransport> {
-    /// Connects to the broker at a URL such as `mqtt://localhost:1883`. A login in the URL counts unless the options
-    /// have one.
+    /// Connects to the broker at a URL such as `mqtt://localhost:1883`, or the first of the
+    /// [fallbacks](Options::fallback) that takes the connection. A login in the URL counts unless the options have one.
     ///
     /// # Errors
-    /// [`Error::Url`], [`Error::Transport`], [`Error::ConnectionRefused`], [`Error::ConnectTimeout`], and what else
-    /// ends connections; [`RequestError::InvalidOptions`].
+    /// [`Error::Url`], [`RequestError::InvalidOptions`]; of the broker that was tried last, [`Error::Transport`],
+    /// [`Error::ConnectionRefused`], [`Error::ConnectTimeout`], and what else ends connections.
     pub fn connect(url: &str, options: Options) -> Result<Self, Error> {
-        let (transport, options) = open(url, options)?;
-        Self::connect_over(transport, options)
+        Self::connect_with(TcpConnector, url, options)
     }
 
     /// As [`Client::connect`], with enhanced authentication.
@@ -88,11 +107,10 @@ impl Client<TcpTransport> {
         options: Options,
         authenticator: impl Authenticator + Send + 'static,
     ) -> Result<Self, Error> {
-        let (transport, options) = open(url, options)?;
-        Self::connect_authenticated_over(transport, options, authenticator)
+        Self::connect_authenticated_with(TcpConnector, url, options, authenticator)
     }
 
-    /// Connects to the broker at an address such as `127.0.0.1:1883`.
+    /// Connects to the broker at an address such as `127.0.0.1:1883`. Such a client does not connect again by itself.
     ///
     /// # Errors
     /// As [`Client::connect`], without [`Error::Url`].
@@ -133,11 +151,21 @@ impl<T: Transport> Client<T> {
         authenticator: Option<Box<dyn Authenticator + Send>>,
     ) -> Result<Self, Error> {
         let response_timeout = options.response_timeout;
-        let last_moved = transport.now();
-        let session = Session::new(options);
-        let mut client = Self { session, transport, authenticator, response_timeout, ended: None, last_moved };
+        let mut client = Self::new(transport, Session::new(options), response_timeout, authenticator);
         client.start()?;
         Ok(client)
+    }
+
+    fn new(
+        transport: T,
+        session: Session,
+        response_timeout: Duration,
+        authenticator: Option<Box<dyn Authenticator + Send>>,
+    ) -> Self {
+        let last_moved = transport.now();
+        let (events, others) = (VecDeque::new(), VecDeque::new());
+        let (dialer, is_made, ended) = (None, false, None);
+        Self { session, transport, authenticator, dialer, response_timeout, is_made, ended, events, others, last_moved }
     }
 
     /// Goes on over a new transport after the connection was lost; returns whether the broker still had the session.
@@ -146,29 +174,10 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// As [`Client::connect_over`]. The client can be reconnected again.
     pub fn reconnect_over(&mut self, transport: T) -> Result<bool, Error> {
+        self.rest();
         self.close();
         self.transport = transport;
         self.start()
-    }
-
-    /// Authenticates again over this connection (section 4.12.1), before a token of the last time expires, say.
-    ///
-    /// # Errors
-    /// [`Error::Authentication`]; [`RequestError::NothingToAuthenticate`] when the client was not
-    /// [made with an authenticator](Client::connect_authenticated_over); [`Error::Timeout`], and what ends connections: a broker that
-    /// refuses does.
-    pub fn authenticate_again(&mut self) -> Result<(), Error> {
-        let Some(authenticator) = &mut self.authenticator else {
-            return Err(RequestError::NothingToAuthenticate.into());
-        };
-        let data = authenticator.start().map_err(Error::Authentication)?;
-        let mut patience = self.patience();
-        self.submit(&mut patience, |session| session.authenticate_again(&data))?;
-        let data = self.authenticate(&mut patience, |event| match event {
-            Event::Authenticated(said) => Some(said.data.unwrap_or_default()),
-            _ => None,
-        })?;
-        self.finish_authentication(&data)
     }
 
     /// Publishes a message. At QoS 0 it returns once the message is sent, at QoS 1 and 2 once the broker has it, with
@@ -186,32 +195,6 @@ impl<T: Transport> Client<T> {
                 _ => None,
             }),
         }
-    }
-
-    /// Publishes messages one behind the other, as many in flight as the broker and the options allow, and as many in
-    /// one write. Returns for each how it went, in order: as [`Client::publish`] would have.
-    ///
-    /// Messages that could not be sent because the connection ended fail with the reason it ended.
-    pub fn publish_all<'a>(
-        &mut self,
-        messages: impl IntoIterator<Item = Publish<'a>>,
-    ) -> Vec<Result<ReasonCode, Error>> {
-        let mut batch = Batch::new(self.patience());
-        let mut ended = None;
-        for publish in messages {
-            let result = match &ended {
-                Some(error) => Err(Error::clone(error)),
-                None => self.submit_next(&publish, &mut batch),
-            };
-            ended = ended.or(result.as_ref().err().filter(|error| error.is_fatal()).cloned());
-            batch.add(result);
-        }
-        if let Err(error) = ended.map_or_else(|| self.finish(&mut batch), Err) {
-            // Some of them may have been acknowledged before that.
-            self.note_settled(&mut batch);
-            batch.fail(&error);
-        }
-        batch.results
     }
 
     /// Serializes `value` to JSON and publishes it, marked as such by Content Type and Payload Format Indicator.
@@ -253,9 +236,16 @@ impl<T: Transport> Client<T> {
     /// [`Error::Timeout`] when the broker does not take it in time, [`RequestError::NotConnected`], and what ends
     /// connections.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.write_out(&mut self.patience())?;
-        self.discard_events();
-        self.require_open()
+        let mut patience = self.patience();
+        loop {
+            self.write_out(&mut patience)?;
+            self.discard_events();
+            self.require_open()?;
+            if !self.is_dialing() {
+                return Ok(());
+            }
+            patience.wait(self)?;
+        }
     }
 
     /// Subscribes; returns the granted QoS of each Topic Filter, in order.
@@ -277,12 +267,13 @@ impl<T: Transport> Client<T> {
         subscriptions: &[Subscription<'_>],
         properties: SubscribeProperties<'_>,
     ) -> Result<SubscribeReason, Error> {
-        let mut patience = self.patience();
-        let id = self.submit(&mut patience, |session| session.subscribe(subscriptions, properties))?;
-        self.wait_for(&mut patience, |event| match event {
-            Event::Subscribed { id: done, result } if done == id => Some(result),
-            _ => None,
-        })
+        self.request(
+            |session| session.subscribe(subscriptions, properties),
+            |event| match event {
+                Event::Subscribed { id, result } => Some((id, result)),
+                _ => None,
+            },
+        )
     }
 
     /// Unsubscribes. That a subscription did not exist is no error.
@@ -303,12 +294,13 @@ impl<T: Transport> Client<T> {
         filters: &[&str],
         properties: UnsubscribeProperties<'_>,
     ) -> Result<SubscribeReason, Error> {
-        let mut patience = self.patience();
-        let id = self.submit(&mut patience, |session| session.unsubscribe(filters, properties))?;
-        self.wait_for(&mut patience, |event| match event {
-            Event::Unsubscribed { id: done, result } if done == id => Some(result),
-            _ => None,
-        })
+        self.request(
+            |session| session.unsubscribe(filters, properties),
+            |event| match event {
+                Event::Unsubscribed { id, result } => Some((id, result)),
+                _ => None,
+            },
+        )
     }
 
     /// Waits for the next message.
@@ -418,7 +410,7 @@ impl<T: Transport> Client<T> {
                 return true;
             }
             self.discard_events();
-            if self.session.status() == Status::Disconnected {
+            if self.session.status() == Status::Disconnected && !self.is_dialing() {
                 return true;
             }
             if !self.advance(Some(self.transport.now())).unwrap_or(false) {
@@ -449,6 +441,7 @@ impl<T: Transport> Client<T> {
     /// As [`Client::disconnect`]; [`RequestError::Invalid`], [`RequestError::PacketTooLarge`];
     /// [`RequestError::PropertyNotAllowed`] for a Session Expiry Interval when the options have none.
     pub fn disconnect_with(&mut self, disconnect: &Disconnect<'_>) -> Result<(), Error> {
+        self.rest();
         match self.session.disconnect(disconnect) {
             Ok(()) => {}
             Err(RequestError::NotConnected) => return Ok(()),
@@ -489,7 +482,41 @@ impl<T: Transport> Client<T> {
     /// When the client should be called again to keep the connection alive; `None` when it need not.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.session.deadline()
+        self.session.deadline().or(self.dialer.as_ref().and_then(Dialer::due))
+    }
+
+    /// What the client has done so far, over all its connections.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.session.stats()
+    }
+
+    /// The session as bytes, for a later process to go on with: [`Options::resume`]. See [`Session::snapshot`].
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<u8> {
+        self.session.snapshot()
+    }
+
+    /// The next thing that happened to the connection, waiting for it no longer than `timeout`; zero takes only what is
+    /// known. [`Event::Disconnected`], [`Event::Connected`] after the first connection, [`Event::SubscriptionRestored`],
+    /// [`Event::SubscriptionLost`], [`Event::MessageDropped`]. They wait here until asked for, up to 1,024 of them.
+    ///
+    /// # Errors
+    /// What ended the connection, if it is not made again, behind the last event; [`RequestError::ReceiveFirst`] when so
+    /// many messages wait that no more is read.
+    pub fn next_event(&mut self, timeout: Duration) -> Result<Option<Event>, Error> {
+        let until = self.transport.now() + timeout;
+        loop {
+            self.discard_events();
+            if let Some(event) = self.events.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.transport.now() >= until {
+                return Ok(None);
+            }
+            self.require_open()?;
+            self.advance(Some(until))?;
+        }
     }
 
     /// Whether something waits to be sent.
@@ -510,285 +537,33 @@ impl<T: Transport> Client<T> {
         !self.session.is_paused()
     }
 
-    fn start(&mut self) -> Result<bool, Error> {
-        if let Some(authenticator) = &mut self.authenticator {
-            self.session.set_authentication_data(authenticator.start().map_err(Error::Authentication)?);
-        }
-        self.session.connect(self.transport.now())?;
-        // What they tell is about the last connection.
-        while self.session.poll_event().is_some() {}
-        self.ended = None;
-        // The session keeps the connect timeout by itself.
-        let answer = self.authenticate(&mut Patience::new(Duration::MAX), |event| match event {
-            Event::Connected { session_present } => Some(session_present),
-            _ => None,
-        });
-        if answer.is_err() {
-            self.close();
-        } else if self.authenticator.is_some() {
-            let connack = self.session.connack().unwrap_or_default();
-            let data = connack.properties.authentication_data.unwrap_or_default().to_owned();
-            self.finish_authentication(&data)?;
-        }
-        answer
-    }
-
-    /// Answers challenges until `pick` takes an event.
-    fn authenticate<R>(
+    /// Has the broker do something, over as many connections as it takes.
+    fn request(
         &mut self,
-        patience: &mut Patience,
-        mut pick: impl FnMut(Event) -> Option<R>,
-    ) -> Result<R, Error> {
+        mut submit: impl FnMut(&mut Session) -> Result<OperationId, RequestError>,
+        mut pick: impl FnMut(Event) -> Option<(OperationId, Result<SubscribeReason, Error>)>,
+    ) -> Result<SubscribeReason, Error> {
+        let mut patience = self.patience();
         loop {
-            let step = self.wait_for(patience, |event| match event {
-                Event::Challenged(challenge) => Some(Ok(Err(challenge.data.unwrap_or_default()))),
-                event => pick(event).map(|done| Ok(Ok(done))),
-            })?;
-            let challenge = match step {
-                Ok(done) => return Ok(done),
-                Err(challenge) => challenge,
-            };
-            let answer = match &mut self.authenticator {
-                Some(authenticator) => authenticator.answer(&challenge),
-                None => Err("the broker has a challenge, and this client no authenticator".into()),
-            };
-            match answer {
-                Ok(answer) => self.session.answer_challenge(&answer)?,
-                Err(why) => return Err(self.fail_authentication(why)),
+            let id = self.submit(&mut patience, &mut submit)?;
+            let result = self
+                .wait_for(&mut patience, |event| pick(event).filter(|(done, _)| *done == id).map(|(_, result)| result));
+            if !(result.as_ref().is_err_and(Error::is_fatal) && self.is_dialing()) {
+                return result;
             }
         }
     }
 
-    /// Lets the authenticator check the broker.
-    fn finish_authentication(&mut self, data: &[u8]) -> Result<(), Error> {
-        let checked = self.authenticator.as_mut().map_or(Ok(()), |authenticator| authenticator.finish(data));
-        checked.map_err(|why| self.fail_authentication(why))
-    }
-
-    /// Ends the connection to a broker that cannot be authenticated to, or is not to be trusted.
-    fn fail_authentication(&mut self, why: String) -> Error {
-        // That it ends is told with the reason at hand.
-        let _ = self.disconnect_with(&Disconnect::new(ReasonCode::UnspecifiedError));
-        self.close();
-        self.discard_events();
-        self.ended = None;
-        Error::Authentication(why)
-    }
-
-    /// Hands something to the session as soon as it has room.
-    fn submit<R>(
-        &mut self,
-        patience: &mut Patience,
-        mut submit: impl FnMut(&mut Session) -> Result<R, RequestError>,
-    ) -> Result<R, Error> {
-        loop {
-            match submit(&mut self.session) {
-                Err(RequestError::WouldBlock | RequestError::NotConnected) => {}
-                result => return Ok(result?),
-            }
-            self.discard_events();
-            self.require_open()?;
-            patience.wait(self)?;
+    /// Does not connect again by itself any more.
+    const fn rest(&mut self) {
+        if let Some(dialer) = &mut self.dialer {
+            dialer.rest();
         }
-    }
-
-    /// Hands a message of a batch to the session, as soon as enough of those before it are acknowledged.
-    fn submit_next(&mut self, publish: &Publish<'_>, batch: &mut Batch) -> Result<Option<OperationId>, Error> {
-        loop {
-            match self.session.publish(publish) {
-                Err(RequestError::WouldBlock | RequestError::NotConnected) => self.settle(batch)?,
-                result => {
-                    if self.session.transmit().len() >= WRITE_SIZE {
-                        self.write_out(&mut batch.patience)?;
-                        self.note_sent(batch);
-                    }
-                    return Ok(result?);
-                }
-            }
-        }
-    }
-
-    /// Waits until all of a batch is sent and acknowledged.
-    fn finish(&mut self, batch: &mut Batch) -> Result<(), Error> {
-        self.write_out(&mut batch.patience)?;
-        self.note_sent(batch);
-        while !batch.is_done() {
-            self.settle(batch).map_err(Error::while_in_flight)?;
-        }
-        Ok(())
-    }
-
-    /// Notes what became of messages of a batch, or lets bytes move so that something may.
-    fn settle(&mut self, batch: &mut Batch) -> Result<(), Error> {
-        if self.note_settled(batch) {
-            batch.patience = self.patience();
-            return Ok(());
-        }
-        self.require_open()?;
-        batch.patience.wait(self)?;
-        self.note_sent(batch);
-        Ok(())
-    }
-
-    /// Notes which messages of a batch are acknowledged or refused; whether there was any.
-    fn note_settled(&mut self, batch: &mut Batch) -> bool {
-        let mut has_settled = false;
-        while let Some(event) = self.next_event() {
-            if let Event::Published { id, result } = event {
-                has_settled |= batch.settle(id, result.map(|reason| reason.reason_code));
-            }
-        }
-        has_settled
-    }
-
-    /// Notes that nothing of a batch waits to be sent any more, if so.
-    fn note_sent(&self, batch: &mut Batch) {
-        if self.is_connected() && !self.has_outgoing() {
-            batch.unsent.clear();
-        }
-    }
-
-    /// Waits until `pick` takes an event.
-    fn wait_for<R>(
-        &mut self,
-        patience: &mut Patience,
-        mut pick: impl FnMut(Event) -> Option<Result<R, Error>>,
-    ) -> Result<R, Error> {
-        loop {
-            while let Some(event) = self.next_event() {
-                if let Some(result) = pick(event) {
-                    if result.as_ref().is_err_and(Error::is_fatal) {
-                        // What is told now need not be told again.
-                        self.ended = None;
-                    }
-                    return result;
-                }
-            }
-            self.require_open()?;
-            patience.wait(self).map_err(Error::while_in_flight)?;
-        }
-    }
-
-    /// Takes events that are of no use to anyone: about calls that were given up, or that wait for nothing.
-    fn discard_events(&mut self) {
-        while self.next_event().is_some() {}
-    }
-
-    /// The session's next event. The end of the connection is noted and seen to here.
-    fn next_event(&mut self) -> Option<Event> {
-        loop {
-            match self.session.poll_event()? {
-                Event::Disconnected(error) => {
-                    self.close();
-                    self.ended = Some(error);
-                }
-                event => return Some(event),
-            }
-        }
-    }
-
-    /// Fails when there is no connection, with why it ended if no call has told so yet.
-    fn require_open(&mut self) -> Result<(), Error> {
-        match self.session.status() {
-            Status::Connecting | Status::Connected => Ok(()),
-            Status::Disconnected | Status::Closing => {
-                self.discard_events();
-                Err(self.ended.take().unwrap_or(RequestError::NotConnected.into()))
-            }
-        }
-    }
-
-    /// Sends what has waited for a while, and pings, though messages are at hand and nothing is waited for.
-    fn keep_up(&mut self, now: Instant) {
-        let is_due = self.session.deadline().is_some_and(|deadline| now >= deadline);
-        if is_due || (self.has_outgoing() && now >= self.last_moved + KEEP_UP) {
-            // That messages must be received first is known here.
-            let _ = self.advance(Some(now));
-        }
-    }
-
-    /// Moves bytes both ways once, waiting for them until `until` or what the session has to do; returns whether any
-    /// moved.
-    fn advance(&mut self, until: Option<Instant>) -> Result<bool, Error> {
-        let now = self.transport.now();
-        if self.session.deadline().is_some_and(|deadline| now >= deadline) {
-            // The answer that the session would miss may be there, unread.
-            self.transfer(Direction::In, Some(now));
-            self.session.handle_timeout(now);
-        }
-        if !matches!(self.session.status(), Status::Connecting | Status::Connected) && !self.has_outgoing() {
-            return Ok(true);
-        }
-        let until = [until, self.session.deadline()].into_iter().flatten().min();
-        let (outgoing, incoming) = self.session.buffers();
-        if outgoing.is_empty() && incoming.is_empty() {
-            return Err(RequestError::ReceiveFirst.into());
-        }
-        Ok(self.transfer(Direction::Both, until))
-    }
-
-    /// Moves bytes once; returns whether any moved or the connection ended.
-    fn transfer(&mut self, direction: Direction, until: Option<Instant>) -> bool {
-        let (outgoing, incoming) = self.session.buffers();
-        let outgoing = if direction == Direction::Both { outgoing } else { &[] };
-        if outgoing.is_empty() && incoming.is_empty() {
-            return false;
-        }
-        match self.transport.transfer(outgoing, incoming, until) {
-            Ok(moved) => {
-                let has_moved = moved != Transferred::default();
-                if has_moved {
-                    self.last_moved = self.transport.now();
-                }
-                self.session.transmitted(moved.sent, self.last_moved);
-                self.session.received(moved.received, self.last_moved);
-                if moved.closed {
-                    self.session.connection_closed(Error::ConnectionClosed);
-                }
-                has_moved
-            }
-            Err(error) => {
-                // Why the broker closed the connection may be there, unread.
-                let mut rounds = 0..LATE_ROUNDS;
-                while direction == Direction::Both
-                    && rounds.next().is_some()
-                    && self.transfer(Direction::In, Some(self.last_moved))
-                    && self.session.status() != Status::Disconnected
-                {}
-                self.session.connection_closed(error.into());
-                true
-            }
-        }
-    }
-
-    /// Waits until everything is sent or there is no connection any more.
-    fn write_out(&mut self, patience: &mut Patience) -> Result<(), Error> {
-        while self.has_outgoing() {
-            patience.wait(self)?;
-        }
-        Ok(())
-    }
-
-    /// Sends the last bytes, if the peer takes them, and closes the connection.
-    fn close(&mut self) {
-        // Whoever closes has an error to tell already.
-        let _ = self.write_out(&mut Patience::new(CLOSE_TIMEOUT));
-        self.transport.close();
-        self.session.connection_closed(Error::ConnectionClosed);
     }
 
     const fn patience(&self) -> Patience {
         Patience::new(self.response_timeout)
     }
-}
-
-#[cfg(feature = "std")]
-fn open(url: &str, options: Options) -> Result<(TcpTransport, Options), Error> {
-    let url: BrokerUrl = url.parse()?;
-    url.require_plain()?;
-    options.validate().map_err(RequestError::InvalidOptions)?;
-    let transport = TcpTransport::connect((url.host.as_str(), url.port), options.connect_timeout)?;
-    Ok((transport, options.login_from(url)))
 }
 
 impl<T: fmt::Debug> fmt::Debug for Client<T> {
@@ -797,65 +572,6 @@ impl<T: fmt::Debug> fmt::Debug for Client<T> {
             .field("session", &self.session)
             .field("transport", &self.transport)
             .finish_non_exhaustive()
-    }
-}
-
-/// Which way bytes move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    In,
-    Both,
-}
-
-/// Messages that are published one behind the other.
-struct Batch {
-    results: Vec<Result<ReasonCode, Error>>,
-    /// Those in flight, and their places in `results`; in ascending order.
-    in_flight: VecDeque<(OperationId, usize)>,
-    /// The places of those at QoS 0 that may not have been sent yet.
-    unsent: Vec<usize>,
-    /// Begins anew with every answer.
-    patience: Patience,
-}
-
-impl Batch {
-    const fn new(patience: Patience) -> Self {
-        Self { results: Vec::new(), in_flight: VecDeque::new(), unsent: Vec::new(), patience }
-    }
-
-    fn add(&mut self, submitted: Result<Option<OperationId>, Error>) {
-        let place = self.results.len();
-        self.results.push(match submitted {
-            Ok(None) => {
-                self.unsent.push(place);
-                Ok(ReasonCode::Success)
-            }
-            Ok(Some(id)) => {
-                self.in_flight.push_back((id, place));
-                // What stands here until the broker answers.
-                Err(Error::Timeout)
-            }
-            Err(error) => Err(error),
-        });
-    }
-
-    /// Notes how a message went; `false` if it is none of these.
-    fn settle(&mut self, id: OperationId, result: Result<ReasonCode, Error>) -> bool {
-        let index = self.in_flight.binary_search_by_key(&id, |&(id, _)| id);
-        let Some((_, place)) = index.ok().and_then(|index| self.in_flight.remove(index)) else { return false };
-        self.results[place] = result;
-        true
-    }
-
-    fn is_done(&self) -> bool {
-        self.in_flight.is_empty() && self.unsent.is_empty()
-    }
-
-    /// Fails what is not done.
-    fn fail(&mut self, error: &Error) {
-        for place in self.in_flight.drain(..).map(|(_, place)| place).chain(self.unsent.drain(..)) {
-            self.results[place] = Err(error.clone());
-        }
     }
 }
 

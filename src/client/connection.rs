@@ -1,0 +1,240 @@
+//! The connection: how it begins and ends, and how bytes and events move over it meanwhile.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use super::{CLOSE_TIMEOUT, Client, KEEP_UP, LATE_ROUNDS, MOST_EVENTS, Patience};
+use crate::error::{Error, RequestError};
+use crate::session::{Event, Session, Status};
+use crate::time::Instant;
+use crate::transport::{Transferred, Transport};
+
+/// Which way bytes move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    In,
+    Both,
+}
+
+impl<T: Transport> Client<T> {
+    /// Begins over a new transport; returns whether the broker had the session.
+    pub(super) fn start(&mut self) -> Result<bool, Error> {
+        self.begin()?;
+        let mut others = VecDeque::new();
+        // The session keeps the connect timeout by itself.
+        let answer = self.authenticate(&mut Patience::new(Duration::MAX), |event| match event {
+            Event::Connected { session_present } => Some(session_present),
+            event => {
+                others.push_back(event);
+                None
+            }
+        });
+        // They are about calls that go on over this connection.
+        self.others = others;
+        match answer {
+            Ok(session_present) => self.connected(session_present)?,
+            Err(_) => self.close(),
+        }
+        answer
+    }
+
+    /// Sends CONNECT over a new transport.
+    pub(super) fn begin(&mut self) -> Result<(), Error> {
+        if let Some(authenticator) = &mut self.authenticator {
+            self.session.set_authentication_data(authenticator.start().map_err(Error::Authentication)?);
+        }
+        // The end of the last connection is no news to this one.
+        self.discard_events();
+        self.session.connect(self.transport.now())?;
+        self.ended = None;
+        Ok(())
+    }
+
+    /// The broker took the connection.
+    pub(super) fn connected(&mut self, session_present: bool) -> Result<(), Error> {
+        if self.authenticator.is_some() {
+            let connack = self.session.connack().unwrap_or_default();
+            let data = connack.properties.authentication_data.unwrap_or_default().to_owned();
+            self.finish_authentication(&data)?;
+        }
+        self.is_made = true;
+        if self.session.stats().reconnects > 0 {
+            self.note(Event::Connected { session_present });
+        }
+        let now = self.transport.now();
+        if let Some(dialer) = &mut self.dialer {
+            dialer.connected(now);
+        }
+        Ok(())
+    }
+
+    /// Hands something to the session as soon as it has room.
+    pub(super) fn submit<R>(
+        &mut self,
+        patience: &mut Patience,
+        mut submit: impl FnMut(&mut Session) -> Result<R, RequestError>,
+    ) -> Result<R, Error> {
+        loop {
+            match submit(&mut self.session) {
+                Err(RequestError::WouldBlock | RequestError::NotConnected) => {}
+                result => return Ok(result?),
+            }
+            self.discard_events();
+            self.require_open()?;
+            patience.wait(self)?;
+        }
+    }
+
+    /// Waits until `pick` takes an event.
+    pub(super) fn wait_for<R>(
+        &mut self,
+        patience: &mut Patience,
+        mut pick: impl FnMut(Event) -> Option<Result<R, Error>>,
+    ) -> Result<R, Error> {
+        loop {
+            while let Some(event) = self.session_event() {
+                if let Some(result) = pick(event) {
+                    if result.as_ref().is_err_and(Error::is_fatal) {
+                        // What is told now need not be told again.
+                        self.ended = None;
+                    }
+                    return result;
+                }
+            }
+            self.require_open()?;
+            patience.wait(self).map_err(Error::while_in_flight)?;
+        }
+    }
+
+    /// Takes events that are of no use to anyone: about calls that were given up, or that wait for nothing.
+    pub(super) fn discard_events(&mut self) {
+        while self.session_event().is_some() {}
+    }
+
+    /// The session's next event that is about a call. The end of the connection is noted and seen to here.
+    pub(super) fn session_event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.others.pop_front() {
+                return Some(event);
+            }
+            match self.session.poll_event()? {
+                Event::Disconnected(error) => {
+                    self.close();
+                    if core::mem::take(&mut self.is_made) {
+                        self.note(Event::Disconnected(error.clone()));
+                    }
+                    self.plan_after_loss(error);
+                }
+                event @ (Event::SubscriptionRestored { .. }
+                | Event::SubscriptionLost { .. }
+                | Event::MessageDropped(_)) => self.note(event),
+                event => return Some(event),
+            }
+        }
+    }
+
+    /// Keeps an event for [`Client::next_event`].
+    fn note(&mut self, event: Event) {
+        if self.events.len() == MOST_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// Fails when there is no connection, with why it ended if no call has told so yet.
+    pub(super) fn require_open(&mut self) -> Result<(), Error> {
+        match self.session.status() {
+            Status::Connecting | Status::Connected => Ok(()),
+            Status::Disconnected | Status::Closing => {
+                self.discard_events();
+                if self.is_dialing() {
+                    return Ok(());
+                }
+                Err(self.ended.take().unwrap_or(RequestError::NotConnected.into()))
+            }
+        }
+    }
+
+    /// Sends what has waited for a while, and pings, though messages are at hand and nothing is waited for.
+    pub(super) fn keep_up(&mut self, now: Instant) {
+        let is_due = self.session.deadline().is_some_and(|deadline| now >= deadline);
+        if is_due || (self.has_outgoing() && now >= self.last_moved + KEEP_UP) {
+            // That messages must be received first is known here.
+            let _ = self.advance(Some(now));
+        }
+    }
+
+    /// Moves bytes both ways once, waiting for them until `until` or what the session has to do; returns whether any
+    /// moved.
+    pub(super) fn advance(&mut self, until: Option<Instant>) -> Result<bool, Error> {
+        if self.is_dialing() {
+            return Ok(self.dial_again(until));
+        }
+        let now = self.transport.now();
+        if self.session.deadline().is_some_and(|deadline| now >= deadline) {
+            // The answer that the session would miss may be there, unread.
+            self.transfer(Direction::In, Some(now));
+            self.session.handle_timeout(now);
+        }
+        if !matches!(self.session.status(), Status::Connecting | Status::Connected) && !self.has_outgoing() {
+            return Ok(true);
+        }
+        let until = [until, self.session.deadline()].into_iter().flatten().min();
+        let (outgoing, incoming) = self.session.buffers();
+        if outgoing.is_empty() && incoming.is_empty() {
+            return Err(RequestError::ReceiveFirst.into());
+        }
+        Ok(self.transfer(Direction::Both, until))
+    }
+
+    /// Moves bytes once; returns whether any moved or the connection ended.
+    fn transfer(&mut self, direction: Direction, until: Option<Instant>) -> bool {
+        let (outgoing, incoming) = self.session.buffers();
+        let outgoing = if direction == Direction::Both { outgoing } else { &[] };
+        if outgoing.is_empty() && incoming.is_empty() {
+            return false;
+        }
+        match self.transport.transfer(outgoing, incoming, until) {
+            Ok(moved) => {
+                let has_moved = moved != Transferred::default();
+                if has_moved {
+                    self.last_moved = self.transport.now();
+                }
+                self.session.transmitted(moved.sent, self.last_moved);
+                self.session.received(moved.received, self.last_moved);
+                if moved.closed {
+                    self.session.connection_closed(Error::ConnectionClosed);
+                }
+                has_moved
+            }
+            Err(error) => {
+                // Why the broker closed the connection may be there, unread.
+                let mut rounds = 0..LATE_ROUNDS;
+                while direction == Direction::Both
+                    && rounds.next().is_some()
+                    && self.transfer(Direction::In, Some(self.last_moved))
+                    && self.session.status() != Status::Disconnected
+                {}
+                self.session.connection_closed(error.into());
+                true
+            }
+        }
+    }
+
+    /// Waits until everything is sent or there is no connection any more.
+    pub(super) fn write_out(&mut self, patience: &mut Patience) -> Result<(), Error> {
+        while self.has_outgoing() {
+            patience.wait(self)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the last bytes, if the peer takes them, and closes the connection.
+    pub(super) fn close(&mut self) {
+        // Whoever closes has an error to tell already.
+        let _ = self.write_out(&mut Patience::new(CLOSE_TIMEOUT));
+        self.transport.close();
+        self.session.connection_closed(Error::ConnectionClosed);
+    }
+}

@@ -1,0 +1,343 @@
+//! Which broker to connect to, and when: several of them in turn, redirects, and growing delays between attempts.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::codec::ReasonCode;
+use crate::error::{Error, ProtocolError, Reason, TransportErrorKind};
+use crate::url::{BrokerUrl, UrlError};
+
+/// How a client connects again by itself when its connection is lost: after delays that grow, each a random part of what
+/// it may be ("full jitter"), so that not all clients of a broker come back at once.
+///
+/// Some ends are final whatever this says: a broker that refuses the login or the Client Identifier, that says that
+/// another client has taken over the session, or a network that this program may not use.
+///
+/// ```
+/// use std::time::Duration;
+/// use mqtt_wasi::{Options, Reconnect};
+///
+/// let patient = Reconnect { longest_delay: Duration::from_secs(300), ..Reconnect::default() };
+/// let options = Options::new().client_id("thermometer-7").reconnect(patient);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reconnect {
+    /// The longest that the first delay may be. Doubles with every round of attempts. Default: 1 second.
+    pub first_delay: Duration,
+    /// The longest that any delay may be. A connection that lasts this long makes the delays begin anew. Default: 60
+    /// seconds.
+    pub longest_delay: Duration,
+    /// How many attempts may fail one after the other before the client gives up; `None`: any number. Default: `None`.
+    pub attempts: Option<u32>,
+    /// How many times in a row the client follows a broker that names another one to use (Server Reference, section
+    /// 4.11). It logs in there as it did before, so a broker that is not to be trusted with that should not be connected
+    /// to. 0: never. Default: 3.
+    pub redirects: u8,
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self {
+            first_delay: Duration::from_secs(1),
+            longest_delay: Duration::from_secs(60),
+            attempts: None,
+            redirects: 3,
+        }
+    }
+}
+
+/// The brokers that a client may connect to, and where it stands with them.
+#[derive(Debug)]
+pub(crate) struct Brokers {
+    urls: Vec<BrokerUrl>,
+    /// Which of them is next, or connected to.
+    current: usize,
+    /// Where a broker said to go instead.
+    redirect: Option<BrokerUrl>,
+    /// How many redirects in a row were followed.
+    hops: u8,
+    /// How many attempts in a row have failed.
+    failures: u32,
+    /// How many of them were tried since the last delay.
+    tried: usize,
+}
+
+/// What to do after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Connect to [`Brokers::url`] at once.
+    Now,
+    /// Connect to it after a delay, up to this long.
+    Within(Duration),
+    /// Give up.
+    Never,
+}
+
+impl Brokers {
+    pub(crate) fn new(url: &str, fallbacks: &[String]) -> Result<Self, UrlError> {
+        let urls = core::iter::once(url).chain(fallbacks.iter().map(String::as_str));
+        let urls = urls.map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self { urls, current: 0, redirect: None, hops: 0, failures: 0, tried: 0 })
+    }
+
+    /// The one to connect to.
+    pub(crate) fn url(&self) -> &BrokerUrl {
+        self.redirect.as_ref().unwrap_or(&self.urls[self.current])
+    }
+
+    /// Every one of them may be tried.
+    pub(crate) const fn start(&mut self) {
+        self.tried = 0;
+    }
+
+    /// The broker took the connection.
+    pub(crate) const fn connected(&mut self) {
+        self.tried = 0;
+    }
+
+    /// The connection lasted: what failed before is forgotten.
+    pub(crate) const fn lasted(&mut self) {
+        self.failures = 0;
+    }
+
+    /// A connection that was made has ended.
+    pub(crate) fn lost(&mut self, error: &Error, policy: &Reconnect) -> Next {
+        if self.follow(error, policy.redirects) {
+            return Next::Now;
+        }
+        self.redirect = None;
+        self.later(error, policy)
+    }
+
+    /// An attempt has failed.
+    pub(crate) fn failed(&mut self, error: &Error, policy: &Reconnect) -> Next {
+        if self.try_next(error, policy.redirects) {
+            return Next::Now;
+        }
+        self.tried = 0;
+        self.later(error, policy)
+    }
+
+    /// An attempt has failed: goes on to the next broker; `false` when all were tried, or no other will do better.
+    pub(crate) fn try_next(&mut self, error: &Error, redirects: u8) -> bool {
+        if self.follow(error, redirects) {
+            return true;
+        }
+        self.redirect = None;
+        self.current = (self.current + 1) % self.urls.len();
+        self.tried += 1;
+        self.tried < self.urls.len() && !is_final(error)
+    }
+
+    fn later(&mut self, error: &Error, policy: &Reconnect) -> Next {
+        self.failures = self.failures.saturating_add(1);
+        self.hops = 0;
+        if is_final(error) || policy.attempts.is_some_and(|most| self.failures > most) {
+            return Next::Never;
+        }
+        let doubled = policy.first_delay.saturating_mul(1 << (self.failures - 1).min(31));
+        Next::Within(doubled.min(policy.longest_delay))
+    }
+
+    /// Goes where the broker said to, if it did.
+    fn follow(&mut self, error: &Error, redirects: u8) -> bool {
+        let Some((reason, reference)) = reference(error).filter(|_| self.hops < redirects) else { return false };
+        let Some(url) = self.url().elsewhere(reference) else { return false };
+        self.hops += 1;
+        if reason.reason_code == ReasonCode::ServerMoved {
+            // For good (section 4.11).
+            self.urls[self.current] = url;
+            self.redirect = None;
+        } else {
+            self.redirect = Some(url);
+        }
+        true
+    }
+}
+
+/// Another server to use, as a broker said when it refused or ended the connection.
+fn reference(error: &Error) -> Option<(&Reason, &str)> {
+    let (Error::ConnectionRefused(reason) | Error::Disconnected(reason)) = error else { return None };
+    let is_redirect = matches!(reason.reason_code, ReasonCode::UseAnotherServer | ReasonCode::ServerMoved);
+    // There may be several, separated by spaces; the first is as good as any.
+    let first = reason.server_reference.as_deref()?.split(' ').find(|reference| !reference.is_empty())?;
+    is_redirect.then_some((reason, first))
+}
+
+/// Whether it would be no different the next time.
+fn is_final(error: &Error) -> bool {
+    use ReasonCode as Code;
+    match error {
+        Error::ConnectionRefused(reason) => matches!(
+            reason.reason_code,
+            Code::MalformedPacket
+                | Code::ProtocolError
+                | Code::UnsupportedProtocolVersion
+                | Code::ClientIdentifierNotValid
+                | Code::BadUserNameOrPassword
+                | Code::NotAuthorized
+                | Code::Banned
+                | Code::BadAuthenticationMethod
+                | Code::TopicNameInvalid
+                | Code::PacketTooLarge
+                | Code::PayloadFormatInvalid
+                | Code::RetainNotSupported
+                | Code::QosNotSupported
+        ),
+        // Two clients with one Client Identifier would throw each other out for ever.
+        Error::Disconnected(reason) => {
+            matches!(reason.reason_code, Code::SessionTakenOver | Code::NotAuthorized | Code::Banned)
+        }
+        Error::Transport(error) => error.kind == TransportErrorKind::AccessDenied,
+        Error::Protocol(ProtocolError::UnexpectedSession)
+        | Error::Request(_)
+        | Error::Url(_)
+        | Error::Authentication(_) => true,
+        _ => false,
+    }
+}
+
+/// A random part of what a delay may be.
+pub(crate) fn jitter(longest: Duration, random: u64) -> Duration {
+    // Some 2^53 steps are fine enough, and the nanoseconds of centuries times that fit.
+    let nanoseconds = longest.as_nanos().saturating_mul(u128::from(random >> 11)) >> 53;
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::string::ToString;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn brokers(urls: &[&str]) -> Brokers {
+        let fallbacks: Vec<String> = urls[1..].iter().map(ToString::to_string).collect();
+        Brokers::new(urls[0], &fallbacks).unwrap()
+    }
+
+    fn refused(code: ReasonCode, reference: Option<&str>) -> Error {
+        let reason = Reason { server_reference: reference.map(Into::into), ..Reason::from(code) };
+        Error::ConnectionRefused(Box::new(reason))
+    }
+
+    fn host(brokers: &Brokers) -> &str {
+        &brokers.url().host
+    }
+
+    #[test]
+    fn delays_double_up_to_the_longest_and_begin_anew_after_a_connection_that_lasted() {
+        let policy = Reconnect { longest_delay: 5 * SECOND, ..Reconnect::default() };
+        let mut brokers = brokers(&["mqtt://a"]);
+        let mut delays: Vec<Next> = Vec::new();
+        for _ in 0..5 {
+            delays.push(brokers.failed(&Error::ConnectionClosed, &policy));
+        }
+        assert_eq!(delays, [1, 2, 4, 5, 5].map(|seconds| Next::Within(seconds * SECOND)));
+        // One that is lost at once does not count as a success.
+        brokers.connected();
+        assert_eq!(brokers.lost(&Error::ConnectionClosed, &policy), Next::Within(5 * SECOND));
+        brokers.connected();
+        brokers.lasted();
+        assert_eq!(brokers.lost(&Error::ConnectionClosed, &policy), Next::Within(SECOND));
+    }
+
+    #[test]
+    fn number_of_attempts_may_be_bounded() {
+        let policy = Reconnect { attempts: Some(2), ..Reconnect::default() };
+        let mut brokers = brokers(&["mqtt://a"]);
+        assert!(matches!(brokers.lost(&Error::ConnectionClosed, &policy), Next::Within(_)));
+        assert!(matches!(brokers.failed(&Error::ConnectTimeout, &policy), Next::Within(_)));
+        assert_eq!(brokers.failed(&Error::ConnectTimeout, &policy), Next::Never);
+    }
+
+    #[test]
+    fn brokers_are_tried_in_turn_with_a_delay_after_each_round() {
+        let policy = Reconnect::default();
+        let mut brokers = brokers(&["mqtt://a", "mqtt://b", "mqtt://c"]);
+        for round in [SECOND, 2 * SECOND] {
+            assert_eq!(host(&brokers), "a");
+            assert_eq!(brokers.failed(&Error::ConnectTimeout, &policy), Next::Now);
+            assert_eq!(host(&brokers), "b");
+            assert_eq!(brokers.failed(&Error::ConnectTimeout, &policy), Next::Now);
+            assert_eq!(host(&brokers), "c");
+            assert_eq!(brokers.failed(&Error::ConnectTimeout, &policy), Next::Within(round));
+        }
+        // A lost connection is made again to the broker that has the session.
+        assert_eq!(brokers.failed(&Error::ConnectTimeout, &policy), Next::Now);
+        brokers.connected();
+        assert!(matches!(brokers.lost(&Error::ConnectionClosed, &policy), Next::Within(_)));
+        assert_eq!(host(&brokers), "b");
+    }
+
+    #[test]
+    fn redirects_are_followed_up_to_the_limit() {
+        let policy = Reconnect { redirects: 2, ..Reconnect::default() };
+        let mut brokers = brokers(&["mqtt://user:secret@a"]);
+        let elsewhere = refused(ReasonCode::UseAnotherServer, Some("b:2883 c"));
+        assert_eq!(brokers.failed(&elsewhere, &policy), Next::Now);
+        let url = brokers.url();
+        assert_eq!((url.host.as_str(), url.port, url.user_name.as_deref()), ("b", 2883, Some("user")));
+        assert_eq!(brokers.failed(&refused(ReasonCode::UseAnotherServer, Some("[::1]")), &policy), Next::Now);
+        assert_eq!((host(&brokers), brokers.url().port), ("::1", 1883));
+        assert_eq!(brokers.failed(&elsewhere, &policy), Next::Within(SECOND), "that was one too many");
+        assert_eq!(host(&brokers), "a");
+    }
+
+    #[test]
+    fn broker_that_moved_is_found_at_its_new_place_from_then_on() {
+        let policy = Reconnect::default();
+        let mut brokers = brokers(&["mqtt://a", "mqtt://b"]);
+        assert_eq!(brokers.failed(&refused(ReasonCode::ServerMoved, Some("c")), &policy), Next::Now);
+        assert_eq!(host(&brokers), "c");
+        brokers.connected();
+        assert!(matches!(brokers.lost(&Error::ConnectionClosed, &policy), Next::Within(_)));
+        assert_eq!(host(&brokers), "c");
+    }
+
+    #[test]
+    fn temporary_place_is_left_when_the_connection_to_it_ends() {
+        let policy = Reconnect::default();
+        let mut brokers = brokers(&["mqtt://a"]);
+        assert_eq!(brokers.failed(&refused(ReasonCode::UseAnotherServer, Some("b")), &policy), Next::Now);
+        brokers.connected();
+        assert!(matches!(brokers.lost(&Error::ConnectionClosed, &policy), Next::Within(_)));
+        assert_eq!(host(&brokers), "a");
+    }
+
+    #[test]
+    fn references_that_name_no_server_are_a_failure_like_any_other() {
+        let policy = Reconnect::default();
+        for reference in [None, Some(""), Some("a b:x"), Some("mqtt://c"), Some("c/path")] {
+            let mut brokers = brokers(&["mqtt://a"]);
+            let next = brokers.failed(&refused(ReasonCode::ServerMoved, reference), &policy);
+            let is_followed = reference == Some("a b:x");
+            assert_eq!(next == Next::Now, is_followed, "{reference:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_that_will_not_change_end_it() {
+        let policy = Reconnect::default();
+        for code in [ReasonCode::BadUserNameOrPassword, ReasonCode::Banned, ReasonCode::ClientIdentifierNotValid] {
+            let mut brokers = brokers(&["mqtt://a", "mqtt://b"]);
+            assert_eq!(brokers.failed(&refused(code, None), &policy), Next::Never, "{code}");
+        }
+        let taken_over = Error::Disconnected(Box::new(ReasonCode::SessionTakenOver.into()));
+        assert_eq!(brokers(&["mqtt://a"]).lost(&taken_over, &policy), Next::Never);
+        let busy = refused(ReasonCode::ServerBusy, None);
+        assert_eq!(brokers(&["mqtt://a"]).failed(&busy, &policy), Next::Within(SECOND));
+    }
+
+    #[test]
+    fn jitter_is_anything_up_to_the_whole() {
+        assert_eq!(jitter(SECOND, 0), Duration::ZERO);
+        assert_eq!(jitter(SECOND, 1 << 63), SECOND / 2);
+        assert!(jitter(SECOND, u64::MAX) <= SECOND);
+        assert!(jitter(SECOND, u64::MAX) > SECOND * 999 / 1000);
+        assert!(jitter(Duration::MAX, u64::MAX) > Duration::from_secs(1_000_000));
+    }
+}
