@@ -127,7 +127,10 @@ impl Machine {
                 self.unacknowledged = self.unacknowledged.saturating_sub(1);
                 self.outbound.push_success(PacketType::Puback, id);
             }
-            QoS::ExactlyOnce => self.outbound.push_success(PacketType::Pubrec, id),
+            QoS::ExactlyOnce => {
+                self.received.answer(id);
+                self.outbound.push_success(PacketType::Pubrec, id);
+            }
         }
     }
 }

@@ -43,8 +43,9 @@ impl Machine {
     }
 
     pub(super) fn auth(&mut self, auth: &Auth<'_>) -> Result<(), Error> {
-        self.check_method(auth.properties.authentication_method)?;
         let properties = &auth.properties;
+        self.check_method(properties.authentication_method)?;
+        self.check_problem_information(&Packet::Auth(*auth), properties.reason_string, &properties.user_properties)?;
         let challenge = || Challenge {
             data: properties.authentication_data.map(ToOwned::to_owned),
             reason_string: properties.reason_string.map(ToOwned::to_owned),

@@ -4,7 +4,7 @@
 use alloc::sync::Arc;
 
 use super::machine::Machine;
-use crate::codec::{Ack, Packet, PacketId, Publish, QoS, ReasonCode};
+use crate::codec::{Ack, Packet, PacketId, PacketType, Publish, QoS, ReasonCode};
 use crate::error::{Error, ProtocolError};
 
 impl Machine {
@@ -34,6 +34,7 @@ impl Machine {
     fn take_in_once(&mut self, id: PacketId, qos: QoS) -> Result<bool, Error> {
         if qos == QoS::ExactlyOnce && self.received.contains(id) {
             self.send(&Packet::Pubrec(Ack::success(id)));
+            self.received.answer(id);
             return Ok(false);
         }
         if self.unacknowledged >= self.options.receive_maximum {
@@ -49,11 +50,14 @@ impl Machine {
     pub(super) fn pubrel(&mut self, ack: &Ack<'_>) -> Result<(), Error> {
         let properties = &ack.properties;
         self.check_problem_information(&Packet::Pubrel(*ack), properties.reason_string, &properties.user_properties)?;
-        let reason_code = if self.received.remove(ack.packet_id) {
-            self.unacknowledged = self.unacknowledged.saturating_sub(1);
-            ReasonCode::Success
-        } else {
-            ReasonCode::PacketIdentifierNotFound
+        let reason_code = match self.received.remove(ack.packet_id) {
+            Some(true) => {
+                self.unacknowledged = self.unacknowledged.saturating_sub(1);
+                ReasonCode::Success
+            }
+            // The broker cannot know that the message has come.
+            Some(false) => return Err(ProtocolError::UnexpectedPacket(PacketType::Pubrel).into()),
+            None => ReasonCode::PacketIdentifierNotFound,
         };
         self.send(&Packet::Pubcomp(Ack { reason_code, ..Ack::success(ack.packet_id) }));
         Ok(())

@@ -17,6 +17,8 @@ pub(super) struct Outbound {
     packets: u64,
     /// Of messages at QoS 0 that have an alias alone: where they end in the stream, and their Topic Names.
     unnamed: VecDeque<(u64, Arc<str>)>,
+    /// How many bytes those Topic Names have.
+    unnamed_bytes: usize,
     /// How many bytes were sent before `buffer[0]`.
     origin: u64,
     /// How many bytes of the session's own making were added since the place in the stream that `mark` was set at.
@@ -48,7 +50,8 @@ impl Outbound {
 
     /// Whether `len` more bytes keep within `limit`. A single packet always does.
     pub(super) fn has_room(&self, len: usize, limit: usize) -> bool {
-        let pending = self.pending().len();
+        // What was left out may have to be put back in.
+        let pending = self.pending().len() + self.unnamed_bytes;
         pending == 0 || pending.saturating_add(len) <= limit
     }
 
@@ -72,6 +75,7 @@ impl Outbound {
 
     /// Notes that the packet that was put in last is a message at QoS 0 with an alias alone for this Topic Name.
     pub(super) fn name(&mut self, topic: Arc<str>) {
+        self.unnamed_bytes += topic.len();
         self.unnamed.push_back((self.end(), topic));
     }
 
@@ -139,7 +143,10 @@ impl Outbound {
     pub(super) fn transmitted(&mut self, len: usize) {
         self.sent += len;
         assert!(self.sent <= self.buffer.len(), "more bytes transmitted than there were");
-        while self.unnamed.front().is_some_and(|&(place, _)| self.has_sent(place)) {
+        while let Some((place, topic)) = self.unnamed.front()
+            && self.has_sent(*place)
+        {
+            self.unnamed_bytes -= topic.len();
             self.unnamed.pop_front();
         }
         if self.sent == self.buffer.len() {
@@ -160,6 +167,7 @@ impl Outbound {
 
     fn empty(&mut self) {
         self.unnamed.clear();
+        self.unnamed_bytes = 0;
         self.origin = self.end();
         self.buffer.clear();
         self.sent = 0;

@@ -31,6 +31,10 @@ impl Machine {
             QoS::AtMostOnce => None,
             // Messages of the last connection go first.
             _ if self.send_quota() == 0 || self.resend.is_some() => return Err(RequestError::WouldBlock),
+            // Those whose PUBREL was sent again do not count against the quota, but here.
+            _ if self.in_flight.messages() >= self.options.in_flight_limit.max(1) => {
+                return Err(RequestError::WouldBlock);
+            }
             _ => Some(self.in_flight.next_id().ok_or(RequestError::WouldBlock)?),
         };
         if publish.properties.topic_alias.is_some() || self.options.outbound_topic_aliases > 0 {

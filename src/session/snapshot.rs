@@ -123,7 +123,10 @@ impl Snapshot {
         machine.in_flight = self.in_flight().unwrap_or_default();
         machine.skip_operations(machine.in_flight.messages().into());
         machine.received = ReceivedIds::default();
-        self.received.iter().for_each(|&id| machine.received.insert(id));
+        for &id in &self.received {
+            machine.received.insert(id);
+            machine.received.answer(id);
+        }
         machine.subscriptions = Subscriptions::restored(self.subscriptions);
         machine.unsent = self.unsent;
         machine.assigned_client_id = Some(self.client_id).filter(|client_id| !client_id.is_empty());

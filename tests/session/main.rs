@@ -22,3 +22,4 @@ mod subscribe;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod support;
+mod violations;

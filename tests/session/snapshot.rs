@@ -207,6 +207,8 @@ fn crc(bytes: &[u8]) -> [u8; 4] {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn what_passes_for_a_snapshot_makes_a_session(changes in proptest::collection::vec((5usize.., any::<u8>()), 1..4)) {
         let mut bytes = rich();
