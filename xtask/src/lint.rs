@@ -23,6 +23,8 @@ pub(crate) fn run_all() -> Result<()> {
     for shape in SHAPES {
         clippy(shape)?;
     }
+    // The fuzz targets are a workspace of their own.
+    clippy("--manifest-path fuzz/Cargo.toml")?;
     step("building the documentation");
     run(cargo(&format!("doc --locked --no-deps {EVERYTHING}")).env("RUSTDOCFLAGS", "-Dwarnings"))?;
     components::build(&BuildOptions { deny_warnings: true, ..BuildOptions::default() })
