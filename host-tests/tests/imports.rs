@@ -8,7 +8,7 @@ const ALLOWED: [&str; 4] = ["wasi:clocks/", "wasi:io/", "wasi:random/", "wasi:so
 
 /// The most bytes of each component: what they have, and a few percent for another version of the compiler.
 const MOST_BYTES: [(&str, usize); 3] =
-    [("mqtt.wasm", 210_000), ("examples/guest.wasm", 150_000), ("examples/pubsub.wasm", 300_000)];
+    [("mqtt.wasm", 272_000), ("examples/guest.wasm", 150_000), ("examples/pubsub.wasm", 330_000)];
 
 #[test]
 fn component_imports_sockets_clocks_streams_and_nothing_else() {

@@ -15,7 +15,7 @@ use crate::authenticate::Authenticator;
 use crate::codec::{
     Connack, Disconnect, Publish, QoS, ReasonCode, SubscribeProperties, Subscription, UnsubscribeProperties,
 };
-use crate::error::{Error, RequestError};
+use crate::error::{Error, Reason, RequestError};
 use crate::message::Message;
 use crate::options::Options;
 use crate::session::{Delivery, Event, OperationId, Session, Stats, Status, SubscribeReason};
@@ -187,11 +187,19 @@ impl<T: Transport> Client<T> {
     /// [`Error::PublishRefused`], [`Error::Request`]; [`Error::Timeout`] when the broker does not answer in time, with
     /// the message still in flight; and what ends connections.
     pub fn publish(&mut self, publish: &Publish<'_>) -> Result<ReasonCode, Error> {
+        self.publish_with_reason(publish).map(|reason| reason.reason_code)
+    }
+
+    /// As [`Client::publish`], and returns everything that the broker says to it: a Reason String, User Properties.
+    ///
+    /// # Errors
+    /// As [`Client::publish`].
+    pub fn publish_with_reason(&mut self, publish: &Publish<'_>) -> Result<Reason, Error> {
         let mut patience = self.patience();
         match self.submit(&mut patience, |session| session.publish(publish))? {
-            None => self.flush().map(|()| ReasonCode::Success),
+            None => self.flush().map(|()| ReasonCode::Success.into()),
             Some(id) => self.wait_for(&mut patience, |event| match event {
-                Event::Published { id: done, result } if done == id => Some(result.map(|reason| reason.reason_code)),
+                Event::Published { id: done, result } if done == id => Some(result),
                 _ => None,
             }),
         }

@@ -67,9 +67,12 @@ impl wit::Publication {
         Publish {
             qos: self.qos.into(),
             retain: self.retain,
-            properties: match &self.properties {
-                Some(properties) => properties.lend(user_properties),
-                None => PublishProperties::default(),
+            properties: PublishProperties {
+                topic_alias: self.topic_alias,
+                ..match &self.properties {
+                    Some(properties) => properties.lend(user_properties),
+                    None => PublishProperties::default(),
+                }
             },
             ..Publish::new(&self.topic, &self.payload)
         }
@@ -280,6 +283,13 @@ impl From<Reason> for wit::Reason {
             server_reference: reason.server_reference,
             user_properties: reason.user_properties,
         }
+    }
+}
+
+impl From<wit::ReasonCode> for ReasonCode {
+    fn from(code: wit::ReasonCode) -> Self {
+        // Both have them all, in ascending order.
+        Self::ALL[code as usize]
     }
 }
 

@@ -9,12 +9,13 @@ use super::bindings;
 use super::bindings::exports::mqtt_wasi::client::mqtt as wit;
 use crate::client::{Client, Step};
 use crate::codec::{
-    Disconnect, QoS, ReasonCode, SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties,
+    self, Disconnect, DisconnectProperties, QoS, ReasonCode, SubscribeProperties, Subscription, UnknownProperties,
+    UnsubscribeProperties,
 };
-use crate::error::{Error, RequestError};
-use crate::options::Options;
+use crate::error::{Error, Reason, RequestError};
+use crate::options::{self, Options};
 use crate::reconnect::Reconnect;
-use crate::session::{Delivery, Session, Snapshot};
+use crate::session::{Delivery, Session, Snapshot, SubscribeReason};
 use crate::transport::{Transport, WasiConnector, WasiTransport, wait_for_any};
 
 pub(super) struct Component;
@@ -23,6 +24,12 @@ impl wit::Guest for Component {
     type Client = ExportedClient;
     type ConnectOptions = ExportedOptions;
     type Error = Error;
+
+    fn topic_matches(filter: String, topic: String) -> bool {
+        codec::validate_topic_filter(&filter).is_ok()
+            && codec::validate_topic_name(&topic).is_ok()
+            && codec::topic_matches(&filter, &topic)
+    }
 
     fn wait(clients: Vec<wit::ClientBorrow<'_>>, timeout_ms: u32) -> Vec<u32> {
         let clients: Vec<&ExportedClient> = clients.iter().map(|client| client.get()).collect();
@@ -197,12 +204,28 @@ pub(super) struct ExportedClient {
     client: RefCell<Client<WasiTransport>>,
     acknowledges_by_hand: bool,
     authentication_data: RefCell<Option<Vec<u8>>>,
+    last_reason: RefCell<Option<Reason>>,
 }
 
 impl ExportedClient {
     fn exported(client: Client<WasiTransport>, acknowledges_by_hand: bool) -> wit::Client {
-        let (client, authentication_data) = (RefCell::new(client), RefCell::default());
-        wit::Client::new(Self { client, acknowledges_by_hand, authentication_data })
+        let (client, authentication_data, last_reason) = (RefCell::new(client), RefCell::default(), RefCell::default());
+        wit::Client::new(Self { client, acknowledges_by_hand, authentication_data, last_reason })
+    }
+
+    /// Notes what the broker said beside a Reason Code.
+    fn said(&self, reason: Reason) {
+        let is_more = reason.reason_string.is_some() || !reason.user_properties.is_empty();
+        *self.last_reason.borrow_mut() = is_more.then_some(reason);
+    }
+
+    /// The same of an answer with several Reason Codes.
+    fn said_of_each(&self, said: SubscribeReason) -> Vec<ReasonCode> {
+        let SubscribeReason { reason_codes, reason_string, user_properties } = said;
+        let failure = reason_codes.iter().find(|code| code.is_error()).or(reason_codes.first());
+        let reason_code = failure.copied().unwrap_or(ReasonCode::Success);
+        self.said(Reason { reason_code, reason_string, server_reference: None, user_properties });
+        reason_codes
     }
 
     /// The next message that is there.
@@ -269,7 +292,10 @@ impl wit::GuestClient for ExportedClient {
 
     fn publish(&self, message: wit::Publication) -> Result<wit::ReasonCode, wit::Error> {
         let user_properties = message.user_properties();
-        Ok(self.client.borrow_mut().publish(&message.lend(&user_properties))?.into())
+        let reason = self.client.borrow_mut().publish_with_reason(&message.lend(&user_properties))?;
+        let reason_code = reason.reason_code;
+        self.said(reason);
+        Ok(reason_code.into())
     }
 
     fn publish_batch(&self, messages: Vec<wit::Publication>) -> Vec<Result<wit::ReasonCode, wit::Error>> {
@@ -293,21 +319,36 @@ impl wit::GuestClient for ExportedClient {
         &self,
         subscriptions: Vec<wit::Subscription>,
         identifier: Option<u32>,
+        user_properties: Vec<(String, String)>,
     ) -> Result<Vec<Result<wit::Qos, wit::ReasonCode>>, wit::Error> {
         let subscriptions: Vec<Subscription<'_>> = subscriptions.iter().map(Into::into).collect();
-        let properties = SubscribeProperties { subscription_identifier: identifier, ..SubscribeProperties::default() };
+        let user_properties = options::borrowed(&user_properties);
+        let properties = SubscribeProperties {
+            subscription_identifier: identifier,
+            user_properties: user_properties.as_slice().into(),
+        };
         let reason = self.client.borrow_mut().subscribe_with(&subscriptions, properties)?;
-        Ok(reason
-            .reason_codes
+        Ok(self
+            .said_of_each(reason)
             .into_iter()
             .map(|code| QoS::from_u8(code as u8).map(Into::into).ok_or(code.into()))
             .collect())
     }
 
-    fn unsubscribe(&self, filters: Vec<String>) -> Result<Vec<wit::ReasonCode>, wit::Error> {
+    fn unsubscribe(
+        &self,
+        filters: Vec<String>,
+        user_properties: Vec<(String, String)>,
+    ) -> Result<Vec<wit::ReasonCode>, wit::Error> {
         let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
-        let reason = self.client.borrow_mut().unsubscribe_with(&filters, UnsubscribeProperties::default())?;
-        Ok(reason.reason_codes.into_iter().map(Into::into).collect())
+        let user_properties = options::borrowed(&user_properties);
+        let properties = UnsubscribeProperties { user_properties: user_properties.as_slice().into() };
+        let reason = self.client.borrow_mut().unsubscribe_with(&filters, properties)?;
+        Ok(self.said_of_each(reason).into_iter().map(Into::into).collect())
+    }
+
+    fn last_reason(&self) -> Option<wit::Reason> {
+        self.last_reason.borrow().clone().map(Into::into)
     }
 
     fn receive(&self, timeout_ms: u32) -> Result<Option<wit::Message>, wit::Error> {
@@ -376,6 +417,18 @@ impl wit::GuestClient for ExportedClient {
         let reason_code =
             if keep_will { ReasonCode::DisconnectWithWillMessage } else { ReasonCode::NORMAL_DISCONNECTION };
         Ok(self.client.borrow_mut().disconnect_with(&Disconnect::new(reason_code))?)
+    }
+
+    fn disconnect_with(&self, disconnection: wit::Disconnection) -> Result<(), wit::Error> {
+        let user_properties = options::borrowed(&disconnection.user_properties);
+        let properties = DisconnectProperties {
+            session_expiry_interval: disconnection.session_expiry_interval_seconds,
+            reason_string: disconnection.reason_string.as_deref(),
+            user_properties: user_properties.as_slice().into(),
+            server_reference: None,
+        };
+        let disconnect = Disconnect { reason_code: disconnection.reason_code.into(), properties };
+        Ok(self.client.borrow_mut().disconnect_with(&disconnect)?)
     }
 }
 

@@ -42,7 +42,7 @@ fn run() -> Result<(), Error> {
         retain_as_published: false,
         retain_handling: RetainHandling::Send,
     };
-    match client.subscribe(&[subscription], None)?[0] {
+    match client.subscribe(&[subscription], None, &[])?[0] {
         Ok(granted) => println!("guest: subscribed to {filter}, granted {granted:?}"),
         Err(refused) => panic!("the broker refused the subscription: {refused:?}"),
     }
@@ -54,6 +54,7 @@ fn run() -> Result<(), Error> {
             payload: format!("message {number} of {messages}").into_bytes(),
             qos: Qos::AtLeastOnce,
             retain: false,
+            topic_alias: None,
             properties: None,
         };
         let start = Instant::now();

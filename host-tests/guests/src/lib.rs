@@ -47,7 +47,14 @@ pub fn connect_with(set: impl FnOnce(&ConnectOptions)) -> Result<Client, Error> 
 /// A message without properties.
 #[must_use]
 pub fn message(topic: &str, payload: impl AsRef<[u8]>, qos: Qos) -> Publication {
-    Publication { topic: topic.into(), payload: payload.as_ref().into(), qos, retain: false, properties: None }
+    Publication {
+        topic: topic.into(),
+        payload: payload.as_ref().into(),
+        qos,
+        retain: false,
+        topic_alias: None,
+        properties: None,
+    }
 }
 
 /// A subscription with default options.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use mqtt_wasi::codec::Disconnect;
 use mqtt_wasi::{BrokerUrl, Message, Publish, QoS, Reason, ReasonCode, RetainHandling, Stats, Subscription};
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
@@ -97,6 +98,44 @@ impl Component {
         self.call(|store, guest, client| guest.call_authentication_data(store, client))
     }
 
+    /// As `client.subscribe` with User Properties, to one filter at QoS 1.
+    ///
+    /// # Errors
+    /// As `client.subscribe`.
+    pub fn subscribe_saying(&mut self, filter: &str, user_properties: &[(String, String)]) -> Result<(), Failure> {
+        let subscriptions = [wit::Subscription::from(&Subscription::new(filter, QoS::AtLeastOnce))];
+        let subscribe = |store: &mut Store<Host>, guest: wit::GuestClient<'_>, client| {
+            guest.call_subscribe(store, client, &subscriptions, None, user_properties)
+        };
+        self.attempt(subscribe).map(drop)
+    }
+
+    /// As `client.last-reason`.
+    pub fn last_reason(&mut self) -> Option<Reason> {
+        self.call(|store, guest, client| guest.call_last_reason(store, client)).map(Into::into)
+    }
+
+    /// As `client.disconnect-with`.
+    ///
+    /// # Errors
+    /// As `client.disconnect-with`.
+    pub fn disconnect_with(&mut self, disconnect: &Disconnect<'_>) -> Result<(), Failure> {
+        let properties = &disconnect.properties;
+        let disconnection = wit::Disconnection {
+            reason_code: disconnect_code(disconnect.reason_code),
+            session_expiry_interval_seconds: properties.session_expiry_interval,
+            reason_string: properties.reason_string.map(str::to_owned),
+            user_properties: properties.user_properties.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        };
+        self.attempt(|store, guest, client| guest.call_disconnect_with(store, client, &disconnection))
+    }
+
+    /// As `topic-matches`.
+    pub fn topic_matches(&mut self, filter: &str, topic: &str) -> bool {
+        let (store, mqtt) = self.instance.parts();
+        untrapped(mqtt.call_topic_matches(store, filter, topic))
+    }
+
     fn call<R>(
         &mut self,
         call: impl FnOnce(&mut Store<Host>, wit::GuestClient<'_>, ResourceAny) -> wasmtime::Result<R>,
@@ -160,13 +199,13 @@ impl Subject for Component {
     ) -> Result<Vec<Result<QoS, ReasonCode>>, Failure> {
         let subscriptions: Vec<_> = subscriptions.iter().map(wit::Subscription::from).collect();
         let results =
-            self.attempt(|store, guest, client| guest.call_subscribe(store, client, &subscriptions, identifier))?;
+            self.attempt(|store, guest, client| guest.call_subscribe(store, client, &subscriptions, identifier, &[]))?;
         Ok(results.into_iter().map(|result| result.map(Into::into).map_err(Into::into)).collect())
     }
 
     fn unsubscribe(&mut self, filters: &[&str]) -> Result<Vec<ReasonCode>, Failure> {
         let filters: Vec<String> = filters.iter().copied().map(String::from).collect();
-        let codes = self.attempt(|store, guest, client| guest.call_unsubscribe(store, client, &filters))?;
+        let codes = self.attempt(|store, guest, client| guest.call_unsubscribe(store, client, &filters, &[]))?;
         Ok(codes.into_iter().map(Into::into).collect())
     }
 
@@ -352,6 +391,17 @@ impl From<wit::ReasonCode> for ReasonCode {
     }
 }
 
+/// Of the Reason Codes those that these tests disconnect with.
+fn disconnect_code(code: ReasonCode) -> wit::ReasonCode {
+    match code {
+        ReasonCode::Success => wit::ReasonCode::Success,
+        ReasonCode::DisconnectWithWillMessage => wit::ReasonCode::DisconnectWithWillMessage,
+        ReasonCode::ImplementationSpecificError => wit::ReasonCode::ImplementationSpecificError,
+        ReasonCode::SessionTakenOver => wit::ReasonCode::SessionTakenOver,
+        other => panic!("no test disconnects with {other}"),
+    }
+}
+
 impl From<wit::Qos> for QoS {
     fn from(qos: wit::Qos) -> Self {
         match qos {
@@ -406,6 +456,7 @@ impl From<&Publish<'_>> for wit::Publication {
             payload: publish.payload.to_vec(),
             qos: publish.qos.into(),
             retain: publish.retain,
+            topic_alias: publish.properties.topic_alias,
             properties: (!publish.properties.is_empty()).then_some(properties),
         }
     }

@@ -5,7 +5,7 @@ use host_tests_guests::{connect, connect_with, expect_message, message, subscrip
 
 fn main() -> Result<(), Error> {
     let watcher = connect()?;
-    watcher.subscribe(&[subscription("guest/will/+", Qos::AtLeastOnce)], None)?;
+    watcher.subscribe(&[subscription("guest/will/+", Qos::AtLeastOnce)], None, &[])?;
 
     drop(mortal("guest/will/plain")?);
     assert_eq!(expect_message(&watcher)?.topic, "guest/will/plain");

@@ -5,7 +5,7 @@ use host_tests_guests::{connect, expect_message, message, subscription};
 
 fn main() -> Result<(), Error> {
     let client = connect()?;
-    let granted = client.subscribe(&[subscription("guest/echo/#", Qos::ExactlyOnce)], None)?;
+    let granted = client.subscribe(&[subscription("guest/echo/#", Qos::ExactlyOnce)], None, &[])?;
     assert_eq!(granted.len(), 1);
     let sizes = [0, 1, 100, 10_000, 1_000_000];
     for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {

@@ -13,7 +13,7 @@ fn main() -> Result<(), Error> {
     let [one, two, three] = &clients.map(|client| client.expect("a connection"));
     let clients = [one, two, three];
     for (client, topic) in clients.into_iter().zip(TOPICS) {
-        client.subscribe(&[subscription(topic, Qos::AtLeastOnce)], None)?;
+        client.subscribe(&[subscription(topic, Qos::AtLeastOnce)], None, &[])?;
     }
 
     let start = Instant::now();
