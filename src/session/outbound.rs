@@ -58,14 +58,19 @@ impl Outbound {
     /// The buffer to append a packet of `len` bytes to.
     pub(super) fn appender(&mut self, len: usize) -> &mut Vec<u8> {
         if self.sent > self.pending().len() && self.buffer.capacity() - self.buffer.len() < len {
-            // Rather than grow: what was sent makes room, and hardly more bytes move than were sent.
-            let (_, start) = self.first_unsent();
-            self.buffer.drain(..start);
-            self.origin += start as u64;
-            self.sent -= start;
+            self.drop_sent();
         }
         self.packets += 1;
         &mut self.buffer
+    }
+
+    /// Rather than grow: what was sent makes room, and hardly more bytes move than were sent.
+    #[cold]
+    fn drop_sent(&mut self) {
+        let (_, start) = self.first_unsent();
+        self.buffer.drain(..start);
+        self.origin += start as u64;
+        self.sent -= start;
     }
 
     /// How many packets were wholly sent, or wait to be.

@@ -16,6 +16,8 @@ Commands:
   test [-- ARGS]       Build, then run every test; ARGS go to `cargo test` and run the workspace's tests only
   demo [--broker URL]  Build, then run the demo against a broker (an embedded one by default)
   bench [ARGS]         Run the benchmarks; ARGS go to them
+  bench --instructions [--against REVISION]
+                       Count the instructions of a message, with valgrind, beside those of an earlier revision
   lint                 Run the static checks: format, clippy, rustdoc, the wasm build, licences
   help                 Print this";
 
@@ -28,6 +30,7 @@ pub(crate) enum Task {
     Test(Vec<String>),
     Demo(Vec<String>),
     Bench(Vec<String>),
+    Instructions(Option<String>),
     Lint,
 }
 
@@ -50,6 +53,10 @@ impl Task {
         match (name.as_str(), rest.as_slice()) {
             ("help" | "--help" | "-h", _) => Ok(Self::Help),
             ("build", _) => BuildOptions::parse(rest).map(Self::Build),
+            ("bench", [option]) if option == "--instructions" => Ok(Self::Instructions(None)),
+            ("bench", [option, against, revision]) if option == "--instructions" && against == "--against" => {
+                Ok(Self::Instructions(Some(revision.clone())))
+            }
             ("bench", _) => Ok(Self::Bench(rest)),
             ("toolchain", []) => Ok(Self::Toolchain),
             ("lint", []) => Ok(Self::Lint),

@@ -5,6 +5,7 @@ mod args;
 mod components;
 mod debian;
 mod error;
+mod instructions;
 mod lint;
 mod process;
 mod toolchain;
@@ -37,6 +38,7 @@ fn execute(task: Task) -> Result<()> {
         Task::Test(extra) => test(&extra)?,
         Task::Demo(extra) => demo(&extra)?,
         Task::Bench(extra) => bench(&extra)?,
+        Task::Instructions(revision) => instructions::count(revision.as_deref())?,
         Task::Lint => lint::run_all()?,
     }
     Ok(())
@@ -66,5 +68,5 @@ fn demo(extra: &[String]) -> Result<()> {
 }
 
 fn bench(extra: &[String]) -> Result<()> {
-    run(cargo("run --locked --release -p bench --").args(extra))
+    run(cargo("run --locked --release -p bench --bin bench --").args(extra))
 }

@@ -1,0 +1,89 @@
+//! Counting the instructions of a message, which no busy machine can blur, and those of an earlier revision beside them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::{At, Error, Result};
+use crate::process::{read, run, step, succeeds};
+use crate::workspace::{self, cargo};
+
+/// What is counted: the job's name, and in words.
+const JOBS: [(&str, &str); 4] = [
+    ("publish-0", "publish QoS 0"),
+    ("publish-1", "publish QoS 1 and the broker's end"),
+    ("receive-0", "receive QoS 0"),
+    ("receive-1", "receive QoS 1 with PUBACK"),
+];
+
+/// Between these numbers of batches nothing differs but the messages.
+const BATCHES: [u64; 2] = [100, 1100];
+
+/// How many messages a batch has.
+const BATCH: u64 = 32;
+
+/// Counts, and prints a table. Messages have 64 bytes.
+pub(crate) fn count(revision: Option<&str>) -> Result<()> {
+    if !succeeds(Command::new("valgrind").arg("--version")) {
+        return Err(Error::MissingTool {
+            tool: "valgrind",
+            remedy: "apt-get install valgrind, or as your system has it",
+        });
+    }
+    let mut programs = Vec::new();
+    if let Some(revision) = revision {
+        let source = folder().join(revision).join("source");
+        if !source.exists() {
+            step(&format!("checking out {revision}"));
+            run(Command::new("git")
+                .current_dir(workspace::root())
+                .args(["worktree", "add", "--force", "--detach"])
+                .arg(&source)
+                .arg(revision))?;
+        }
+        programs.push((revision, build(revision, &source)?));
+    }
+    programs.push(("now", build("now", workspace::root())?));
+    print!("{:36}", "instructions a message");
+    programs.iter().for_each(|(name, _)| print!("{name:>12}"));
+    println!();
+    for (job, words) in JOBS {
+        print!("{words:36}");
+        for (_, program) in &programs {
+            let [few, many] = BATCHES.map(|batches| instructions(program, job, batches));
+            print!("{:12}", (many? - few?) / ((BATCHES[1] - BATCHES[0]) * BATCH));
+        }
+        println!();
+    }
+    Ok(())
+}
+
+fn folder() -> PathBuf {
+    workspace::target().join("instructions")
+}
+
+/// Builds the program of this revision's bench folder against the crate in `source`.
+fn build(name: &str, source: &Path) -> Result<PathBuf> {
+    let package = folder().join(name).join("package");
+    fs::create_dir_all(&package).at(&package)?;
+    let program = workspace::root().join("bench/src/bin/instructions.rs");
+    let manifest = format!(
+        "[package]\nname = \"instructions\"\nedition = \"2024\"\n\n[[bin]]\nname = \"instructions\"\npath = {program:?}\n\n\
+         [dependencies]\nmqtt-wasi = {{ path = {source:?} }}\n\n[workspace]\n"
+    );
+    let file = package.join("Cargo.toml");
+    fs::write(&file, manifest).at(&file)?;
+    step(&format!("building {name}"));
+    run(cargo("build --quiet --release").current_dir(&package).env("CARGO_TARGET_DIR", package.join("target")))?;
+    Ok(package.join("target/release/instructions"))
+}
+
+fn instructions(program: &Path, job: &str, batches: u64) -> Result<u64> {
+    let counts = folder().join("counts");
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--quiet", "--tool=callgrind"]).arg(format!("--callgrind-out-file={}", counts.display()));
+    read(valgrind.arg(program).args([job, &batches.to_string()]))?;
+    let text = fs::read_to_string(&counts).at(&counts)?;
+    let total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
+    total.ok_or(Error::Usage("valgrind counted nothing".into()))
+}
