@@ -288,6 +288,13 @@ fn come_to_rest(s: &mut Scenario, authentication_method: Option<&str>) {
                     s.broker_sends(Packet::Pubrec(Ack::success(id)))
                 }
                 Packet::Pubrel(ack) => s.broker_sends(Packet::Pubcomp(Ack::success(ack.packet_id))),
+                // It had waited to be sent.
+                Packet::Publish(Publish { packet_id: None, .. }) => {}
+                // A subscription that the broker had granted.
+                Packet::Subscribe(subscribe) => {
+                    let codes = vec![ReasonCode::GrantedQos2; subscribe.subscriptions.iter().count()];
+                    s.broker_sends(crate::packets::suback(subscribe.packet_id.get(), &codes));
+                }
                 other => panic!("nothing else is under way: {other:?}"),
             }
         }
