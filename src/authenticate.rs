@@ -3,6 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::session::Challenge;
+
 /// One side of an Authentication Method: says what CONNECT begins with, answers challenges, and checks in the end that
 /// the broker is who it should be.
 ///
@@ -41,6 +43,10 @@ pub trait Authenticator {
     /// # Errors
     /// Why it cannot begin, in words.
     fn start(&mut self) -> Result<Vec<u8>, String>;
+
+    /// Hears all that the broker says in an AUTH, its Reason String and User Properties among it, before that is answered or
+    /// checked. Default: pays no attention.
+    fn hear(&mut self, _said: &Challenge) {}
 
     /// The answer to a challenge, whose Authentication Data is empty where the broker sent none.
     ///

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mqtt_wasi::codec::{
     Ack, Auth, AuthProperties, Connack, ConnackProperties, Disconnect, Packet, PacketId, PacketType,
 };
+use mqtt_wasi::session::Challenge;
 use mqtt_wasi::transport::{Transferred, Transport};
 use mqtt_wasi::{
     Authenticator, Client, Error, Instant, Options, Publish, PublishProperties, QoS, ReasonCode, RequestError,
@@ -253,7 +254,7 @@ fn text_that_is_none_is_refused_and_nothing_else_changes() {
 }
 
 /// Counts on from what the broker says, and trusts a broker that does so too.
-struct Counting(u8);
+struct Counting(u8, Vec<String>);
 
 impl Authenticator for Counting {
     fn method(&self) -> &str {
@@ -265,8 +266,15 @@ impl Authenticator for Counting {
         Ok(vec![self.0])
     }
 
+    fn hear(&mut self, said: &Challenge) {
+        self.1.extend(said.reason_string.clone());
+    }
+
     fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {
         self.finish(challenge)?;
+        if self.1.pop().as_deref() != Some("count on") {
+            return Err("the broker says nothing to it".into());
+        }
         self.0 += 1;
         Ok(vec![self.0])
     }
@@ -288,8 +296,12 @@ fn authenticating(says: impl IntoIterator<Item = Vec<u8>>) -> Network {
 
 fn auth(reason_code: ReasonCode, data: u8) -> Vec<u8> {
     let data = [data];
-    let properties =
-        AuthProperties { authentication_method: Some("COUNT"), authentication_data: Some(&data), ..Default::default() };
+    let properties = AuthProperties {
+        authentication_method: Some("COUNT"),
+        authentication_data: Some(&data),
+        reason_string: Some("count on"),
+        ..Default::default()
+    };
     bytes(&Packet::Auth(Auth { reason_code, properties }))
 }
 
@@ -318,7 +330,8 @@ fn client_answers_challenges_at_each_connection_and_when_it_authenticates_again(
         auth(ReasonCode::Success, 4),
         auth(ReasonCode::Success, 2),
     ]);
-    let mut client = Client::connect_authenticated_over(network.clone(), Options::new(), Counting(0)).unwrap();
+    let mut client =
+        Client::connect_authenticated_over(network.clone(), Options::new(), Counting(0, Vec::new())).unwrap();
     assert_eq!(client.authenticate_again(), Ok(()));
     assert_eq!(client.authenticate_again(), Ok(()));
     assert_eq!(network.times_of(PacketType::Auth).len(), 5);
@@ -330,17 +343,18 @@ fn client_answers_challenges_at_each_connection_and_when_it_authenticates_again(
 fn broker_that_is_not_to_be_trusted_is_left() {
     let is_authentication = |error| matches!(error, Error::Authentication(why) if why == "[9] does not follow");
     let network = authenticating([taken(9)]);
-    let result = Client::connect_authenticated_over(network.clone(), Options::new(), Counting(0));
+    let result = Client::connect_authenticated_over(network.clone(), Options::new(), Counting(0, Vec::new()));
     assert!(is_authentication(result.err().unwrap()));
     assert_eq!(network.times_of(PacketType::Disconnect).len(), 1);
 
     let network = authenticating([challenge(9)]);
-    let result = Client::connect_authenticated_over(network.clone(), Options::new(), Counting(0));
+    let result = Client::connect_authenticated_over(network.clone(), Options::new(), Counting(0, Vec::new()));
     assert!(is_authentication(result.err().unwrap()));
     assert_eq!(network.times_of(PacketType::Auth).len(), 0);
 
     let network = authenticating([taken(2), auth(ReasonCode::Success, 9), Vec::new()]);
-    let mut client = Client::connect_authenticated_over(network.clone(), Options::new(), Counting(0)).unwrap();
+    let mut client =
+        Client::connect_authenticated_over(network.clone(), Options::new(), Counting(0, Vec::new())).unwrap();
     assert!(is_authentication(client.authenticate_again().unwrap_err()));
     assert_eq!(network.times_of(PacketType::Disconnect).len(), 1);
     assert_eq!(client.publish(&Publish::new("a", "1")), Err(RequestError::NotConnected.into()));

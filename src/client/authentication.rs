@@ -14,15 +14,15 @@ use crate::error::{Error, RequestError};
 use crate::session::Event;
 use crate::transport::Transport;
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
-use crate::{options::Options, transport::Connector};
+use crate::{options::Options, session::Challenge, transport::Connector};
 
 /// How the broker goes on while a caller authenticates step by step.
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 pub(crate) enum Step {
     /// It wants an answer to this.
-    Challenge(Vec<u8>),
+    Challenge(Challenge),
     /// It has authenticated the client, with this as its last word.
-    Authenticated(Option<Vec<u8>>),
+    Authenticated(Challenge),
 }
 
 /// Step by step, for callers that cannot be called back.
@@ -54,8 +54,8 @@ impl<T: Transport> Client<T> {
         // Before there is a connection the session keeps the time.
         let mut patience = if is_connected { self.patience() } else { Patience::new(Duration::MAX) };
         let step = self.wait_for(&mut patience, |event| match event {
-            Event::Challenged(challenge) => Some(Ok(Ok(Step::Challenge(challenge.data.unwrap_or_default())))),
-            Event::Authenticated(said) => Some(Ok(Ok(Step::Authenticated(said.data)))),
+            Event::Challenged(challenge) => Some(Ok(Ok(Step::Challenge(challenge)))),
+            Event::Authenticated(said) => Some(Ok(Ok(Step::Authenticated(said)))),
             Event::Connected { session_present } => Some(Ok(Err(session_present))),
             _ => None,
         })?;
@@ -64,7 +64,9 @@ impl<T: Transport> Client<T> {
             Err(session_present) => {
                 self.connected(session_present)?;
                 let data = self.session.connack().and_then(|connack| connack.properties.authentication_data);
-                Ok(Step::Authenticated(data.map(ToOwned::to_owned)))
+                let data = data.map(ToOwned::to_owned);
+                // `info` has the rest of CONNACK.
+                Ok(Step::Authenticated(Challenge { data, reason_string: None, user_properties: Vec::new() }))
             }
         }
     }
@@ -94,11 +96,12 @@ impl<T: Transport> Client<T> {
         let data = authenticator.start().map_err(Error::Authentication)?;
         let mut patience = self.patience();
         self.submit(&mut patience, |session| session.authenticate_again(&data))?;
-        let data = self.authenticate(&mut patience, |event| match event {
-            Event::Authenticated(said) => Some(said.data.unwrap_or_default()),
+        let said = self.authenticate(&mut patience, |event| match event {
+            Event::Authenticated(said) => Some(said),
             _ => None,
         })?;
-        self.finish_authentication(&data)
+        self.authenticator.iter_mut().for_each(|authenticator| authenticator.hear(&said));
+        self.finish_authentication(&said.data.unwrap_or_default())
     }
 
     /// Answers challenges until `pick` takes an event.
@@ -109,7 +112,7 @@ impl<T: Transport> Client<T> {
     ) -> Result<R, Error> {
         loop {
             let step = self.wait_for(patience, |event| match event {
-                Event::Challenged(challenge) => Some(Ok(Err(challenge.data.unwrap_or_default()))),
+                Event::Challenged(challenge) => Some(Ok(Err(challenge))),
                 event => pick(event).map(|done| Ok(Ok(done))),
             })?;
             let challenge = match step {
@@ -117,7 +120,10 @@ impl<T: Transport> Client<T> {
                 Err(challenge) => challenge,
             };
             let answer = match &mut self.authenticator {
-                Some(authenticator) => authenticator.answer(&challenge),
+                Some(authenticator) => {
+                    authenticator.hear(&challenge);
+                    authenticator.answer(&challenge.data.unwrap_or_default())
+                }
                 None => Err("the broker has a challenge, and this client no authenticator".into()),
             };
             match answer {

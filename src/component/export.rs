@@ -15,7 +15,7 @@ use crate::codec::{
 use crate::error::{Error, Reason, RequestError};
 use crate::options::{self, Options};
 use crate::reconnect::Reconnect;
-use crate::session::{Delivery, Session, Snapshot, SubscribeReason};
+use crate::session::{Challenge, Delivery, Session, Snapshot, SubscribeReason};
 use crate::transport::{Transport, WasiConnector, WasiTransport, wait_for_any};
 
 pub(super) struct Component;
@@ -219,6 +219,13 @@ impl ExportedClient {
         *self.last_reason.borrow_mut() = is_more.then_some(reason);
     }
 
+    /// The same of an AUTH; returns its data.
+    fn said_in_auth(&self, reason_code: ReasonCode, said: Challenge) -> Option<Vec<u8>> {
+        let Challenge { data, reason_string, user_properties } = said;
+        self.said(Reason { reason_code, reason_string, server_reference: None, user_properties });
+        data
+    }
+
     /// The same of an answer with several Reason Codes.
     fn said_of_each(&self, said: SubscribeReason) -> Vec<ReasonCode> {
         let SubscribeReason { reason_codes, reason_string, user_properties } = said;
@@ -266,9 +273,11 @@ impl wit::GuestClient for ExportedClient {
 
     fn next_challenge(&self) -> Result<Option<Vec<u8>>, wit::Error> {
         match self.client.borrow_mut().next_step()? {
-            Step::Challenge(data) => Ok(Some(data)),
-            Step::Authenticated(data) => {
-                *self.authentication_data.borrow_mut() = data;
+            Step::Challenge(said) => {
+                Ok(Some(self.said_in_auth(ReasonCode::ContinueAuthentication, said).unwrap_or_default()))
+            }
+            Step::Authenticated(said) => {
+                *self.authentication_data.borrow_mut() = self.said_in_auth(ReasonCode::Success, said);
                 Ok(None)
             }
         }
