@@ -172,6 +172,40 @@ pub enum TransportErrorKind {
     ConnectionReset,
     /// The host of this component does not let it use the network there.
     AccessDenied,
+    /// TLS failed.
+    Tls(TlsFailure),
+    /// Anything else.
+    Other,
+}
+
+/// Why TLS failed. Not a byte of MQTT was sent unless the connection was made before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsFailure {
+    /// The broker's certificate is from nobody that is trusted: its authority is unknown, or it is its own.
+    UnknownIssuer,
+    /// The broker's certificate is for another name.
+    WrongName,
+    /// The broker's certificate was valid once.
+    Expired,
+    /// The broker's certificate will be valid one day, by this machine's clock.
+    NotYetValid,
+    /// The broker's certificate is wrong in another way.
+    BadCertificate,
+    /// The broker wants a client certificate, and got none or not the one it wants.
+    ClientCertificateRequired,
+    /// There is no version or no cipher suite that both sides have.
+    NothingInCommon,
+    /// The peer does not speak TLS: perhaps it is `mqtt://` that it speaks.
+    NotTls,
+    /// The peer speaks TLS, and the URL says `mqtt://`.
+    Expected,
+    /// The connection ended before TLS was agreed on.
+    Cut,
+    /// The connection ended without TLS saying so: what was under way may be missing, and somebody else may have cut it.
+    Truncated,
+    /// A certificate, key or name of the options cannot be used.
+    Configuration,
     /// Anything else.
     Other,
 }
@@ -389,6 +423,7 @@ impl fmt::Display for TransportError {
             TransportErrorKind::ConnectTimeout => "the connection could not be made in time",
             TransportErrorKind::ConnectionReset => "the connection was cut",
             TransportErrorKind::AccessDenied => "this component may not use the network there",
+            TransportErrorKind::Tls(failure) => failure.text(),
             TransportErrorKind::Other => "the network failed",
         };
         if self.message.is_empty() { f.write_str(kind) } else { write!(f, "{kind}: {}", self.message) }
@@ -396,6 +431,28 @@ impl fmt::Display for TransportError {
 }
 
 impl core::error::Error for TransportError {}
+
+impl TlsFailure {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::UnknownIssuer => {
+                "TLS: the broker's certificate is from nobody that is trusted; add its CA to trust it"
+            }
+            Self::WrongName => "TLS: the broker's certificate is for another name",
+            Self::Expired => "TLS: the broker's certificate has expired",
+            Self::NotYetValid => "TLS: the broker's certificate is not valid yet, by this machine's clock",
+            Self::BadCertificate => "TLS: the broker's certificate cannot be accepted",
+            Self::ClientCertificateRequired => "TLS: the broker wants a client certificate that it accepts",
+            Self::NothingInCommon => "TLS: no version or cipher suite in common with the broker",
+            Self::NotTls => "the peer does not speak TLS: use mqtt:// or another port",
+            Self::Expected => "the peer speaks TLS: use mqtts://",
+            Self::Cut => "TLS: the connection ended in the handshake",
+            Self::Truncated => "TLS: the connection was cut",
+            Self::Configuration => "TLS: the options cannot be used",
+            Self::Other => "TLS failed",
+        }
+    }
+}
 
 impl From<FrameError> for Error {
     fn from(error: FrameError) -> Self {

@@ -28,6 +28,7 @@
 //! - `std` (default): `Client::connect` over `std::net::TcpStream`. Without it the crate is `no_std` with `alloc`.
 //! - `json`: typed payloads through serde, with `Client::publish_json` and `Message::json`.
 //! - `scram`: SCRAM-SHA-256 for enhanced authentication, with `ScramSha256`.
+//! - `tls`: `mqtts://`, with rustls and a provider in pure Rust.
 //! - `component`: the WIT exports, for the component build alone.
 #![no_std]
 // The component's ABI needs a few unsafe lines, in `component::abi`; nothing else may have any.
@@ -63,7 +64,7 @@ mod url;
 pub use authenticate::Authenticator;
 pub use client::{Client, Messages};
 pub use codec::{Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription};
-pub use error::{Error, ProtocolError, Reason, RequestError, TransportError, TransportErrorKind};
+pub use error::{Error, ProtocolError, Reason, RequestError, TlsFailure, TransportError, TransportErrorKind};
 pub use message::Message;
 pub use options::{Options, WillMessage};
 pub use reconnect::Reconnect;
@@ -71,4 +72,6 @@ pub use reconnect::Reconnect;
 pub use scram::{ProhibitedCharacter, ScramSha256};
 pub use session::{Delivery, Event, Snapshot, SnapshotError, Stats};
 pub use time::Instant;
+#[cfg(feature = "tls")]
+pub use transport::TlsOptions;
 pub use url::{BrokerUrl, Scheme, UrlError};

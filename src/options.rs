@@ -11,6 +11,8 @@ use crate::codec::{
 };
 use crate::reconnect::Reconnect;
 use crate::session::Snapshot;
+#[cfg(feature = "tls")]
+use crate::transport::TlsOptions;
 use crate::url::BrokerUrl;
 
 /// How to connect, and how much may pile up.
@@ -55,6 +57,8 @@ pub struct Options {
     pub(crate) resume: Option<Snapshot>,
     pub(crate) reconnect: Option<Reconnect>,
     pub(crate) fallbacks: Vec<String>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<TlsOptions>,
 }
 
 /// The message that the broker publishes for the client when the connection ends without a normal DISCONNECT
@@ -125,6 +129,8 @@ impl Options {
             resume: None,
             reconnect: None,
             fallbacks: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -211,6 +217,14 @@ impl Options {
     #[must_use]
     pub const fn reconnect(mut self, policy: Reconnect) -> Self {
         self.reconnect = Some(policy);
+        self
+    }
+
+    /// Whom to trust and what to show at `mqtts://` URLs. Default: Mozilla's roots and nothing.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: TlsOptions) -> Self {
+        self.tls = Some(tls);
         self
     }
 

@@ -183,7 +183,9 @@ impl fmt::Display for UrlError {
             Self::Port => "the URL's port must be a number from 1 to 65535",
             Self::Path => "a broker URL has no path, query or fragment",
             Self::UserInfo => "the URL's user name or password is not valid percent-encoding",
-            Self::TlsNotSupported => "this build knows no TLS: use mqtt://",
+            Self::TlsNotSupported => {
+                "this build has no TLS: use mqtt://, the component mqtt-tls.wasm, or the feature tls"
+            }
         })
     }
 }

@@ -30,8 +30,31 @@ pub struct Embedded {
 pub struct Mosquitto {
     address: SocketAddr,
     process: Child,
-    /// Where it saves what it has when it is stopped, if it does.
-    folder: Option<Folder>,
+    setup: Setup,
+}
+
+/// How a mosquitto speaks TLS.
+#[derive(Debug, Clone, Default)]
+pub struct TlsListener {
+    /// Its certificate.
+    pub certificate_pem: String,
+    /// Its private key.
+    pub key_pem: String,
+    /// The authority that clients need a certificate of; without one they need none.
+    pub client_ca_pem: Option<String>,
+    /// The only version that it speaks, `tlsv1.2` or `tlsv1.3`; without one it speaks both.
+    pub version: Option<&'static str>,
+    /// The only suites that it has for TLS 1.2, by the names that OpenSSL gives them.
+    pub ciphers: Option<&'static str>,
+}
+
+/// What a mosquitto is started with, as often as it is.
+struct Setup {
+    config: String,
+    /// Where it finds its certificates, and saves what it has when it is stopped, if it does either.
+    _folder: Option<Folder>,
+    /// What OpenSSL is told beyond what mosquitto has an option for: a file in the folder.
+    openssl_config: Option<PathBuf>,
 }
 
 /// A new folder, until it is dropped.
@@ -41,6 +64,12 @@ struct Folder(PathBuf);
 #[must_use]
 pub fn url(address: SocketAddr) -> String {
     format!("mqtt://{address}")
+}
+
+/// The URL of the broker that speaks TLS at this address.
+#[must_use]
+pub fn tls_url(address: SocketAddr) -> String {
+    format!("mqtts://{address}")
 }
 
 /// Runs a test against each broker there is.
@@ -115,7 +144,7 @@ impl Mosquitto {
     /// When it is installed but does not start; when it is not installed and the variable `CI` is set.
     #[must_use]
     pub fn start() -> Option<Self> {
-        Self::start_on_free_port(false)
+        Self::start_on_free_port(Setup::new)
     }
 
     /// As [`Mosquitto::start`], but it saves its sessions when it is [stopped](Mosquitto::stop), and at no other time, and
@@ -125,7 +154,16 @@ impl Mosquitto {
     /// As [`Mosquitto::start`]; when there is no folder to be had.
     #[must_use]
     pub fn start_persistent() -> Option<Self> {
-        Self::start_on_free_port(true)
+        Self::start_on_free_port(Setup::persistent)
+    }
+
+    /// As [`Mosquitto::start`], for clients that speak TLS: its URL is a [`tls_url`].
+    ///
+    /// # Panics
+    /// As [`Mosquitto::start_persistent`]; when it is to speak a version that it does not.
+    #[must_use]
+    pub fn start_tls(listener: &TlsListener) -> Option<Self> {
+        Self::start_on_free_port(|address| Setup::tls(address, listener))
     }
 
     /// Stops it as its operator would, with SIGTERM, and waits for its end.
@@ -159,8 +197,7 @@ impl Mosquitto {
     /// When it does not start within seconds.
     pub fn start_again(&mut self) {
         for _ in 0..100 {
-            let config = Self::config(self.address, self.folder.as_ref());
-            self.process = Self::spawn(&config).expect("mosquitto is installed, since it ran before");
+            self.process = self.setup.spawn().expect("mosquitto is installed, since it ran before");
             if self.is_running() {
                 return;
             }
@@ -183,55 +220,24 @@ impl Mosquitto {
         url(self.address)
     }
 
-    fn start_on_free_port(is_persistent: bool) -> Option<Self> {
+    fn start_on_free_port(setup: impl Fn(SocketAddr) -> Setup) -> Option<Self> {
         // A port that was free a moment ago may be taken by another test before mosquitto has it.
         for _ in 0..5 {
             let listener = TcpListener::bind(ANY_PORT).expect("a port of the loopback address");
             let address = listener.local_addr().expect("the port's number");
             drop(listener);
-            let folder = is_persistent.then(|| Folder::create(address.port()));
-            let Some(process) = Self::spawn(&Self::config(address, folder.as_ref())) else {
+            let setup = setup(address);
+            let Some(process) = setup.spawn() else {
                 assert!(std::env::var_os("CI").is_none(), "mosquitto is not installed, and CI must not go without");
                 println!("skipped: mosquitto is not installed");
                 return None;
             };
-            let mut mosquitto = Self { address, process, folder };
+            let mut mosquitto = Self { address, process, setup };
             if mosquitto.is_running() {
                 return Some(mosquitto);
             }
         }
         panic!("mosquitto does not start: its output above says why");
-    }
-
-    fn spawn(config: &str) -> Option<Child> {
-        // Debian keeps it where only the superuser looks.
-        ["mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"].into_iter().find_map(|program| {
-            let mut process = Command::new(program)
-                .args(["-c", "/dev/stdin"])
-                .stdin(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .ok()?;
-            let mut stdin = process.stdin.take()?;
-            stdin.write_all(config.as_bytes()).ok()?;
-            Some(process)
-        })
-    }
-
-    fn config(address: SocketAddr, folder: Option<&Folder>) -> String {
-        let (ip, port) = (address.ip(), address.port());
-        let persistence = match folder {
-            None => "persistence false".to_owned(),
-            // Started by the superuser it would become another user, whom the folder is not open to.
-            Some(Folder(path)) => {
-                format!("persistence true\npersistence_location {}/\nautosave_interval 0\nuser root", path.display())
-            }
-        };
-        // Without nodelay its two small writes per QoS 1 echo wait for each other's acknowledgement, 40 ms.
-        format!(
-            "listener {port} {ip}\nallow_anonymous true\n{persistence}\nset_tcp_nodelay true\n\
-             max_queued_messages {MOST_WAITING}\nlog_dest stderr\nconnection_messages false\n"
-        )
     }
 
     fn signal(&self, signal: &str) {
@@ -264,12 +270,89 @@ impl Drop for Mosquitto {
     }
 }
 
+impl Setup {
+    fn new(address: SocketAddr) -> Self {
+        Self { config: Self::config(address, "persistence false"), _folder: None, openssl_config: None }
+    }
+
+    fn persistent(address: SocketAddr) -> Self {
+        let folder = Folder::create(address.port());
+        // Started by the superuser it would become another user, whom the folder is not open to.
+        let persistence =
+            format!("persistence true\npersistence_location {}/\nautosave_interval 0\nuser root", folder.0.display());
+        Self { config: Self::config(address, &persistence), _folder: Some(folder), openssl_config: None }
+    }
+
+    fn tls(address: SocketAddr, listener: &TlsListener) -> Self {
+        let folder = Folder::create(address.port());
+        let certificate = folder.write("certificate.pem", &listener.certificate_pem);
+        let key = folder.write("key.pem", &listener.key_pem);
+        let mut config = Self::config(address, "persistence false\nuser root")
+            + &format!("certfile {}\nkeyfile {}\n", certificate.display(), key.display());
+        if let Some(pem) = &listener.client_ca_pem {
+            let authority = folder.write("authority.pem", pem);
+            config += &format!("cafile {}\nrequire_certificate true\n", authority.display());
+        }
+        if let Some(ciphers) = listener.ciphers {
+            config += &format!("ciphers {ciphers}\n");
+        }
+        let openssl_config = match listener.version {
+            None => None,
+            // For mosquitto it is the lowest version, and there is no higher one.
+            Some("tlsv1.3") => {
+                config += "tls_version tlsv1.3\n";
+                None
+            }
+            // It has no option for the highest version, but the OpenSSL that it runs on has.
+            Some("tlsv1.2") => Some(folder.write(
+                "openssl.cnf",
+                "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = versions\n\
+                 [versions]\nMinProtocol = TLSv1.2\nMaxProtocol = TLSv1.2\n",
+            )),
+            Some(other) => panic!("mosquitto does not speak {other} alone"),
+        };
+        Self { config, _folder: Some(folder), openssl_config }
+    }
+
+    fn config(address: SocketAddr, persistence: &str) -> String {
+        let (ip, port) = (address.ip(), address.port());
+        // Without nodelay its two small writes per QoS 1 echo wait for each other's acknowledgement, 40 ms.
+        format!(
+            "listener {port} {ip}\nallow_anonymous true\n{persistence}\nset_tcp_nodelay true\n\
+             max_queued_messages {MOST_WAITING}\nlog_dest stderr\nconnection_messages false\n"
+        )
+    }
+
+    fn spawn(&self) -> Option<Child> {
+        // Debian keeps it where only the superuser looks.
+        ["mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"].into_iter().find_map(|program| {
+            let mut process = Command::new(program)
+                .args(["-c", "/dev/stdin"])
+                .envs(self.openssl_config.iter().map(|path| ("OPENSSL_CONF", path)))
+                .stdin(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .ok()?;
+            let mut stdin = process.stdin.take()?;
+            stdin.write_all(self.config.as_bytes()).ok()?;
+            Some(process)
+        })
+    }
+}
+
 impl Folder {
     /// No two processes listen at one port, so its number makes a name of their own.
     fn create(port: u16) -> Self {
         let path = std::env::temp_dir().join(format!("mosquitto-{}-{port}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder for what mosquitto saves");
+        std::fs::create_dir_all(&path).expect("a folder for mosquitto");
         Self(path)
+    }
+
+    /// Where the file with this name is now.
+    fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).expect("a file in a temporary folder");
+        path
     }
 }
 

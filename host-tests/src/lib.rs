@@ -6,6 +6,7 @@
 pub mod bindings;
 pub mod broker;
 mod capture;
+pub mod certificates;
 pub mod components;
 pub mod guest;
 pub mod packets;
@@ -13,3 +14,4 @@ pub mod proxy;
 pub mod runtime;
 pub mod scripted;
 pub mod subject;
+pub mod tls_peer;

@@ -95,7 +95,7 @@ impl Client<TcpTransport> {
     /// [`Error::Url`], [`RequestError::InvalidOptions`]; of the broker that was tried last, [`Error::Transport`],
     /// [`Error::ConnectionRefused`], [`Error::ConnectTimeout`], and what else ends connections.
     pub fn connect(url: &str, options: Options) -> Result<Self, Error> {
-        Self::connect_with(TcpConnector, url, options)
+        Self::connect_with(TcpConnector::with_options(&options)?, url, options)
     }
 
     /// As [`Client::connect`], with enhanced authentication.
@@ -107,7 +107,7 @@ impl Client<TcpTransport> {
         options: Options,
         authenticator: impl Authenticator + Send + 'static,
     ) -> Result<Self, Error> {
-        Self::connect_authenticated_with(TcpConnector, url, options, authenticator)
+        Self::connect_authenticated_with(TcpConnector::with_options(&options)?, url, options, authenticator)
     }
 
     /// Connects to the broker at an address such as `127.0.0.1:1883`. Such a client does not connect again by itself.

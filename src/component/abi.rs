@@ -52,3 +52,20 @@ unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, len: usize) -> i32
     }
     0
 }
+
+/// Fills memory with randomness, for the cryptography of TLS: it asks for that as WASI 0.1 programs do, and the adapter
+/// `random_get.wat` passes the question on to here.
+///
+/// # Safety
+/// `bytes` points to `len` writable bytes.
+#[cfg(feature = "tls")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mqtt_wasi_random_get(bytes: *mut u8, len: usize) -> i32 {
+    // SAFETY: the caller says so.
+    let bytes = unsafe { core::slice::from_raw_parts_mut(bytes, len) };
+    for chunk in bytes.chunks_mut(8) {
+        let random = super::bindings::wasi::random::random::get_random_u64().to_ne_bytes();
+        chunk.copy_from_slice(&random[..chunk.len()]);
+    }
+    0
+}

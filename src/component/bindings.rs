@@ -1,8 +1,16 @@
 //! What `wit/` says, as Rust.
 
+#[cfg(not(feature = "tls"))]
 wit_bindgen::generate!({
     path: "wit",
     world: "client",
+    generate_all,
+});
+
+#[cfg(feature = "tls")]
+wit_bindgen::generate!({
+    path: "wit",
+    world: "client-tls",
     generate_all,
 });
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::bindings::exports::mqtt_wasi::client::mqtt as wit;
 use crate::codec::{Connack, Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription, UserProperty};
-use crate::error::{Error, Reason, RequestError, TransportErrorKind};
+use crate::error::{Error, Reason, RequestError, TlsFailure, TransportErrorKind};
 use crate::options::{self, WillMessage};
 use crate::session::{Delivery, Event, Stats};
 use crate::url::UrlError;
@@ -270,8 +270,28 @@ fn kind(error: &Error) -> wit::ErrorKind {
             TransportErrorKind::ConnectTimeout => Kind::NetworkTimeout,
             TransportErrorKind::ConnectionReset => Kind::ConnectionReset,
             TransportErrorKind::AccessDenied => Kind::AccessDenied,
+            TransportErrorKind::Tls(failure) => tls_kind(failure),
             TransportErrorKind::Other => Kind::NetworkFailed,
         },
+    }
+}
+
+const fn tls_kind(failure: TlsFailure) -> wit::ErrorKind {
+    use wit::ErrorKind as Kind;
+    match failure {
+        TlsFailure::UnknownIssuer => Kind::TlsUnknownIssuer,
+        TlsFailure::WrongName => Kind::TlsWrongName,
+        TlsFailure::Expired => Kind::TlsExpired,
+        TlsFailure::NotYetValid => Kind::TlsNotYetValid,
+        TlsFailure::BadCertificate => Kind::TlsBadCertificate,
+        TlsFailure::ClientCertificateRequired => Kind::TlsClientCertificateRequired,
+        TlsFailure::NothingInCommon => Kind::TlsNothingInCommon,
+        TlsFailure::NotTls => Kind::TlsNotTls,
+        TlsFailure::Expected => Kind::TlsExpected,
+        TlsFailure::Cut => Kind::TlsCut,
+        TlsFailure::Truncated => Kind::TlsTruncated,
+        TlsFailure::Configuration => Kind::TlsConfiguration,
+        TlsFailure::Other => Kind::TlsFailed,
     }
 }
 

@@ -16,7 +16,11 @@ use crate::error::{Error, Reason, RequestError};
 use crate::options::{self, Options};
 use crate::reconnect::Reconnect;
 use crate::session::{Challenge, Delivery, Session, Snapshot, SubscribeReason};
-use crate::transport::{Transport, WasiConnector, WasiTransport, wait_for_any};
+use crate::transport::{ComponentTransport, Transport, WasiConnector, WasiTransport, wait_for_any, wasi};
+#[cfg(not(feature = "tls"))]
+use crate::url::UrlError;
+#[cfg(feature = "tls")]
+use crate::{error::TransportError, transport::TlsOptions};
 
 pub(super) struct Component;
 
@@ -44,7 +48,7 @@ impl wit::Guest for Component {
             let borrowed: Vec<_> = clients.iter().map(|client| client.client.borrow()).collect();
             let until = borrowed.iter().filter_map(|client| client.deadline()).fold(until, Ord::min);
             let interests =
-                borrowed.iter().map(|client| (client.transport(), client.wants_input(), client.has_outgoing()));
+                borrowed.iter().map(|client| (wasi(client.transport()), client.wants_input(), client.has_outgoing()));
             wait_for_any(interests, until);
         }
     }
@@ -68,6 +72,27 @@ impl ExportedOptions {
             *asked_for = policy;
         }
     }
+}
+
+#[cfg(feature = "tls")]
+impl ExportedOptions {
+    fn set_tls(&self, set: impl FnOnce(TlsOptions) -> Result<TlsOptions, TransportError>) -> Result<(), wit::Error> {
+        let tls = self.options.borrow().tls.clone().unwrap_or_default();
+        self.options.borrow_mut().tls = Some(set(tls).map_err(Error::Transport)?);
+        Ok(())
+    }
+
+    fn change_tls(&self, change: impl FnOnce(TlsOptions) -> TlsOptions) {
+        let mut options = self.options.borrow_mut();
+        let tls = options.tls.take().unwrap_or_default();
+        options.tls = Some(change(tls));
+    }
+}
+
+/// What the options for TLS come to in a component without it.
+#[cfg(not(feature = "tls"))]
+fn no_tls<T>(_: T) -> Result<(), wit::Error> {
+    Err(Error::Url(UrlError::TlsNotSupported).into())
 }
 
 impl wit::GuestConnectOptions for ExportedOptions {
@@ -117,6 +142,41 @@ impl wit::GuestConnectOptions for ExportedOptions {
 
     fn set_outbound_topic_aliases(&self, aliases: u16) {
         self.options.borrow_mut().outbound_topic_aliases = aliases;
+    }
+
+    fn add_ca(&self, certificates: Vec<u8>) -> Result<(), wit::Error> {
+        #[cfg(feature = "tls")]
+        return self.set_tls(|tls| tls.ca(certificates));
+        #[cfg(not(feature = "tls"))]
+        no_tls(certificates)
+    }
+
+    fn set_only_own_ca(&self, only: bool) {
+        #[cfg(feature = "tls")]
+        self.change_tls(|tls| tls.trust_mozilla(!only));
+        // Without TLS there is no connection that it could matter to.
+        let _ = only;
+    }
+
+    fn set_client_certificate(&self, chain: Vec<u8>, key: Vec<u8>) -> Result<(), wit::Error> {
+        #[cfg(feature = "tls")]
+        return self.set_tls(|tls| tls.client_certificate(chain, key));
+        #[cfg(not(feature = "tls"))]
+        no_tls((chain, key))
+    }
+
+    fn set_server_name(&self, name: String) {
+        #[cfg(feature = "tls")]
+        return self.change_tls(|tls| tls.server_name(name));
+        #[cfg(not(feature = "tls"))]
+        drop(name);
+    }
+
+    fn add_alpn(&self, protocol: Vec<u8>) {
+        #[cfg(feature = "tls")]
+        return self.change_tls(|tls| tls.add_alpn(protocol));
+        #[cfg(not(feature = "tls"))]
+        drop(protocol);
     }
 
     fn add_fallback(&self, url: String) {
@@ -201,14 +261,14 @@ impl wit::GuestConnectOptions for ExportedOptions {
 
 /// A client, and how its messages are acknowledged.
 pub(super) struct ExportedClient {
-    client: RefCell<Client<WasiTransport>>,
+    client: RefCell<Client<ComponentTransport>>,
     acknowledges_by_hand: bool,
     authentication_data: RefCell<Option<Vec<u8>>>,
     last_reason: RefCell<Option<Reason>>,
 }
 
 impl ExportedClient {
-    fn exported(client: Client<WasiTransport>, acknowledges_by_hand: bool) -> wit::Client {
+    fn exported(client: Client<ComponentTransport>, acknowledges_by_hand: bool) -> wit::Client {
         let (client, authentication_data, last_reason) = (RefCell::new(client), RefCell::default(), RefCell::default());
         wit::Client::new(Self { client, acknowledges_by_hand, authentication_data, last_reason })
     }
@@ -257,14 +317,16 @@ impl wit::GuestClient for ExportedClient {
             }
             None => (Options::new(), false),
         };
-        let client = Client::connect_with(WasiConnector, &url, options)?;
+        let client = Client::connect_with(WasiConnector::new(&options)?, &url, options)?;
         Ok(Self::exported(client, acknowledges_by_hand))
     }
 
     fn start(url: String, options: wit::ConnectOptionsBorrow<'_>) -> Result<wit::Client, wit::Error> {
         let options = options.get::<ExportedOptions>();
-        let client = Client::start_authenticating(WasiConnector, &url, options.options.borrow().clone())?;
-        Ok(Self::exported(client, options.acknowledges_by_hand.get()))
+        let by_hand = options.acknowledges_by_hand.get();
+        let options = options.options.borrow().clone();
+        let client = Client::start_authenticating(WasiConnector::new(&options)?, &url, options)?;
+        Ok(Self::exported(client, by_hand))
     }
 
     fn start_again(&self, data: Option<Vec<u8>>) -> Result<(), wit::Error> {
@@ -386,7 +448,7 @@ impl wit::GuestClient for ExportedClient {
 
     fn readiness(&self) -> Result<bindings::wasi::io::poll::Pollable, wit::Error> {
         let client = self.client.borrow();
-        Ok(client.transport().readiness().ok_or(Error::Request(RequestError::NotConnected))?)
+        Ok(wasi(client.transport()).readiness().ok_or(Error::Request(RequestError::NotConnected))?)
     }
 
     fn deadline_ms(&self) -> Option<u64> {

@@ -2,17 +2,23 @@
 
 #[cfg(feature = "std")]
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 mod wasi;
 
 #[cfg(feature = "std")]
 pub use tcp::{TcpConnector, TcpTransport};
+#[cfg(feature = "tls")]
+pub use tls::{TlsOptions, TlsTransport};
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
-pub(crate) use wasi::{WasiConnector, WasiTransport, wait_for_any};
+pub(crate) use wasi::{ComponentTransport, WasiConnector, WasiTransport, wait_for_any, wasi};
 
 use core::time::Duration;
 
 use crate::error::{Error, TransportError};
+#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+use crate::error::{TlsFailure, TransportErrorKind};
 use crate::time::Instant;
 use crate::url::BrokerUrl;
 
@@ -56,6 +62,18 @@ pub trait Connector {
 
     /// A random number, with all bits as likely to be set as not. It spreads attempts and keeps no secret.
     fn random(&mut self) -> u64;
+}
+
+/// Fails for what a peer says first that speaks TLS, to somebody who does not: an alert. No MQTT packet begins so.
+#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+fn require_no_tls_alert(first: &[u8]) -> Result<(), TransportError> {
+    match first {
+        [0x15, 0x03, 0..=4, ..] => Err(TransportError {
+            kind: TransportErrorKind::Tls(TlsFailure::Expected),
+            message: alloc::string::String::new(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// What [`Transport::transfer`] did.

@@ -8,10 +8,15 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::OnceLock;
 
+#[cfg(feature = "tls")]
+use super::tls::{MaybeTls, TlsConnector, TlsOptions};
 use super::{Connector, Transferred, Transport};
 use crate::error::{Error, TransportError, TransportErrorKind};
+use crate::options::Options;
 use crate::time::Instant;
 use crate::url::BrokerUrl;
+#[cfg(feature = "tls")]
+use crate::url::Scheme;
 
 /// While the peer takes nothing, how long to wait for it before looking at what it sends, and the other way round.
 const STALLED: Duration = Duration::from_millis(20);
@@ -19,9 +24,22 @@ const STALLED: Duration = Duration::from_millis(20);
 /// How long [`Transport::close`] waits for the peer to close too.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// A TCP connection.
+/// A TCP connection, with TLS over it where the URL says `mqtts://`.
 #[derive(Debug)]
 pub struct TcpTransport {
+    inner: Inner,
+    /// Whether something has come.
+    has_received: bool,
+}
+
+#[cfg(feature = "tls")]
+type Inner = MaybeTls<Tcp>;
+#[cfg(not(feature = "tls"))]
+type Inner = Tcp;
+
+/// The TCP connection itself.
+#[derive(Debug)]
+pub(super) struct Tcp {
     stream: TcpStream,
     /// The read timeout that is set, to set it only when it changes.
     read_timeout: Option<Duration>,
@@ -31,7 +49,7 @@ pub struct TcpTransport {
 }
 
 impl TcpTransport {
-    /// Connects to the first of these addresses that takes the connection, within `timeout` each.
+    /// Connects to the first of these addresses that takes the connection, within `timeout` each, without TLS.
     ///
     /// On `wasm32-wasip2` the host's own timeout holds instead: the standard library cannot tell a refused connection
     /// from a made one with a timeout there.
@@ -41,6 +59,58 @@ impl TcpTransport {
     /// [`TransportErrorKind::Unreachable`], [`TransportErrorKind::ConnectTimeout`],
     /// [`TransportErrorKind::AccessDenied`].
     pub fn connect(addresses: impl ToSocketAddrs, timeout: Duration) -> Result<Self, TransportError> {
+        Tcp::connect(addresses, timeout).map(Self::plain)
+    }
+
+    /// Takes over a connected stream.
+    ///
+    /// # Errors
+    /// [`TransportError`] when the stream's options cannot be set.
+    pub fn new(stream: TcpStream) -> Result<Self, TransportError> {
+        Tcp::new(stream).map(Self::plain)
+    }
+
+    /// The stream itself.
+    #[must_use]
+    pub const fn stream(&self) -> &TcpStream {
+        #[cfg(feature = "tls")]
+        return &self.inner.inner().stream;
+        #[cfg(not(feature = "tls"))]
+        return &self.inner.stream;
+    }
+
+    fn plain(tcp: Tcp) -> Self {
+        #[cfg(feature = "tls")]
+        let tcp = MaybeTls::Plain(tcp);
+        Self { inner: tcp, has_received: false }
+    }
+}
+
+impl Transport for TcpTransport {
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
+
+    fn transfer(
+        &mut self,
+        outgoing: &[u8],
+        incoming: &mut [u8],
+        until: Option<Instant>,
+    ) -> Result<Transferred, TransportError> {
+        let moved = self.inner.transfer(outgoing, incoming, until)?;
+        if moved.received > 0 && !core::mem::replace(&mut self.has_received, true) {
+            super::require_no_tls_alert(&incoming[..moved.received])?;
+        }
+        Ok(moved)
+    }
+
+    fn close(&mut self) {
+        self.inner.close();
+    }
+}
+
+impl Tcp {
+    fn connect(addresses: impl ToSocketAddrs, timeout: Duration) -> Result<Self, TransportError> {
         let addresses = addresses.to_socket_addrs().map_err(|error| TransportError {
             kind: if error.kind() == ErrorKind::PermissionDenied {
                 TransportErrorKind::AccessDenied
@@ -62,23 +132,13 @@ impl TcpTransport {
         Err(failure)
     }
 
-    /// Takes over a connected stream.
-    ///
-    /// # Errors
-    /// [`TransportError`] when the stream's options cannot be set.
-    pub fn new(stream: TcpStream) -> Result<Self, TransportError> {
+    fn new(stream: TcpStream) -> Result<Self, TransportError> {
         stream.set_nonblocking(false)?;
         // One write holds all there is to say, so waiting for more (Nagle's algorithm) only delays it.
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(STALLED))?;
         stream.set_read_timeout(None)?;
         Ok(Self { stream, read_timeout: None, is_stalled: false, is_closed: false })
-    }
-
-    /// The stream itself.
-    #[must_use]
-    pub const fn stream(&self) -> &TcpStream {
-        &self.stream
     }
 
     /// Writes what the peer takes, waiting for that a little if it `may_wait`; `None` when the peer takes nothing.
@@ -118,7 +178,7 @@ impl TcpTransport {
     }
 }
 
-impl Transport for TcpTransport {
+impl Transport for Tcp {
     fn now(&self) -> Instant {
         // One clock for all connections, so that time goes on from one to the next.
         static START: OnceLock<std::time::Instant> = OnceLock::new();
@@ -181,14 +241,57 @@ impl Transport for TcpTransport {
     }
 }
 
-/// Makes TCP connections, to `mqtt://` brokers.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TcpConnector;
+/// Makes TCP connections, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers.
+#[derive(Debug, Clone, Default)]
+pub struct TcpConnector {
+    #[cfg(feature = "tls")]
+    tls: Option<TlsConnector>,
+}
+
+impl TcpConnector {
+    /// Without options.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// With what the options of a client say about TLS.
+    ///
+    /// # Errors
+    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration).
+    pub fn with_options(options: &Options) -> Result<Self, Error> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = options.tls.clone() {
+            return Ok(Self { tls: Some(tls.connector()?) });
+        }
+        let _ = options;
+        Ok(Self::new())
+    }
+
+    #[cfg(feature = "tls")]
+    fn connect_tls(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<TcpTransport, Error> {
+        let tls = match &mut self.tls {
+            Some(tls) => tls,
+            none => none.insert(TlsOptions::new().connector()?),
+        };
+        let tcp = Tcp::connect((url.host.as_str(), url.port), timeout)?;
+        let until = tcp.now() + timeout;
+        let inner = MaybeTls::Tls(tls.connect(tcp, &url.host, until)?.into());
+        Ok(TcpTransport { inner, has_received: false })
+    }
+}
 
 impl Connector for TcpConnector {
     type Transport = TcpTransport;
 
     fn connect(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<TcpTransport, Error> {
+        #[cfg(feature = "tls")]
+        if url.scheme == Scheme::Mqtts {
+            return self.connect_tls(url, timeout);
+        }
         url.require_plain()?;
         Ok(TcpTransport::connect((url.host.as_str(), url.port), timeout)?)
     }

@@ -6,6 +6,8 @@ use core::cell::Cell;
 use core::net::IpAddr;
 use core::time::Duration;
 
+#[cfg(feature = "tls")]
+use super::tls::{MaybeTls, TlsConnector, TlsOptions};
 use super::{Connector, Transferred, Transport};
 use crate::component::bindings::wasi::clocks::monotonic_clock;
 use crate::component::bindings::wasi::io::poll::{self, Pollable};
@@ -19,8 +21,11 @@ use crate::component::bindings::wasi::sockets::network::{
 use crate::component::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use crate::component::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
 use crate::error::{Error, TransportError, TransportErrorKind};
+use crate::options::Options;
 use crate::time::Instant;
 use crate::url::BrokerUrl;
+#[cfg(feature = "tls")]
+use crate::url::Scheme;
 
 /// How long the last bytes may take to leave the host, and the peer to close too.
 const LINGER: Duration = Duration::from_millis(500);
@@ -34,19 +39,72 @@ const MOST_WRITE: u64 = 1024 * 1024;
 /// A TCP connection of the host.
 pub(crate) struct WasiTransport {
     connection: Option<Connection>,
+    /// Whether something has come.
+    has_received: bool,
     /// The timer that was waited for last: whatever comes often ends before it, so it serves again.
     timer: Option<(Instant, Pollable)>,
 }
 
-/// Makes TCP connections of the host, to `mqtt://` brokers.
-pub(crate) struct WasiConnector;
+/// A TCP connection of the host, with TLS over it where the URL says `mqtts://`.
+#[cfg(feature = "tls")]
+pub(crate) type ComponentTransport = MaybeTls<WasiTransport>;
+/// A TCP connection of the host.
+#[cfg(not(feature = "tls"))]
+pub(crate) type ComponentTransport = WasiTransport;
+
+/// The connection of the host itself.
+pub(crate) const fn wasi(transport: &ComponentTransport) -> &WasiTransport {
+    #[cfg(feature = "tls")]
+    return transport.inner();
+    #[cfg(not(feature = "tls"))]
+    return transport;
+}
+
+/// Makes TCP connections of the host, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers.
+pub(crate) struct WasiConnector {
+    #[cfg(feature = "tls")]
+    tls: Option<TlsConnector>,
+}
+
+impl WasiConnector {
+    /// With what the options of a client say about TLS.
+    pub(crate) fn new(options: &Options) -> Result<Self, Error> {
+        #[cfg(feature = "tls")]
+        return Ok(Self { tls: options.tls.clone().map(TlsOptions::connector).transpose()? });
+        #[cfg(not(feature = "tls"))]
+        {
+            let _ = options;
+            Ok(Self {})
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn connect_tls(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<ComponentTransport, Error> {
+        let tls = match &mut self.tls {
+            Some(tls) => tls,
+            none => none.insert(TlsOptions::new().connector()?),
+        };
+        let mut transport = WasiTransport::connect(&url.host, url.port, timeout)?;
+        // An alert may well be what TLS begins with.
+        transport.has_received = true;
+        let until = transport.now() + timeout;
+        Ok(MaybeTls::Tls(tls.connect(transport, &url.host, until)?.into()))
+    }
+}
 
 impl Connector for WasiConnector {
-    type Transport = WasiTransport;
+    type Transport = ComponentTransport;
 
-    fn connect(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<WasiTransport, Error> {
+    fn connect(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<ComponentTransport, Error> {
+        #[cfg(feature = "tls")]
+        if url.scheme == Scheme::Mqtts {
+            return self.connect_tls(url, timeout);
+        }
         url.require_plain()?;
-        Ok(WasiTransport::connect(&url.host, url.port, timeout)?)
+        let transport = WasiTransport::connect(&url.host, url.port, timeout)?;
+        #[cfg(feature = "tls")]
+        let transport = MaybeTls::Plain(transport);
+        Ok(transport)
     }
 
     fn wait(&mut self, duration: Duration) {
@@ -55,6 +113,19 @@ impl Connector for WasiConnector {
 
     fn random(&mut self) -> u64 {
         get_random_u64()
+    }
+}
+
+/// The date, as the host has it.
+#[cfg(feature = "tls")]
+#[derive(Debug)]
+pub(super) struct WallClock;
+
+#[cfg(feature = "tls")]
+impl rustls::time_provider::TimeProvider for WallClock {
+    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
+        let now = crate::component::bindings::wasi::clocks::wall_clock::now();
+        Some(rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(now.seconds)))
     }
 }
 
@@ -82,7 +153,7 @@ impl WasiTransport {
             let now = Self::clock();
             let share = until.saturating_duration_since(now) / left;
             match open(&network, socket_address(address, port), now + share) {
-                Ok(connection) => return Ok(Self { connection: Some(connection), timer: None }),
+                Ok(connection) => return Ok(Self { connection: Some(connection), has_received: false, timer: None }),
                 Err(error) => failure = error,
             }
         }
@@ -119,6 +190,9 @@ impl Transport for WasiTransport {
                 return Ok(Transferred { sent, ..Transferred::default() });
             }
             if let Some(received) = connection.read(incoming)? {
+                if received > 0 && !core::mem::replace(&mut self.has_received, true) {
+                    super::require_no_tls_alert(&incoming[..received])?;
+                }
                 return Ok(Transferred { received, closed: received == 0, sent: 0 });
             }
             if until.is_some_and(|until| Self::clock() >= until) {

@@ -32,6 +32,14 @@ struct Component {
 /// The mqtt component has no use for the adapter that brings `wasi:cli` along, nor for a stack of a megabyte.
 const MQTT_ARGS: &[&str] = &["--", "-Clink-arg=--wasi-adapter=none", "-Clink-arg=-zstack-size=131072"];
 
+/// The same for the one with TLS, and an adapter of its own for randomness.
+const MQTT_TLS_ARGS: &[&str] = &[
+    "--",
+    "-Clink-arg=--wasi-adapter=none",
+    "-Clink-arg=--adapt=wasi_snapshot_preview1=src/component/random_get.wat",
+    "-Clink-arg=-zstack-size=131072",
+];
+
 pub(crate) fn folder() -> PathBuf {
     workspace::target().join("components")
 }
@@ -43,10 +51,14 @@ pub(crate) fn build(options: &BuildOptions) -> Result<()> {
     if !options.quiet {
         step(&format!("building the components with {toolchain}"));
     }
+    let mut sizes = Vec::new();
     for package in components.chunk_by(|one, next| one.command == next.command) {
         compile(package, &toolchain, options)?;
+        // At once, since the next one may leave its artifact in the same place.
+        for component in package {
+            sizes.push(component.install()?);
+        }
     }
-    let sizes = components.iter().map(Component::install).collect::<Result<Vec<_>>>()?;
     if !options.quiet {
         print_table(&components, &sizes);
     }
@@ -63,10 +75,24 @@ fn all() -> Result<Vec<Component>> {
             rustc_args: MQTT_ARGS,
         },
         Component {
+            name: "mqtt-tls".into(),
+            command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features component,tls",
+            target: "--lib".into(),
+            artifact: "mqtt_wasi".into(),
+            rustc_args: MQTT_TLS_ARGS,
+        },
+        Component {
             name: "examples/pubsub".into(),
             command: "build -p mqtt-wasi --features json",
             target: "--example pubsub".into(),
             artifact: "examples/pubsub".into(),
+            rustc_args: &[],
+        },
+        Component {
+            name: "examples/tls_pubsub".into(),
+            command: "build -p mqtt-wasi --features tls",
+            target: "--example tls_pubsub".into(),
+            artifact: "examples/tls_pubsub".into(),
             rustc_args: &[],
         },
         Component {

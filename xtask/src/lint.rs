@@ -7,11 +7,12 @@ use crate::process::{run, step, succeeds};
 use crate::workspace::{EVERYTHING, cargo, is_ci};
 
 /// The shapes in which others use the crate.
-const SHAPES: [&str; 4] = [
+const SHAPES: [&str; 5] = [
     "-p mqtt-wasi",
     "-p mqtt-wasi --no-default-features",
     "-p mqtt-wasi --no-default-features --features json",
     "-p mqtt-wasi --no-default-features --features scram",
+    "-p mqtt-wasi --features tls",
 ];
 
 /// Runs the static checks until one fails.

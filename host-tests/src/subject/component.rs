@@ -9,17 +9,22 @@ use mqtt_wasi::{BrokerUrl, Message, Publish, QoS, Reason, ReasonCode, RetainHand
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
-use super::{Failure, Happening, Settings, Subject};
+use super::{Failure, Happening, Settings, Subject, TlsSettings};
 use crate::bindings::Exporter;
 use crate::bindings::exports::mqtt_wasi::client::mqtt as wit;
 use crate::components;
 use crate::runtime::{Host, Permissions, Runtime};
 
 /// Compiled once a process.
-static MQTT: LazyLock<Runtime> = LazyLock::new(|| {
-    let bytes = components::load("mqtt.wasm").unwrap_or_else(|error| panic!("{error:?}"));
+static MQTT: LazyLock<Runtime> = LazyLock::new(|| compiled("mqtt.wasm"));
+
+/// The one with TLS, for tests that set something of it.
+static MQTT_TLS: LazyLock<Runtime> = LazyLock::new(|| compiled("mqtt-tls.wasm"));
+
+fn compiled(name: &str) -> Runtime {
+    let bytes = components::load(name).unwrap_or_else(|error| panic!("{error:?}"));
     Runtime::new(&bytes).unwrap_or_else(|error| panic!("{error:?}"))
-});
+}
 
 /// A client inside an instance of its own. No call may trap, whatever the broker or the caller does: one that does
 /// panics here, and so fails the test.
@@ -39,7 +44,7 @@ impl Component {
     /// # Errors
     /// As [`Subject::connect`].
     pub fn connect_permitted(url: &str, settings: &Settings, permissions: &Permissions) -> Result<Self, Failure> {
-        let mut instance = Instance::new(permissions);
+        let mut instance = Instance::new(if settings.tls.is_some() { &MQTT_TLS } else { &MQTT }, permissions);
         let options = instance.options(settings);
         let (store, mqtt) = instance.parts();
         let client = untrapped(mqtt.client().call_connect(&mut *store, url, Some(options)));
@@ -52,7 +57,7 @@ impl Component {
     /// # Errors
     /// As `client.start`.
     pub fn start(url: &str, settings: &Settings, method: &str, data: &[u8]) -> Result<Self, Failure> {
-        let mut instance = Instance::new(&leave(url, settings));
+        let mut instance = Instance::new(&MQTT, &leave(url, settings));
         let options = instance.options(settings);
         let (store, mqtt) = instance.parts();
         untrapped(mqtt.connect_options().call_set_authentication(&mut *store, options, method, Some(data)));
@@ -277,9 +282,9 @@ impl Subject for Component {
 }
 
 impl Instance {
-    fn new(permissions: &Permissions) -> Self {
-        let mut store = MQTT.store(permissions);
-        let exporter = untrapped(Exporter::instantiate(&mut store, MQTT.component(), MQTT.linker()));
+    fn new(mqtt: &Runtime, permissions: &Permissions) -> Self {
+        let mut store = mqtt.store(permissions);
+        let exporter = untrapped(Exporter::instantiate(&mut store, mqtt.component(), mqtt.linker()));
         Self { store, exporter }
     }
 
@@ -341,6 +346,19 @@ impl Instance {
         if let Some(snapshot) = &settings.snapshot {
             let taken = untrapped(guest.call_set_snapshot(&mut *store, options, snapshot));
             taken.expect("a snapshot that a client made");
+        }
+        if let Some(TlsSettings { ca_pem, client, server_name }) = &settings.tls {
+            let added = untrapped(guest.call_add_ca(&mut *store, options, ca_pem.as_bytes()));
+            added.expect("certificates");
+            untrapped(guest.call_set_only_own_ca(&mut *store, options, true));
+            if let Some((chain, key)) = client {
+                let (chain, key) = (chain.as_bytes(), key.as_bytes());
+                let shown = untrapped(guest.call_set_client_certificate(&mut *store, options, chain, key));
+                shown.expect("a certificate and its key");
+            }
+            if let Some(name) = server_name {
+                untrapped(guest.call_set_server_name(&mut *store, options, name));
+            }
         }
         if let Some(timeout) = settings.connect_timeout {
             untrapped(guest.call_set_connect_timeout_ms(&mut *store, options, millis(timeout)));

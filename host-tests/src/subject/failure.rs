@@ -1,6 +1,6 @@
 //! Why a call failed, whoever was called.
 
-use mqtt_wasi::{Error, Reason, ReasonCode, RequestError, TransportErrorKind, UrlError};
+use mqtt_wasi::{Error, Reason, ReasonCode, RequestError, TlsFailure, TransportErrorKind, UrlError};
 
 pub use crate::bindings::exports::mqtt_wasi::client::mqtt::ErrorKind;
 
@@ -80,6 +80,25 @@ fn request_kind(error: &RequestError) -> ErrorKind {
     }
 }
 
+fn tls_kind(failure: TlsFailure) -> ErrorKind {
+    match failure {
+        TlsFailure::UnknownIssuer => ErrorKind::TlsUnknownIssuer,
+        TlsFailure::WrongName => ErrorKind::TlsWrongName,
+        TlsFailure::Expired => ErrorKind::TlsExpired,
+        TlsFailure::NotYetValid => ErrorKind::TlsNotYetValid,
+        TlsFailure::BadCertificate => ErrorKind::TlsBadCertificate,
+        TlsFailure::ClientCertificateRequired => ErrorKind::TlsClientCertificateRequired,
+        TlsFailure::NothingInCommon => ErrorKind::TlsNothingInCommon,
+        TlsFailure::NotTls => ErrorKind::TlsNotTls,
+        TlsFailure::Expected => ErrorKind::TlsExpected,
+        TlsFailure::Cut => ErrorKind::TlsCut,
+        TlsFailure::Truncated => ErrorKind::TlsTruncated,
+        TlsFailure::Configuration => ErrorKind::TlsConfiguration,
+        TlsFailure::Other => ErrorKind::TlsFailed,
+        _ => panic!("the contract has no kind for {failure:?}"),
+    }
+}
+
 fn transport_kind(kind: TransportErrorKind) -> ErrorKind {
     match kind {
         TransportErrorKind::UnknownHost => ErrorKind::UnknownHost,
@@ -88,6 +107,7 @@ fn transport_kind(kind: TransportErrorKind) -> ErrorKind {
         TransportErrorKind::ConnectTimeout => ErrorKind::NetworkTimeout,
         TransportErrorKind::ConnectionReset => ErrorKind::ConnectionReset,
         TransportErrorKind::AccessDenied => ErrorKind::AccessDenied,
+        TransportErrorKind::Tls(failure) => tls_kind(failure),
         TransportErrorKind::Other => ErrorKind::NetworkFailed,
         _ => panic!("the contract has no kind for {kind:?}"),
     }

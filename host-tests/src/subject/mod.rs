@@ -127,6 +127,17 @@ pub trait Subject: Sized {
     }
 }
 
+/// What a test sets of the options for TLS.
+#[derive(Debug, Clone, Default)]
+pub struct TlsSettings {
+    /// The only authorities to trust, in PEM.
+    pub ca_pem: String,
+    /// The client's certificate and private key, in PEM.
+    pub client: Option<(String, String)>,
+    /// The name that the broker's certificate must be for.
+    pub server_name: Option<String>,
+}
+
 /// What happened to the connection, and to what depends on it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Happening {
@@ -163,6 +174,8 @@ pub struct Settings {
     pub reconnect: Option<(Duration, Duration)>,
     /// Other brokers to try.
     pub fallbacks: Vec<String>,
+    /// Whom to trust and what to show at `mqtts://` URLs.
+    pub tls: Option<TlsSettings>,
     /// Where else there is leave to connect to, if leave is needed.
     pub leave: Vec<SocketAddr>,
     /// The session of an earlier client.

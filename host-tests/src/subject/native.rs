@@ -6,10 +6,10 @@ use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
 use mqtt_wasi::transport::TcpTransport;
 use mqtt_wasi::{
     Client, Delivery, Error, Event, Message, Options, Publish, QoS, ReasonCode, Reconnect, Snapshot, Stats,
-    Subscription,
+    Subscription, TlsOptions,
 };
 
-use super::{Failure, Happening, Settings, Subject};
+use super::{Failure, Happening, Settings, Subject, TlsSettings};
 
 /// The blocking client.
 pub struct Native {
@@ -24,6 +24,9 @@ impl Subject for Native {
         let mut options = Options::from(settings);
         if let Some(snapshot) = &settings.snapshot {
             options = options.resume(Snapshot::from_bytes(snapshot).map_err(Error::Snapshot)?);
+        }
+        if let Some(tls) = &settings.tls {
+            options = options.tls(tls_options(tls)?);
         }
         Ok(Self { client: Client::connect(url, options)? })
     }
@@ -116,6 +119,17 @@ impl Subject for Native {
     fn disconnect(&mut self) -> Result<(), Failure> {
         Ok(self.client.disconnect()?)
     }
+}
+
+fn tls_options(settings: &TlsSettings) -> Result<TlsOptions, Error> {
+    let mut tls = TlsOptions::new().only_own_ca().ca(&settings.ca_pem)?;
+    if let Some((chain, key)) = &settings.client {
+        tls = tls.client_certificate(chain, key)?;
+    }
+    if let Some(name) = &settings.server_name {
+        tls = tls.server_name(name);
+    }
+    Ok(tls)
 }
 
 impl From<&Settings> for Options {

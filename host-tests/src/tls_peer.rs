@@ -1,0 +1,292 @@
+//! Peers that speak TLS wrongly, or not at all: for everything that no real broker would do. Each takes one connection,
+//! and tells afterwards what came over it.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::net::TcpStream;
+//! use host_tests::tls_peer::TlsPeer;
+//!
+//! let peer = TlsPeer::plain(b"220 mail.example ESMTP\r\n");
+//! let mut client = TcpStream::connect(peer.address())?;
+//! client.write_all(b"EHLO client.example\r\n")?;
+//! client.read_exact(&mut [0; 24])?;
+//! drop(client);
+//! assert_eq!(peer.finish().wire, b"EHLO client.example\r\n");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mqtt_wasi::codec::{ConnackProperties, Packet};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{AlertDescription, ServerConfig, ServerConnection, SupportedProtocolVersion};
+
+use crate::broker::{ANY_PORT, tls_url};
+use crate::certificates::Certified;
+use crate::packets::{bytes, connack};
+
+/// How long a peer waits for the client, and a test for the peer. What runs into it fails.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A peer on a thread of its own.
+pub struct TlsPeer {
+    address: SocketAddr,
+    thread: JoinHandle<Seen>,
+    /// Disconnected once the peer is done.
+    is_over: mpsc::Receiver<()>,
+}
+
+/// What came from the client.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// All bytes, as they came over TCP.
+    pub wire: Vec<u8>,
+    /// What was inside of TLS.
+    pub inside: Vec<u8>,
+    /// The fatal alert that the client ended it with.
+    pub alert: Option<AlertDescription>,
+}
+
+/// How a server ends a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With `close_notify`, as TLS wants it.
+    CloseNotify,
+    /// Without a word: nobody can tell that from an attacker who cuts it short.
+    Truncated,
+}
+
+/// The connection, and what came over it.
+struct Connection {
+    stream: TcpStream,
+    seen: Seen,
+}
+
+impl TlsPeer {
+    /// Answers the first that comes with these bytes, and waits for the client to go.
+    ///
+    /// # Panics
+    /// When the system gives no port.
+    #[must_use = "a peer that is not finished fails unseen"]
+    pub fn plain(answer: &'static [u8]) -> Self {
+        Self::start(move |connection| connection.answer(answer))
+    }
+
+    /// Answers the first that comes with the fatal alert that has this number, and waits for the client to go.
+    ///
+    /// # Panics
+    /// As [`TlsPeer::plain`].
+    #[must_use = "a peer that is not finished fails unseen"]
+    pub fn alerting(alert: u8) -> Self {
+        // A record of two bytes that holds an alert.
+        Self::start(move |connection| connection.answer(&[21, 3, 3, 0, 2, 2, alert]))
+    }
+
+    /// Closes the connection once it has ClientHello.
+    ///
+    /// # Panics
+    /// As [`TlsPeer::plain`].
+    #[must_use = "a peer that is not finished fails unseen"]
+    pub fn cutting() -> Self {
+        Self::start(|connection| {
+            let mut header = [0; 5];
+            connection.read_exact(&mut header).expect("the header of a record");
+            let mut record = vec![0; u16::from_be_bytes([header[3], header[4]]).into()];
+            connection.read_exact(&mut record).expect("the record");
+        })
+    }
+
+    /// Closes the connection in the middle of its answer to ClientHello.
+    ///
+    /// # Panics
+    /// As [`TlsPeer::speaking`].
+    #[must_use = "a peer that is not finished fails unseen"]
+    pub fn cutting_its_answer(certified: &Certified, version: &'static SupportedProtocolVersion) -> Self {
+        let mut tls = server(certified, version);
+        Self::start(move |connection| {
+            while !tls.wants_write() {
+                let len = tls.read_tls(connection).expect("ClientHello in time");
+                assert_ne!(len, 0, "ClientHello and not the connection's end");
+                tls.process_new_packets().expect("a ClientHello that suits");
+            }
+            let mut answer = Vec::new();
+            while tls.wants_write() {
+                tls.write_tls(&mut answer).expect("there is room in memory");
+            }
+            connection.write_all(&answer[..answer.len() / 2]).expect("the client reads");
+        })
+    }
+
+    /// Speaks this version of TLS until the client ends it, and says nothing inside of it.
+    ///
+    /// # Panics
+    /// As [`TlsPeer::plain`]; when the certificate and its key do not fit.
+    #[must_use = "a peer that is not finished fails unseen"]
+    pub fn speaking(certified: &Certified, version: &'static SupportedProtocolVersion) -> Self {
+        let mut tls = server(certified, version);
+        Self::start(move |connection| {
+            connection.speak(&mut tls, |_| false);
+            connection.drain();
+        })
+    }
+
+    /// Takes a client as a broker does: answers CONNECT with CONNACK. Ends the connection behind that.
+    ///
+    /// # Panics
+    /// As [`TlsPeer::speaking`].
+    #[must_use = "a peer that is not finished fails unseen"]
+    pub fn ending(certified: &Certified, version: &'static SupportedProtocolVersion, end: End) -> Self {
+        let mut tls = server(certified, version);
+        Self::start(move |connection| {
+            let is_packet = |inside: &[u8]| matches!(Packet::decode(inside), Ok(Some(_)));
+            connection.speak(&mut tls, is_packet);
+            assert!(is_packet(&connection.seen.inside), "{:?} instead of CONNECT", connection.seen.alert);
+            let connack = bytes(&[connack(ConnackProperties::default())]);
+            tls.writer().write_all(&connack).expect("there is room in memory");
+            if end == End::CloseNotify {
+                tls.send_close_notify();
+            }
+            connection.flush_tls(&mut tls);
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL, for clients that speak TLS.
+    #[must_use]
+    pub fn url(&self) -> String {
+        tls_url(self.address)
+    }
+
+    /// Waits until the client has closed the connection, too.
+    ///
+    /// # Panics
+    /// When the client does not, in time; when it did something else than what the peer waited for.
+    pub fn finish(self) -> Seen {
+        let over = self.is_over.recv_timeout(PATIENCE);
+        assert_eq!(over, Err(RecvTimeoutError::Disconnected), "the peer still waits for the client");
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn start(script: impl FnOnce(&mut Connection) + Send + 'static) -> Self {
+        let listener = TcpListener::bind(ANY_PORT).expect("a port of the loopback address");
+        let address = listener.local_addr().expect("the port's number");
+        let (running, is_over) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let _running = running;
+            let mut connection = Connection::accept(&listener);
+            script(&mut connection);
+            connection.end()
+        });
+        Self { address, thread, is_over }
+    }
+}
+
+impl Seen {
+    /// Whether there is anything of MQTT in it: inside of TLS, or in plain sight.
+    #[must_use]
+    pub fn has_mqtt(&self) -> bool {
+        !self.inside.is_empty() || self.wire.windows(4).any(|bytes| bytes == b"MQTT")
+    }
+}
+
+impl Connection {
+    fn accept(listener: &TcpListener) -> Self {
+        let (stream, _) = listener.accept().expect("a connection");
+        stream.set_nodelay(true).expect("nodelay");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        Self { stream, seen: Seen::default() }
+    }
+
+    /// Answers the first that comes, and leaves the end to the client, who is to see by itself what it got.
+    fn answer(&mut self, answer: &[u8]) {
+        let len = self.read(&mut [0; 16 * 1024]).expect("something in time");
+        assert_ne!(len, 0, "the client closed the connection and said nothing");
+        self.write_all(answer).expect("the client reads");
+        self.drain();
+    }
+
+    /// Speaks TLS until the client ends it, or what came inside is enough.
+    fn speak(&mut self, tls: &mut ServerConnection, is_enough: impl Fn(&[u8]) -> bool) {
+        while !is_enough(&self.seen.inside) {
+            self.flush_tls(tls);
+            if tls.read_tls(self).expect("the client goes on in time") == 0 {
+                return;
+            }
+            let processed = tls.process_new_packets();
+            // It fails once all there is was read.
+            let _ = tls.reader().read_to_end(&mut self.seen.inside);
+            if let Err(error) = processed {
+                if let rustls::Error::AlertReceived(alert) = error {
+                    self.seen.alert = Some(alert);
+                }
+                // The client is told, unless it was the one who said so.
+                return self.flush_tls(tls);
+            }
+        }
+    }
+
+    fn flush_tls(&mut self, tls: &mut ServerConnection) {
+        // A client that is gone takes nothing any more, and the next read tells that.
+        while tls.wants_write() && tls.write_tls(self).is_ok() {}
+    }
+
+    /// Waits until the client closes the connection.
+    fn drain(&mut self) {
+        io::copy(self, &mut io::sink()).expect("the client closes the connection in time");
+    }
+
+    /// Closes it, and waits until the client does: one that is closed with bytes unread would be reset.
+    fn end(mut self) -> Seen {
+        // The client may have closed it already.
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self.drain();
+        self.seen
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let len = match self.stream.read(bytes) {
+            // A client that is gone says nothing more, however it went.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+            result => result?,
+        };
+        self.seen.wire.extend_from_slice(&bytes[..len]);
+        Ok(len)
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+fn server(certified: &Certified, version: &'static SupportedProtocolVersion) -> ServerConnection {
+    let certificate = CertificateDer::from_pem_slice(certified.certificate_pem.as_bytes()).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(certified.key_pem.as_bytes()).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .expect("the version is one of the provider's")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("the certificate's key");
+    ServerConnection::new(Arc::new(config)).expect("a server")
+}

@@ -1,0 +1,760 @@
+//! TLS between a client and any transport: rustls without I/O and a pure-Rust provider, so that one piece of code serves
+//! every form of the client.
+//!
+//! ```text
+//!   outgoing ──► encrypt ──► records ──► inner transport
+//!   incoming ◄── plain ◄── decrypt ◄── records ◄──┘
+//! ```
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use rustls::client::{ClientConnectionData, ResolvesClientCert, UnbufferedClientConnection};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
+use rustls::{AlertDescription, CertificateError, CipherSuite, ClientConfig, RootCertStore, SignatureScheme};
+
+use super::{Transferred, Transport};
+use crate::error::{TlsFailure, TransportError, TransportErrorKind};
+use crate::time::Instant;
+
+/// As many bytes are encrypted at once: a few records, which leave in one write.
+const MOST_ENCRYPTED: usize = 64 * 1024;
+
+/// The longest record, and some room to read more than one at once.
+const READ_SIZE: usize = 32 * 1024;
+
+/// What a record takes beside what is in it: header, explicit nonce, content type and tag.
+const RECORD_OVERHEAD: usize = 5 + 8 + 1 + 16;
+
+/// Whom to trust and what to show, for `mqtts://`.
+///
+/// By default: Mozilla's roots, the name of the URL, no client certificate, TLS 1.2 and 1.3.
+///
+/// ```
+/// use mqtt_wasi::{Options, TlsOptions};
+///
+/// # fn main() -> Result<(), mqtt_wasi::Error> {
+/// # let ca = b"-----BEGIN CERTIFICATE-----\nMIIBKTCB0KADAgECAgEBMAoGCCqGSM49BAMCMAAwHhcNMjQwMTAxMDAwMDAwWhcN\n-----END CERTIFICATE-----";
+/// # let _ = || -> Result<(), mqtt_wasi::Error> {
+/// let options = Options::new().tls(TlsOptions::new().ca(ca)?.only_own_ca());
+/// # let _ = options; Ok(()) };
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TlsOptions {
+    authorities: Vec<CertificateDer<'static>>,
+    trusts_mozilla: bool,
+    client: Option<Identity>,
+    server_name: Option<String>,
+    alpn: Vec<Vec<u8>>,
+    config: Option<Arc<ClientConfig>>,
+    #[cfg(feature = "std")]
+    accepts_any: bool,
+}
+
+/// What a client shows of itself.
+struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Clone for Identity {
+    fn clone(&self) -> Self {
+        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+    }
+}
+
+impl TlsOptions {
+    /// Mozilla's roots, and the name of the URL.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            authorities: Vec::new(),
+            trusts_mozilla: true,
+            client: None,
+            server_name: None,
+            alpn: Vec::new(),
+            config: None,
+            #[cfg(feature = "std")]
+            accepts_any: false,
+        }
+    }
+
+    /// Trusts these certificate authorities too: one or more certificates in PEM, or one in DER.
+    ///
+    /// # Errors
+    /// [`TlsFailure::Configuration`] when there is no certificate in them.
+    pub fn ca(mut self, certificates: impl AsRef<[u8]>) -> Result<Self, TransportError> {
+        self.authorities.extend(read_certificates(certificates.as_ref())?);
+        Ok(self)
+    }
+
+    /// Trusts none but the authorities that were added.
+    #[must_use]
+    pub const fn only_own_ca(mut self) -> Self {
+        self.trusts_mozilla = false;
+        self
+    }
+
+    /// Shows this certificate to brokers that ask for one, with those between it and its authority behind it: in PEM, or
+    /// one in DER; and its private key in PEM or DER: ECDSA (P-256, P-384), Ed25519 or RSA.
+    ///
+    /// # Errors
+    /// [`TlsFailure::Configuration`] when there is no certificate or no key in them.
+    pub fn client_certificate(
+        mut self,
+        chain: impl AsRef<[u8]>,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Self, TransportError> {
+        let (chain, key) = (read_certificates(chain.as_ref())?, key.as_ref());
+        let key = match PrivateKeyDer::from_pem_slice(key) {
+            Ok(key) => key,
+            Err(_) => PrivateKeyDer::try_from(key.to_vec()).map_err(configuration)?,
+        };
+        self.client = Some(Identity { chain, key });
+        Ok(self)
+    }
+
+    /// The name that the broker's certificate must be for, if it is not the URL's host.
+    #[must_use]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    /// Offers these protocols (ALPN), such as `mqtt`, or `x-amzn-mqtt-ca` for AWS IoT at port 443. Default: none.
+    #[must_use]
+    pub fn alpn(mut self, protocols: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
+        self.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    #[cfg(all(feature = "component", target_arch = "wasm32"))]
+    pub(crate) fn add_alpn(mut self, protocol: Vec<u8>) -> Self {
+        self.alpn.push(protocol);
+        self
+    }
+
+    #[cfg(all(feature = "component", target_arch = "wasm32"))]
+    pub(crate) const fn trust_mozilla(mut self, trust: bool) -> Self {
+        self.trusts_mozilla = trust;
+        self
+    }
+
+    /// A configuration of one's own, in place of everything here but the server's name.
+    #[must_use]
+    pub fn config(mut self, config: Arc<ClientConfig>) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// Accepts any certificate of anyone: whoever is on the way to the broker can read and change everything, logins
+    /// included. For a look at a test system, and nothing else.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub const fn dangerous_accept_any_certificate(mut self) -> Self {
+        self.accepts_any = true;
+        self
+    }
+
+    /// Makes the configuration, once for all connections of a client, so that they can resume TLS sessions.
+    pub(crate) fn connector(self) -> Result<TlsConnector, TransportError> {
+        let was_asked = Arc::new(AtomicBool::new(false));
+        let server_name = match self.server_name {
+            Some(name) => Some(ServerName::try_from(name).map_err(configuration)?),
+            None => None,
+        };
+        if let Some(config) = self.config {
+            return Ok(TlsConnector { config, server_name, was_asked });
+        }
+        let mut roots = RootCertStore::empty();
+        if self.trusts_mozilla {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        for authority in self.authorities {
+            roots.add(authority).map_err(configuration)?;
+        }
+        let provider = Arc::new(provider());
+        let key = match self.client {
+            None => None,
+            Some(Identity { chain, key }) => {
+                let key = provider.key_provider.load_private_key(key).map_err(configuration)?;
+                Some(Arc::new(CertifiedKey::new(chain, key)))
+            }
+        };
+        let builder = ClientConfig::builder_with_details(provider, Arc::new(clock()))
+            .with_safe_default_protocol_versions()
+            .map_err(configuration)?;
+        let builder = builder.with_root_certificates(roots);
+        let shows = Shows { key, was_asked: was_asked.clone() };
+        let mut config = builder.with_client_cert_resolver(Arc::new(shows));
+        config.alpn_protocols = self.alpn;
+        #[cfg(feature = "std")]
+        if self.accepts_any {
+            config.dangerous().set_certificate_verifier(Arc::new(AcceptsAny(Arc::new(self::provider()))));
+        }
+        Ok(TlsConnector { config: Arc::new(config), server_name, was_asked })
+    }
+}
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Shows no key.
+impl fmt::Debug for TlsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsOptions")
+            .field("authorities", &self.authorities.len())
+            .field("trusts_mozilla", &self.trusts_mozilla)
+            .field("shows_a_certificate", &self.client.is_some())
+            .field("server_name", &self.server_name)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TransportError> {
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(bytes).collect::<Result<_, _>>().map_err(configuration)?;
+    match bytes {
+        _ if !certificates.is_empty() => Ok(certificates),
+        // What DER begins with: a sequence.
+        [0x30, ..] => Ok(Vec::from([CertificateDer::from(bytes.to_vec())])),
+        _ => Err(configuration("there is no certificate in it, neither in PEM nor in DER")),
+    }
+}
+
+/// The pure-Rust provider, with what is fast where it runs in front: WebAssembly has no instructions for AES.
+///
+/// Without the two suites of TLS 1.2 with ChaCha20: the provider subtracts the length of the tag from records that may be
+/// shorter, before it refuses them.
+fn provider() -> CryptoProvider {
+    let mut provider = rustls_rustcrypto::provider();
+    provider.cipher_suites.retain(|suite| {
+        !matches!(
+            suite.suite(),
+            CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+        )
+    });
+    if cfg!(target_family = "wasm") {
+        provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
+    }
+    provider
+}
+
+#[cfg(feature = "std")]
+const fn clock() -> rustls::time_provider::DefaultTimeProvider {
+    rustls::time_provider::DefaultTimeProvider
+}
+
+#[cfg(all(not(feature = "std"), feature = "component", target_arch = "wasm32"))]
+const fn clock() -> super::wasi::WallClock {
+    super::wasi::WallClock
+}
+
+/// Shows the client's certificate, if there is one, and notes that the broker asked for it.
+struct Shows {
+    key: Option<Arc<CertifiedKey>>,
+    was_asked: Arc<AtomicBool>,
+}
+
+/// Shows no key: those of the provider do.
+impl fmt::Debug for Shows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shows").finish_non_exhaustive()
+    }
+}
+
+impl ResolvesClientCert for Shows {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.was_asked.store(true, Ordering::Relaxed);
+        self.key.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        // Or it would not be asked.
+        true
+    }
+}
+
+/// Trusts everyone, for [`TlsOptions::dangerous_accept_any_certificate`].
+#[cfg(feature = "std")]
+#[derive(Debug)]
+struct AcceptsAny(Arc<CryptoProvider>);
+
+#[cfg(feature = "std")]
+mod accepts_any {
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+
+    use super::{AcceptsAny, Vec};
+
+    impl ServerCertVerifier for AcceptsAny {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.0.signature_verification_algorithms.supported_schemes()
+        }
+    }
+}
+
+/// Makes TLS connections over transports that are there.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsConnector {
+    config: Arc<ClientConfig>,
+    server_name: Option<ServerName<'static>>,
+    /// Whether the broker asked for a client certificate.
+    was_asked: Arc<AtomicBool>,
+}
+
+impl TlsConnector {
+    /// Shakes hands with the broker at the other end of a transport, until then at the latest.
+    pub(crate) fn connect<T: Transport>(
+        &self,
+        inner: T,
+        host: &str,
+        until: Instant,
+    ) -> Result<TlsTransport<T>, TransportError> {
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => ServerName::try_from(host.to_owned()).map_err(configuration)?,
+        };
+        self.was_asked.store(false, Ordering::Relaxed);
+        let connection = UnbufferedClientConnection::new(self.config.clone(), name).map_err(configuration)?;
+        let mut transport = TlsTransport { inner, tls: Tls::new(connection, self.was_asked.clone()) };
+        match transport.shake_hands(until) {
+            Ok(()) => Ok(transport),
+            Err(error) => {
+                transport.inner.close();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A transport with TLS over another one.
+pub struct TlsTransport<T> {
+    inner: T,
+    tls: Tls,
+}
+
+/// The TLS connection, without I/O.
+struct Tls {
+    connection: UnbufferedClientConnection,
+    was_asked: Arc<AtomicBool>,
+    is_established: bool,
+    /// Whether the peer has said that nothing more will come.
+    has_ended: bool,
+    /// Whether the connection ended without that.
+    is_cut: bool,
+    /// Why TLS failed, if it did. After that there is nothing but this.
+    failure: Option<TransportError>,
+    /// Whether there is an alert that tells the peer so.
+    has_alert: bool,
+    /// Records that came: `incoming[start..end]` are not taken apart yet.
+    incoming: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// What was in them, from `taken` on not handed out yet.
+    plain: Vec<u8>,
+    taken: usize,
+    /// Records to be sent, from `sent` on.
+    outgoing: Vec<u8>,
+    sent: usize,
+    /// How many bytes of the caller's are in those.
+    in_transit: usize,
+}
+
+impl<T: Transport> TlsTransport<T> {
+    /// The transport under TLS.
+    #[must_use]
+    pub const fn inner(&self) -> &T {
+        &self.inner
+    }
+
+    fn shake_hands(&mut self, until: Instant) -> Result<(), TransportError> {
+        loop {
+            self.advance(&[])?;
+            if self.tls.is_established && self.tls.is_all_sent() {
+                return Ok(());
+            }
+            if self.tls.is_cut {
+                return Err(TlsFailure::Cut.because("the peer closed the connection before TLS was agreed on"));
+            }
+            let moved = self.move_records(true, Some(until))?;
+            if moved == Transferred::default() && self.inner.now() >= until {
+                let message = "the TLS handshake took too long".to_owned();
+                return Err(TransportError { kind: TransportErrorKind::ConnectTimeout, message });
+            }
+        }
+    }
+
+    /// Takes records apart and makes new ones. When that fails, the peer is told, as far as it listens.
+    fn advance(&mut self, application: &[u8]) -> Result<(), TransportError> {
+        if let Some(failure) = &self.tls.failure {
+            return Err(failure.clone());
+        }
+        let result = self.tls.advance(application);
+        if let Err(failure) = &result {
+            self.tls.failure = Some(failure.clone());
+            // Worth a try.
+            self.tls.make_alert();
+            let _ = self.inner.transfer(&self.tls.outgoing[self.tls.sent..], &mut [], Some(self.inner.now()));
+        }
+        result
+    }
+
+    /// Moves records both ways once.
+    fn move_records(&mut self, wants_input: bool, until: Option<Instant>) -> Result<Transferred, TransportError> {
+        let tls = &mut self.tls;
+        let room = if wants_input && !tls.has_ended { tls.room() } else { 0..0 };
+        let moved = self.inner.transfer(&tls.outgoing[tls.sent..], &mut tls.incoming[room], until)?;
+        tls.sent += moved.sent;
+        tls.end += moved.received;
+        tls.is_cut |= moved.closed && !tls.has_ended;
+        Ok(moved)
+    }
+}
+
+impl<T: Transport> Transport for TlsTransport<T> {
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
+
+    fn transfer(
+        &mut self,
+        outgoing: &[u8],
+        incoming: &mut [u8],
+        until: Option<Instant>,
+    ) -> Result<Transferred, TransportError> {
+        loop {
+            // What came is handed out before its connection's end is told.
+            self.advance(outgoing)?;
+            let received = self.tls.take_plain(incoming);
+            if received > 0 {
+                return Ok(Transferred { received, ..Transferred::default() });
+            }
+            if self.tls.has_ended && !incoming.is_empty() {
+                return Ok(Transferred { closed: true, ..Transferred::default() });
+            }
+            if self.tls.is_cut {
+                return Err(TlsFailure::Truncated.because("the connection ended, but not as TLS ends it"));
+            }
+            let moved = self.move_records(!incoming.is_empty(), until)?;
+            let sent = self.tls.take_sent();
+            if sent > 0 || moved == Transferred::default() {
+                return Ok(Transferred { sent, ..Transferred::default() });
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if self.tls.failure.is_none() {
+            self.tls.say_goodbye();
+        }
+        // Whatever still waits to be sent need not arrive.
+        let now = self.inner.now();
+        let _ = self.move_records(false, Some(now));
+        self.inner.close();
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for TlsTransport<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsTransport").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    const fn new(connection: UnbufferedClientConnection, was_asked: Arc<AtomicBool>) -> Self {
+        Self {
+            connection,
+            was_asked,
+            is_established: false,
+            has_ended: false,
+            is_cut: false,
+            failure: None,
+            has_alert: false,
+            incoming: Vec::new(),
+            start: 0,
+            end: 0,
+            plain: Vec::new(),
+            taken: 0,
+            outgoing: Vec::new(),
+            sent: 0,
+            in_transit: 0,
+        }
+    }
+
+    /// Takes apart what came, and encrypts what is to be sent, unless what was encrypted before still waits.
+    fn advance(&mut self, application: &[u8]) -> Result<(), TransportError> {
+        self.make_records()?;
+        if !application.is_empty() && self.is_established && self.is_all_sent() && self.in_transit == 0 {
+            self.encrypt(&application[..application.len().min(MOST_ENCRYPTED)])?;
+        }
+        Ok(())
+    }
+
+    /// Goes on until more bytes are needed or all is said.
+    fn make_records(&mut self) -> Result<(), TransportError> {
+        loop {
+            let UnbufferedStatus { discard, state, .. } =
+                self.connection.process_tls_records(&mut self.incoming[self.start..self.end]);
+            let is_waiting = match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        match record {
+                            Ok(record) => self.plain.extend_from_slice(record.payload),
+                            Err(error) => return Err(self.failure(error)),
+                        }
+                    }
+                    false
+                }
+                Ok(ConnectionState::EncodeTlsData(data)) => {
+                    encode(data, &mut self.outgoing);
+                    false
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => {
+                    // It is in the buffer, which is sent before anything else.
+                    data.done();
+                    false
+                }
+                Ok(ConnectionState::PeerClosed) => {
+                    self.has_ended = true;
+                    false
+                }
+                Ok(ConnectionState::WriteTraffic(_)) => {
+                    self.is_established = true;
+                    true
+                }
+                Ok(_) => true,
+                Err(error) => {
+                    self.discard(discard);
+                    self.has_alert = !matches!(error, rustls::Error::AlertReceived(_));
+                    return Err(self.failure(error));
+                }
+            };
+            self.discard(discard);
+            if is_waiting {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells the peer why TLS failed. Asked for more than that, a connection that has failed would fail again.
+    fn make_alert(&mut self) {
+        if core::mem::take(&mut self.has_alert) {
+            let status = self.connection.process_tls_records(&mut self.incoming[self.start..self.end]);
+            if let Ok(ConnectionState::EncodeTlsData(data)) = status.state {
+                encode(data, &mut self.outgoing);
+            }
+        }
+    }
+
+    fn encrypt(&mut self, application: &[u8]) -> Result<(), TransportError> {
+        let status = self.connection.process_tls_records(&mut self.incoming[self.start..self.end]);
+        let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state else { return Ok(()) };
+        let start = self.outgoing.len();
+        let records = application.len() / 16_384 + 1;
+        self.outgoing.resize(start + application.len() + records * RECORD_OVERHEAD, 0);
+        let mut written = traffic.encrypt(application, &mut self.outgoing[start..]);
+        if let Err(EncryptError::InsufficientSize(needed)) = &written {
+            self.outgoing.resize(start + needed.required_size, 0);
+            written = traffic.encrypt(application, &mut self.outgoing[start..]);
+        }
+        self.outgoing.truncate(start + *written.as_ref().unwrap_or(&0));
+        self.in_transit = application.len();
+        written.map(drop).map_err(|error| TlsFailure::Other.because(error))
+    }
+
+    /// Says that nothing more will come.
+    fn say_goodbye(&mut self) {
+        let status = self.connection.process_tls_records(&mut self.incoming[self.start..self.end]);
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state {
+            let start = self.outgoing.len();
+            self.outgoing.resize(start + 2 + RECORD_OVERHEAD, 0);
+            let written = traffic.queue_close_notify(&mut self.outgoing[start..]).unwrap_or(0);
+            self.outgoing.truncate(start + written);
+        }
+    }
+
+    const fn is_all_sent(&self) -> bool {
+        self.sent == self.outgoing.len()
+    }
+
+    /// How many bytes of the caller's are sent now, if all of their records are.
+    fn take_sent(&mut self) -> usize {
+        if !self.is_all_sent() {
+            return 0;
+        }
+        self.outgoing.clear();
+        self.sent = 0;
+        core::mem::take(&mut self.in_transit)
+    }
+
+    /// Hands out what was received.
+    fn take_plain(&mut self, incoming: &mut [u8]) -> usize {
+        let len = incoming.len().min(self.plain.len() - self.taken);
+        incoming[..len].copy_from_slice(&self.plain[self.taken..][..len]);
+        self.taken += len;
+        if self.taken == self.plain.len() {
+            self.plain.clear();
+            self.taken = 0;
+        }
+        len
+    }
+
+    /// Where the next records go.
+    fn room(&mut self) -> core::ops::Range<usize> {
+        if self.start > 0 {
+            self.incoming.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        // A record has to fit as a whole, and no peer may send a longer one; handshake messages may be longer.
+        if self.incoming.len() - self.end < READ_SIZE / 2 {
+            self.incoming.resize(self.end + READ_SIZE, 0);
+        }
+        self.end..self.incoming.len()
+    }
+
+    fn discard(&mut self, len: usize) {
+        self.start += len;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    fn failure(&self, error: rustls::Error) -> TransportError {
+        use rustls::Error as E;
+        let was_asked = self.was_asked.load(Ordering::Relaxed);
+        let failure = match &error {
+            E::InvalidCertificate(certificate) => match certificate {
+                CertificateError::UnknownIssuer => TlsFailure::UnknownIssuer,
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsFailure::Expired,
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => TlsFailure::NotYetValid,
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                    TlsFailure::WrongName
+                }
+                _ => TlsFailure::BadCertificate,
+            },
+            E::NoCertificatesPresented => TlsFailure::BadCertificate,
+            E::AlertReceived(AlertDescription::CertificateRequired) => TlsFailure::ClientCertificateRequired,
+            E::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::BadCertificate) if was_asked => {
+                TlsFailure::ClientCertificateRequired
+            }
+            E::AlertReceived(
+                AlertDescription::HandshakeFailure
+                | AlertDescription::ProtocolVersion
+                | AlertDescription::InsufficientSecurity,
+            )
+            | E::PeerIncompatible(_) => TlsFailure::NothingInCommon,
+            E::InvalidMessage(_) if !self.is_established => TlsFailure::NotTls,
+            _ => TlsFailure::Other,
+        };
+        failure.because(error)
+    }
+}
+
+fn encode(mut data: EncodeTlsData<'_, ClientConnectionData>, outgoing: &mut Vec<u8>) {
+    let start = outgoing.len();
+    if let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) {
+        outgoing.resize(start + needed.required_size, 0);
+        // There is as much room as was asked for.
+        let written = data.encode(&mut outgoing[start..]).unwrap_or(0);
+        outgoing.truncate(start + written);
+    }
+}
+
+fn configuration(error: impl ToString) -> TransportError {
+    TlsFailure::Configuration.because(error)
+}
+
+impl TlsFailure {
+    fn because(self, why: impl ToString) -> TransportError {
+        TransportError { kind: TransportErrorKind::Tls(self), message: why.to_string() }
+    }
+}
+
+/// TLS where it is wanted.
+#[derive(Debug)]
+pub(crate) enum MaybeTls<T> {
+    Plain(T),
+    Tls(Box<TlsTransport<T>>),
+}
+
+impl<T> MaybeTls<T> {
+    pub(crate) const fn inner(&self) -> &T {
+        match self {
+            Self::Plain(inner) => inner,
+            Self::Tls(tls) => &tls.inner,
+        }
+    }
+}
+
+impl<T: Transport> Transport for MaybeTls<T> {
+    fn now(&self) -> Instant {
+        self.inner().now()
+    }
+
+    fn transfer(
+        &mut self,
+        outgoing: &[u8],
+        incoming: &mut [u8],
+        until: Option<Instant>,
+    ) -> Result<Transferred, TransportError> {
+        match self {
+            Self::Plain(inner) => inner.transfer(outgoing, incoming, until),
+            Self::Tls(tls) => tls.transfer(outgoing, incoming, until),
+        }
+    }
+
+    fn close(&mut self) {
+        match self {
+            Self::Plain(inner) => inner.close(),
+            Self::Tls(tls) => tls.close(),
+        }
+    }
+}
