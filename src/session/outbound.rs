@@ -3,11 +3,12 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::codec::{Ack, DecodeOptions, EncodeError, Packet, PacketId, PacketType, Publish, PublishProperties, QoS};
 use crate::codec::{FixedHeader, UnknownProperties};
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Outbound {
     /// Whole packets, the first of which may have been sent.
     buffer: Vec<u8>,
@@ -27,6 +28,13 @@ pub(super) struct Outbound {
     own_before: usize,
     /// Where the stream ended when a new stretch began: once all before it is sent, the next one begins.
     mark: u64,
+}
+
+/// Shows no bytes: CONNECT has a password among them.
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").field("pending", &self.pending().len()).finish_non_exhaustive()
+    }
 }
 
 /// More than this many bytes of the session's own making never wait: an acknowledgement of four bytes for each of

@@ -436,3 +436,12 @@ fn connecting_again_ends_the_connection_before() {
     s.expect_disconnected(Error::ConnectionClosed);
     s.expect_sent(usual_connect("c", false));
 }
+
+#[test]
+fn password_that_waits_to_be_sent_is_not_shown() {
+    let mut session = mqtt_wasi::session::Session::new(options().login("user", "correct horse"));
+    session.connect(mqtt_wasi::Instant::ZERO).unwrap();
+    assert!(session.transmit().windows(13).any(|bytes| bytes == b"correct horse"));
+    let shown = format!("{session:?}");
+    assert!(!shown.contains("correct horse") && !shown.contains("99, 111, 114, 114"), "{shown}");
+}

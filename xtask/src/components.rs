@@ -51,14 +51,10 @@ pub(crate) fn build(options: &BuildOptions) -> Result<()> {
     if !options.quiet {
         step(&format!("building the components with {toolchain}"));
     }
-    let mut sizes = Vec::new();
     for package in components.chunk_by(|one, next| one.command == next.command) {
         compile(package, &toolchain, options)?;
-        // At once, since the next one may leave its artifact in the same place.
-        for component in package {
-            sizes.push(component.install()?);
-        }
     }
+    let sizes = components.iter().map(Component::install).collect::<Result<Vec<_>>>()?;
     if !options.quiet {
         print_table(&components, &sizes);
     }
@@ -144,7 +140,7 @@ fn compile(components: &[Component], toolchain: &Toolchain, options: &BuildOptio
     cargo.args(components.iter().flat_map(|component| component.target.split(' ')));
     cargo.args(["--locked", "--target", TARGET, "--profile", PROFILE]);
     // A folder of its own: another compiler, and no lock to wait for under `cargo test`.
-    cargo.env("CARGO_TARGET_DIR", cargo_folder());
+    cargo.env("CARGO_TARGET_DIR", components[0].cargo_folder());
     // What is set for the machine's own builds is not meant for these.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     // In CI always, so that its static checks and its tests share one build.
@@ -159,18 +155,20 @@ fn compile(components: &[Component], toolchain: &Toolchain, options: &BuildOptio
     run(&mut cargo)
 }
 
-fn cargo_folder() -> PathBuf {
-    workspace::target().join("wasm")
-}
-
 impl Component {
+    /// Where cargo builds it. The library with TLS leaves its artifact where the one without does, and each would have to
+    /// be built again after the other.
+    fn cargo_folder(&self) -> PathBuf {
+        workspace::target().join(if self.name == "mqtt-tls" { "wasm-tls" } else { "wasm" })
+    }
+
     fn path(&self) -> PathBuf {
         folder().join(format!("{}.wasm", self.name))
     }
 
     /// Copies it from cargo's folder, if it changed, and returns its size.
     fn install(&self) -> Result<usize> {
-        let built = cargo_folder().join(TARGET).join(PROFILE).join(format!("{}.wasm", self.artifact));
+        let built = self.cargo_folder().join(TARGET).join(PROFILE).join(format!("{}.wasm", self.artifact));
         let bytes = without_names(fs::read(&built).at(&built)?);
         let path = self.path();
         if !fs::read(&path).is_ok_and(|old| old == bytes) {
