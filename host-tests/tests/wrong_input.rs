@@ -13,7 +13,6 @@ use mqtt_wasi::{Publish, QoS, ReasonCode, Subscription};
 
 each_subject!(
     url_without_a_place_is_invalid,
-    mqtts_is_refused_where_there_is_no_tls,
     port_where_nothing_listens_is_closed,
     invalid_options_are_refused_before_connecting,
     invalid_messages_are_refused_unsent,
@@ -50,10 +49,11 @@ fn url_without_a_place_is_invalid<S: Subject>() {
     }
 }
 
-fn mqtts_is_refused_where_there_is_no_tls<S: Subject>() {
-    let failure = refused::<S>("mqtts://127.0.0.1", &Settings::default());
+#[test]
+fn component_without_tls_names_the_one_that_has_it() {
+    let failure = refused::<Component>("mqtts://127.0.0.1", &Settings::default());
     assert_eq!(failure.kind, ErrorKind::TlsNotSupported);
-    assert!(failure.message.contains("TLS"), "{}", failure.message);
+    assert!(failure.message.contains("mqtt-tls.wasm"), "{}", failure.message);
 }
 
 fn port_where_nothing_listens_is_closed<S: Subject>() {
