@@ -214,37 +214,25 @@ impl Machine {
 
     /// Asks again for what was lost, as far as there is room.
     pub(super) fn restore_subscriptions(&mut self) {
+        let mut at_once = MOST_AT_ONCE;
         while self.status == Status::Connected && !self.subscriptions.lost.is_empty() {
             let Some(packet_id) = self.in_flight.next_id() else { return };
             let lost = &mut self.subscriptions.lost;
             // There is one Subscription Identifier to a SUBSCRIBE.
             let identifier = lost[0].identifier;
-            let alike = lost.iter().take(MOST_AT_ONCE).take_while(|lost| lost.identifier == identifier).count();
-            let mut again: Vec<Granted> = lost.drain(..alike).collect();
+            let alike = lost.iter().take(at_once).take_while(|lost| lost.identifier == identifier).count();
+            let again: Vec<Granted> = lost.drain(..alike).collect();
             match self.restore(packet_id, identifier, &again) {
                 Ok(()) => self.subscriptions.asked.push_back(Asked { packet_id, what: What::Restore(again) }),
-                Err(RequestError::WouldBlock) => {
-                    again.drain(..).rev().for_each(|again| self.subscriptions.lost.push_front(again));
-                    return;
+                // One of them cannot be restored, or all of them make too large a packet: fewer, then.
+                Err(error) if alike > 1 || error == RequestError::WouldBlock => {
+                    again.into_iter().rev().for_each(|again| self.subscriptions.lost.push_front(again));
+                    if error == RequestError::WouldBlock {
+                        return;
+                    }
+                    at_once = alike / 2;
                 }
-                // One of them cannot be restored, or all of them make too large a packet: one by one, then.
-                Err(_) if again.len() > 1 => self.restore_one_by_one(again),
                 Err(error) => self.lose(again, &error),
-            }
-        }
-    }
-
-    fn restore_one_by_one(&mut self, again: Vec<Granted>) {
-        for one in again {
-            let one = alloc::vec![one];
-            let Some(packet_id) = self.in_flight.next_id() else {
-                self.subscriptions.lost.extend(one);
-                continue;
-            };
-            match self.restore(packet_id, one[0].identifier, &one) {
-                Ok(()) => self.subscriptions.asked.push_back(Asked { packet_id, what: What::Restore(one) }),
-                Err(RequestError::WouldBlock) => self.subscriptions.lost.extend(one),
-                Err(error) => self.lose(one, &error),
             }
         }
     }

@@ -194,6 +194,32 @@ fn many_subscriptions_are_restored_in_packets_that_the_broker_takes() {
     assert_eq!(told, filters.iter().map(|filter| restored(filter)).collect::<Vec<_>>());
 }
 
+#[test]
+fn restoring_waits_for_room_whatever_size_the_broker_takes() {
+    let filters: Vec<String> = (0..20).map(|n| format!("a/topic/filter/{n:02}")).collect();
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    let mut s = subscribed_with(options().outbound_limit(60), &filters);
+    s.connection_is_lost();
+    s.expect_disconnected(Error::ConnectionClosed);
+    s.connect();
+    s.expect_connect();
+    s.network_stalls();
+    s.broker_sends(connack(false, ConnackProperties { maximum_packet_size: Some(100), ..Default::default() }));
+    s.expect_event(Event::Connected { session_present: false });
+    assert!(s.waiting_to_be_sent() <= 100, "one packet, and the others wait");
+    s.network_flows();
+    let mut told = Vec::new();
+    while told.len() < filters.len() {
+        for bytes in s.take_sent() {
+            answer(&mut s, &bytes);
+        }
+        let events = s.take_events();
+        assert!(!events.is_empty(), "restoring goes on");
+        told.extend(events);
+    }
+    assert_eq!(told, filters.iter().map(|filter| restored(filter)).collect::<Vec<_>>());
+}
+
 /// The broker grants everything that this SUBSCRIBE asks for.
 fn answer(s: &mut Scenario, bytes: &[u8]) {
     let Some((Packet::Subscribe(subscribe), _)) = Packet::decode(bytes).unwrap() else { panic!("SUBSCRIBE") };
