@@ -9,7 +9,8 @@ use core::fmt;
 
 use crate::codec::{EncodeError, PacketType, PropertyId, QoS, ReasonCode, UserProperties};
 use crate::frame::FrameError;
-use crate::session::{SnapshotError, SubscribeReason};
+use crate::message::Message;
+use crate::session::{ERROR_PROPERTY, SnapshotError, SubscribeReason};
 use crate::url::UrlError;
 
 /// Why a call failed or a connection ended.
@@ -48,12 +49,35 @@ pub enum Error {
     Snapshot(SnapshotError),
     /// The call's own time ran out. The connection goes on; what was sent stays in flight.
     Timeout,
+    /// Nobody is there to answer the request, says the broker (No matching subscribers, 0x10).
+    NoResponder,
+    /// The responder says that the request failed, and why.
+    RequestFailed(Box<Failure>),
     /// So many messages wait to be received that no more is read, and the broker's answer is behind them: receive. What
     /// was sent stays in flight.
     AnswerBehindMessages,
     /// A typed payload that is not what its type wants, or that cannot be written; says what and where.
     #[cfg(feature = "json")]
     Json(String),
+}
+
+/// What a responder sent instead of what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Why, in words: the User Property `reply-error`.
+    pub text: String,
+    /// The whole reply.
+    pub reply: Message,
+}
+
+impl Failure {
+    /// The reply, unless it says that the request failed.
+    pub(crate) fn in_reply(reply: Message) -> Result<Message, Error> {
+        match reply.user_properties.iter().find(|(name, _)| name == ERROR_PROPERTY) {
+            Some((_, text)) => Err(Error::RequestFailed(Box::new(Self { text: text.clone(), reply }))),
+            None => Ok(reply),
+        }
+    }
 }
 
 /// What a broker says beside a Reason Code.
@@ -143,6 +167,11 @@ pub enum RequestError {
     /// There is no room until the broker has answered, and its answer is behind messages that wait to be received:
     /// receive them first.
     ReceiveFirst,
+    /// The broker does not let the client subscribe to its Response Topic, for this reason: no reply would come.
+    RepliesRefused(ReasonCode),
+    /// The payload is no JSON object, or no JSON, which [`Options::json_envelope`](crate::Options::json_envelope) needs.
+    #[cfg(feature = "json")]
+    NotJson,
     /// Too long a payload for a Will Message, or other options that CONNECT has no valid bytes for.
     InvalidOptions(EncodeError),
 }
@@ -231,7 +260,12 @@ impl Error {
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         match self {
-            Self::PublishRefused(_) | Self::SubscribeRefused(_) | Self::Timeout | Self::AnswerBehindMessages => false,
+            Self::PublishRefused(_)
+            | Self::SubscribeRefused(_)
+            | Self::Timeout
+            | Self::AnswerBehindMessages
+            | Self::NoResponder
+            | Self::RequestFailed(_) => false,
             Self::Request(error) => matches!(error, RequestError::NotConnected),
             #[cfg(feature = "json")]
             Self::Json(_) => false,
@@ -315,6 +349,8 @@ impl fmt::Display for Error {
             Self::Snapshot(error) => error.fmt(f),
             Self::Authentication(why) => write!(f, "authentication failed: {why}"),
             Self::ConnectionClosed => f.write_str("the connection ended without a DISCONNECT"),
+            Self::NoResponder => f.write_str("nobody is there to answer the request, says the broker"),
+            Self::RequestFailed(failure) => write!(f, "the responder says that the request failed: {}", failure.text),
             Self::Timeout => f.write_str("the time given for the call ran out"),
             Self::AnswerBehindMessages => f.write_str("the broker's answer is behind messages that wait: receive them"),
             #[cfg(feature = "json")]
@@ -398,6 +434,11 @@ impl fmt::Display for RequestError {
             Self::UnknownTopicAlias(alias) => {
                 write!(f, "Topic Alias {alias} stands for nothing on this connection: send the Topic Name with it")
             }
+            Self::RepliesRefused(code) => {
+                write!(f, "the broker does not let the client subscribe to its Response Topic: {code}")
+            }
+            #[cfg(feature = "json")]
+            Self::NotJson => f.write_str("the payload is not the JSON that an envelope goes around"),
             Self::ReceiveFirst => {
                 f.write_str("no room: messages wait to be received, and the broker's answers are behind them")
             }

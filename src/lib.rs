@@ -49,11 +49,15 @@ mod client;
 pub mod codec;
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 mod component;
+#[cfg(feature = "json")]
+mod envelope;
 mod error;
 pub mod frame;
 mod message;
 mod options;
+pub mod rabbitmq;
 mod reconnect;
+mod respond;
 #[cfg(feature = "scram")]
 mod scram;
 pub mod session;
@@ -64,10 +68,11 @@ mod url;
 pub use authenticate::Authenticator;
 pub use client::{Client, Messages};
 pub use codec::{Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription};
-pub use error::{Error, ProtocolError, Reason, RequestError, TlsFailure, TransportError, TransportErrorKind};
+pub use error::{Error, Failure, ProtocolError, Reason, RequestError, TlsFailure, TransportError, TransportErrorKind};
 pub use message::Message;
 pub use options::{Options, WillMessage};
 pub use reconnect::Reconnect;
+pub use respond::{Reply, Request, Responder, ResponderStats};
 #[cfg(feature = "scram")]
 pub use scram::{ProhibitedCharacter, ScramSha256};
 pub use session::{Delivery, Event, Snapshot, SnapshotError, Stats};

@@ -51,6 +51,12 @@ impl Message {
     }
 }
 
+/// A value as JSON.
+#[cfg(feature = "json")]
+pub(crate) fn to_json(value: &(impl serde::Serialize + ?Sized)) -> Result<Vec<u8>, crate::Error> {
+    serde_json::to_vec(value).map_err(|error| crate::Error::Json(alloc::string::ToString::to_string(&error)))
+}
+
 impl From<Publish<'_>> for Message {
     fn from(publish: Publish<'_>) -> Self {
         let properties = &publish.properties;

@@ -57,6 +57,10 @@ pub struct Options {
     pub(crate) resume: Option<Snapshot>,
     pub(crate) reconnect: Option<Reconnect>,
     pub(crate) fallbacks: Vec<String>,
+    pub(crate) response_topic: Option<String>,
+    pub(crate) pending_request_limit: usize,
+    #[cfg(feature = "json")]
+    pub(crate) json_envelope: bool,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<TlsOptions>,
 }
@@ -129,6 +133,10 @@ impl Options {
             resume: None,
             reconnect: None,
             fallbacks: Vec::new(),
+            response_topic: None,
+            pending_request_limit: 4096,
+            #[cfg(feature = "json")]
+            json_envelope: false,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -347,6 +355,34 @@ impl Options {
     #[must_use]
     pub const fn backlog_limit(mut self, bytes: usize) -> Self {
         self.backlog_limit = bytes;
+        self
+    }
+
+    /// The Response Topic of requests. Nothing but replies to this client should come there, and it has to stay the same
+    /// for as long as the session does. Default: made of the broker's Response Information, if it gave
+    /// [any](Options::request_response_information), or else `replies`, and of the Client Identifier, in which whatever
+    /// is no letter, no digit and not `-` is written as `_` and its byte in hexadecimal: `replies/thermometer-7`.
+    #[must_use]
+    pub fn response_topic(mut self, topic: impl Into<String>) -> Self {
+        self.response_topic = Some(topic.into());
+        self
+    }
+
+    /// How many requests may wait for their replies. Default: 4,096.
+    #[must_use]
+    pub const fn pending_request_limit(mut self, requests: usize) -> Self {
+        self.pending_request_limit = requests;
+        self
+    }
+
+    /// Whether requests and replies say in their JSON payloads, too, what Response Topic and Correlation Data say, for
+    /// peers behind AMQP brokers that read it there: a request gets the members `correlationId` and `replyTo`, the latter
+    /// as a [routing key](crate::rabbitmq::routing_key), and a reply is `{"correlationId": …, "result": …}`. Requests
+    /// have to be JSON objects then, and replies JSON. Default: no.
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub const fn json_envelope(mut self, envelope: bool) -> Self {
+        self.json_envelope = envelope;
         self
     }
 

@@ -216,8 +216,7 @@ impl<T: Transport> Client<T> {
         value: &(impl serde::Serialize + ?Sized),
         qos: QoS,
     ) -> Result<ReasonCode, Error> {
-        let payload =
-            serde_json::to_vec(value).map_err(|error| Error::Json(alloc::string::ToString::to_string(&error)))?;
+        let payload = crate::message::to_json(value)?;
         let properties = crate::codec::PublishProperties {
             payload_format_indicator: Some(true),
             content_type: Some("application/json"),

@@ -55,6 +55,7 @@ impl Machine {
             return Ok(());
         }
         self.terms = Terms::new(connack);
+        self.response_information = properties.response_information.map(ToOwned::to_owned);
         if let Some(assigned) = properties.assigned_client_identifier {
             self.assigned_client_id = Some(assigned.to_owned());
         }

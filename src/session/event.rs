@@ -1,10 +1,12 @@
 //! What the session tells its user.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::codec::{QoS, ReasonCode};
 use crate::error::{Error, Reason, RequestError};
+use crate::message::Message;
 
 /// Which call an [`Event`] ends. Never used twice by one session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +33,15 @@ pub enum Event {
         /// What the broker said. [`Error::PublishRefused`] when it refused; [`Error::Request`] when it takes no such
         /// message since it was connected to again: a smaller Maximum Packet Size, a lower Maximum QoS, no RETAIN.
         result: Result<Reason, Error>,
+    },
+    /// The reply to a request came, or will be waited for no longer.
+    Replied {
+        /// What [`Session::request`](super::Session::request) returned.
+        id: OperationId,
+        /// The reply. [`Error::Timeout`] when none came in time; [`Error::NoResponder`] when the broker says that nobody
+        /// serves such requests; [`Error::RequestFailed`] when the responder says that it failed; and what else may
+        /// become of a message.
+        result: Result<Box<Message>, Error>,
     },
     /// The broker answered SUBSCRIBE, or never will.
     Subscribed {

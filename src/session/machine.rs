@@ -15,6 +15,7 @@ use super::in_flight::InFlight;
 use super::keep_alive::{Due, KeepAlive};
 use super::outbound::Outbound;
 use super::received_ids::ReceivedIds;
+use super::request::Requests;
 use super::stats::Stats;
 use super::subscriptions::Subscriptions;
 use super::terms::Terms;
@@ -54,6 +55,10 @@ pub(super) struct Machine {
 
     pub(super) subscriptions: Subscriptions,
 
+    pub(super) requests: Requests,
+    /// What the broker says Response Topics are made of.
+    pub(super) response_information: Option<String>,
+
     /// How many messages at QoS 1 and 2 the broker sent on this connection that are not acknowledged.
     pub(super) unacknowledged: u16,
     /// QoS 2 messages that were received and not released: their Packet Identifiers.
@@ -88,6 +93,8 @@ impl Machine {
             next_operation: 0,
             unsent: Vec::new(),
             subscriptions: Subscriptions::default(),
+            requests: Requests::default(),
+            response_information: None,
             unacknowledged: 0,
             received: ReceivedIds::default(),
             held: Held::default(),
@@ -142,6 +149,7 @@ impl Machine {
         if self.connect_deadline.is_some_and(|deadline| now >= deadline) {
             self.fail(Error::ConnectTimeout);
         }
+        self.expire_requests(now);
         match self.keep_alive.due(now, is_behind, self.outbound.is_overrun()) {
             Due::Nothing => {}
             Due::Ping => {
@@ -153,7 +161,8 @@ impl Machine {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.connect_deadline.or(self.keep_alive.deadline())
+        let connection = self.connect_deadline.or(self.keep_alive.deadline());
+        [connection, self.requests.deadline()].into_iter().flatten().min()
     }
 
     pub(super) fn transmitted(&mut self, len: usize, now: Instant) {
@@ -231,6 +240,11 @@ impl Machine {
     pub(super) const fn next_operation(&mut self) -> OperationId {
         self.next_operation += 1;
         OperationId(self.next_operation)
+    }
+
+    /// What [`Machine::next_operation`] will return.
+    pub(super) const fn peek_operation(&self) -> OperationId {
+        OperationId(self.next_operation + 1)
     }
 
     /// Notes that the first `count` are taken.

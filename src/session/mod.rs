@@ -61,6 +61,7 @@ mod machine;
 mod outbound;
 mod publish;
 mod received_ids;
+mod request;
 mod snapshot;
 mod stats;
 mod subscriptions;
@@ -70,10 +71,12 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 pub use acknowledge::Delivery;
 pub use event::{Challenge, Event, OperationId, SubscribeReason};
 use machine::Machine;
+pub(crate) use request::ERROR_PROPERTY;
 pub use snapshot::{Snapshot, SnapshotError};
 pub use stats::Stats;
 
@@ -117,6 +120,8 @@ enum Origin {
     EarlierConnection,
     /// A session that the broker has lost, and this message with it.
     LostSession,
+    /// This connection, and it was a reply, which its requester has got: it only waits to be acknowledged in its turn.
+    Answered,
 }
 
 /// Where the session stands with its connection.
@@ -163,6 +168,7 @@ impl Session {
     pub fn connection_closed(&mut self, error: Error) {
         while !self.is_far_behind() && self.step() {}
         self.machine.closed(error);
+        self.backlog.retain(|waiting| waiting.origin != Origin::Answered);
         self.move_backlog(Origin::ThisConnection, Origin::EarlierConnection);
     }
 
@@ -222,6 +228,45 @@ impl Session {
     /// [`RequestError::PayloadNotUtf8`], [`RequestError::TopicAliasInvalid`], [`RequestError::UnknownTopicAlias`].
     pub fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, RequestError> {
         self.machine.publish(publish)
+    }
+
+    /// Takes a request to send: a message whose Response Topic and Correlation Data the session sets, and whose Message
+    /// Expiry Interval is `timeout` unless it has one. Returns which [`Event::Replied`] will bring the reply, or say that
+    /// none came within `timeout`.
+    ///
+    /// Before the first request the session subscribes to its Response Topic; until the broker has granted that, this is
+    /// [`RequestError::WouldBlock`]. No message to that topic is ever received as others are.
+    ///
+    /// `nonce` is what makes Correlation Data hard to guess: a random number that is used once.
+    ///
+    /// # Errors
+    /// [`RequestError::WouldBlock`], [`RequestError::RepliesRefused`], [`RequestError::PropertyNotAllowed`] for a Response
+    /// Topic or Correlation Data of the caller's, and as [`Session::publish`].
+    pub fn request(
+        &mut self,
+        request: &Publish<'_>,
+        timeout: Duration,
+        nonce: u64,
+        now: Instant,
+    ) -> Result<OperationId, RequestError> {
+        self.machine.request(request, timeout, nonce, now)
+    }
+
+    /// Whether [`Options::json_envelope`] is set.
+    #[cfg(feature = "json")]
+    pub(crate) const fn has_json_envelope(&self) -> bool {
+        self.machine.options.json_envelope
+    }
+
+    /// Gives a request up: its reply is dropped when it comes. Returns `false` if it has ended.
+    pub fn cancel_request(&mut self, id: OperationId) -> bool {
+        self.machine.cancel_request(id)
+    }
+
+    /// The Response Topic of requests, once there was one.
+    #[must_use]
+    pub fn response_topic(&self) -> Option<&str> {
+        self.machine.requests.topic()
     }
 
     /// Asks for messages. Returns which [`Event::Subscribed`] will tell how it went.
@@ -382,6 +427,7 @@ impl Session {
         Stats {
             packets_sent: self.machine.outbound.packets(),
             in_flight: self.in_flight(),
+            pending_requests: self.machine.requests.pending(),
             ping_round_trip: self.machine.keep_alive.round_trip(),
             ..self.machine.stats
         }
@@ -463,6 +509,13 @@ impl Session {
         if origin == Origin::ThisConnection {
             settle(&mut self.machine, &publish);
         }
+        while self.backlog.front().is_some_and(|waiting| waiting.origin == Origin::Answered)
+            && let Some(answered) = self.backlog.pop_front()
+        {
+            if let Ok(reply) = Publish::decode(answered.span.flags, self.reader.body(&answered.span), options) {
+                self.machine.acknowledge(&reply);
+            }
+        }
         Some(if publish.properties.topic_alias.is_some() { named(publish, &mut self.topic, topic) } else { publish })
     }
 
@@ -473,13 +526,24 @@ impl Session {
         while self.backlog.is_empty() && !self.machine.outbound.is_overrun() {
             let span = self.advance()?;
             let has_no_alias = self.machine.options.topic_alias_maximum == 0;
-            let is_plain = span.packet_type == PacketType::Publish && !span.is_exactly_once() && has_no_alias;
+            let is_plain = span.packet_type == PacketType::Publish
+                && !span.is_exactly_once()
+                && has_no_alias
+                && !self.is_reply(&span);
             if is_plain && self.machine.expect(PacketType::Publish).is_ok() {
                 return Some(span);
             }
             self.take(span);
         }
         None
+    }
+
+    /// Whether this is a PUBLISH to the Response Topic, with its Topic Name.
+    fn is_reply(&self, span: &FrameSpan) -> bool {
+        self.machine.requests.topic().is_some_and(|topic| {
+            let name = self.reader.body(span).split_first_chunk().map(|(len, rest)| (u16::from_be_bytes(*len), rest));
+            name.is_some_and(|(len, rest)| usize::from(len) == topic.len() && rest.starts_with(topic.as_bytes()))
+        })
     }
 
     /// Takes the next packet; `false` if there is none.
@@ -522,6 +586,17 @@ impl Session {
         let publish = Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode)
             .map_err(FrameError::Malformed)?;
         let topic = self.machine.resolve_alias(&publish)?;
+        if self.machine.requests.topic().is_some_and(|own| own == topic.as_deref().unwrap_or(publish.topic)) {
+            if self.machine.take_in(&publish)? {
+                self.machine.take_reply(&publish);
+                if self.backlog.is_empty() {
+                    self.machine.acknowledge(&publish);
+                } else if publish.packet_id.is_some() {
+                    self.backlog.push_back(Waiting { span, origin: Origin::Answered, topic: None });
+                }
+            }
+            return Ok(());
+        }
         if self.machine.take_in(&publish)? {
             if self.backlog.is_empty() {
                 // What was framed before it is not held for anyone.

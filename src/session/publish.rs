@@ -207,7 +207,7 @@ impl Machine {
                 self.resend = self.in_flight.after(id);
                 self.stats.dropped += 1;
                 if let Some(id) = self.in_flight.give_up(id) {
-                    self.events.push_back(Event::Published { id, result: Err(error.into()) });
+                    self.published(id, Err(error.into()));
                 }
             } else if has_quota && self.outbound.has_room(packet.len(), self.options.outbound_limit) {
                 self.outbound.push_bytes(packet);
@@ -249,6 +249,13 @@ impl Machine {
             self.resend = self.in_flight.after(id);
         }
         if let Some(id) = self.in_flight.remove(id) {
+            self.published(id, result);
+        }
+    }
+
+    /// Tells whoever waits for it how a message went.
+    fn published(&mut self, id: OperationId, result: Result<Reason, Error>) {
+        if let Some(result) = self.take_own_published(id, result) {
             self.events.push_back(Event::Published { id, result });
         }
     }

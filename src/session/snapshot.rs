@@ -1,7 +1,7 @@
 //! A session as bytes, to outlive the process or the component instance that it is in (section 4.1).
 //!
 //! ```text
-//! snapshot  = "MQSS" version:u8  client-id:binary  count:u16 received:u16*  count:u16 given-up:u16*
+//! snapshot  = "MQSS" version:u8  client-id:binary  response-topic:binary  count:u16 received:u16*  count:u16 given-up:u16*
 //!             count:u16 released:u16*  count:u32 packet*  count:u32 subscription*  crc:u32
 //! binary    = len:u32 byte*
 //! packet    = binary                           a PUBLISH; QoS 1 and 2 in flight first, then QoS 0 that waits
@@ -20,11 +20,12 @@ use super::in_flight::{InFlight, State};
 use super::machine::Machine;
 use super::outbound::{message, packets};
 use super::received_ids::ReceivedIds;
+use super::request::Requests;
 use super::subscriptions::{Granted, Subscriptions};
 use crate::codec::{self, PacketId, Publish, QoS};
 
 const MAGIC: &[u8; 4] = b"MQSS";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A session as [`Session::snapshot`](super::Session::snapshot) told it, checked and ready to go on with:
 /// [`Options::resume`](crate::Options::resume).
@@ -43,6 +44,8 @@ const VERSION: u8 = 1;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Snapshot {
     client_id: String,
+    /// Of requests; empty if there was none.
+    response_topic: String,
     received: Vec<PacketId>,
     given_up: Vec<PacketId>,
     released: Vec<PacketId>,
@@ -96,6 +99,7 @@ impl Snapshot {
         bytes.extend_from_slice(MAGIC);
         bytes.push(VERSION);
         binary(&mut bytes, client_id.as_bytes());
+        binary(&mut bytes, machine.requests.topic().unwrap_or_default().as_bytes());
         let received: Vec<_> = machine.received.iter().filter(|id| !undelivered.contains(id)).collect();
         ids(&mut bytes, &received);
         ids(&mut bytes, &machine.in_flight.given_up());
@@ -128,6 +132,7 @@ impl Snapshot {
             machine.received.answer(id);
         }
         machine.subscriptions = Subscriptions::restored(self.subscriptions);
+        machine.requests = Requests::restored(self.response_topic, &machine.subscriptions);
         machine.unsent = self.unsent;
         machine.assigned_client_id = Some(self.client_id).filter(|client_id| !client_id.is_empty());
         machine.has_session = true;
@@ -197,7 +202,7 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
-        let client_id = self.text()?.to_owned();
+        let (client_id, response_topic) = (self.text()?.to_owned(), self.text()?.to_owned());
         let (received, given_up, released) = (self.ids()?, self.ids()?, self.ids()?);
         let (sent, unsent) = (self.binary()?.to_owned(), self.binary()?.to_owned());
         let mut subscriptions = Vec::new();
@@ -209,7 +214,7 @@ impl<'a> Reader<'a> {
             let is_valid = codec::validate_topic_filter(&granted.filter).is_ok() && granted.lend().is_some();
             subscriptions.push(Some(granted).filter(|_| is_valid).ok_or(SnapshotError::Corrupt)?);
         }
-        Ok(Snapshot { client_id, received, given_up, released, sent, unsent, subscriptions })
+        Ok(Snapshot { client_id, response_topic, received, given_up, released, sent, unsent, subscriptions })
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], SnapshotError> {

@@ -27,4 +27,10 @@ pub struct Stats {
     /// Messages that could not be sent over a new connection, since the broker takes no such message any more. An event
     /// told of each.
     pub dropped: u64,
+    /// Requests that wait for their replies.
+    pub pending_requests: usize,
+    /// Replies that were dropped since their request had its reply, had run out of time or was given up.
+    pub late_replies: u64,
+    /// Messages to the Response Topic that were dropped since they answer no request of this session.
+    pub unmatched_replies: u64,
 }

@@ -125,7 +125,7 @@ impl Machine {
         let packet_id = self.in_flight.next_id().ok_or(RequestError::WouldBlock)?;
         let packet = Packet::Subscribe(Subscribe { packet_id, properties, subscriptions: subscriptions.into() });
         let identifier = properties.subscription_identifier;
-        self.request(packet_id, State::AwaitingSuback, &packet, || {
+        self.ask(packet_id, State::AwaitingSuback, &packet, || {
             What::Subscribe(subscriptions.iter().map(|subscription| Granted::new(subscription, identifier)).collect())
         })
     }
@@ -138,7 +138,7 @@ impl Machine {
         self.require_connected()?;
         let packet_id = self.in_flight.next_id().ok_or(RequestError::WouldBlock)?;
         let packet = Packet::Unsubscribe(Unsubscribe { packet_id, properties, filters: filters.into() });
-        self.request(packet_id, State::AwaitingUnsuback, &packet, || {
+        self.ask(packet_id, State::AwaitingUnsuback, &packet, || {
             What::Unsubscribe(filters.iter().map(|&filter| filter.into()).collect())
         })
     }
@@ -153,7 +153,8 @@ impl Machine {
         };
         for (subscription, code) in subscriptions.into_iter().zip(reason_codes) {
             let granted = QoS::from_u8(code as u8);
-            if is_restored {
+            let refused = granted.is_none().then_some(code);
+            if is_restored && !self.take_own_restored(&subscription.filter, refused) {
                 let filter = subscription.filter.clone().into();
                 self.events.push_back(match granted {
                     Some(qos) => Event::SubscriptionRestored { filter, qos },
@@ -167,7 +168,7 @@ impl Machine {
         if is_restored {
             self.restore_subscriptions();
         } else {
-            self.events.push_back(Event::Subscribed { id, result: Ok(reason(properties, reason_codes)) });
+            self.subscribed(id, Ok(reason(properties, reason_codes)));
         }
         Ok(())
     }
@@ -190,7 +191,7 @@ impl Machine {
             let Some(id) = self.in_flight.remove(packet_id) else { continue };
             let result = Err(error.clone());
             match what {
-                What::Subscribe(_) => self.events.push_back(Event::Subscribed { id, result }),
+                What::Subscribe(_) => self.subscribed(id, result),
                 What::Unsubscribe(_) => self.events.push_back(Event::Unsubscribed { id, result }),
                 What::Restore(subscriptions) => self.subscriptions.lost.extend(subscriptions),
             }
@@ -201,12 +202,15 @@ impl Machine {
     pub(super) fn take_up_subscriptions(&mut self, session_present: bool) {
         if !session_present {
             let granted = core::mem::take(&mut self.subscriptions.granted);
-            if self.options.restore_subscriptions {
-                self.subscriptions.lost.extend(granted);
-            } else {
-                let lost =
-                    |granted: Granted| Event::SubscriptionLost { filter: granted.filter.into(), reason_code: None };
-                self.events.extend(granted.into_iter().map(lost));
+            for granted in granted {
+                // Replies are not the user's to ask for again.
+                let is_own = self.requests.topic() == Some(&*granted.filter);
+                if is_own || self.options.restore_subscriptions {
+                    self.subscriptions.lost.push_back(granted);
+                } else {
+                    let filter = granted.filter.into();
+                    self.events.push_back(Event::SubscriptionLost { filter, reason_code: None });
+                }
             }
         }
         self.restore_subscriptions();
@@ -261,11 +265,21 @@ impl Machine {
             RequestError::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
             _ => ReasonCode::UnspecifiedError,
         });
-        let lost = |granted: Granted| Event::SubscriptionLost { filter: granted.filter.into(), reason_code };
-        self.events.extend(subscriptions.into_iter().map(lost));
+        for Granted { filter, .. } in subscriptions {
+            if !self.take_own_restored(&filter, reason_code) {
+                self.events.push_back(Event::SubscriptionLost { filter: filter.into(), reason_code });
+            }
+        }
     }
 
-    fn request(
+    /// Tells whoever waits for it what the broker said to SUBSCRIBE.
+    fn subscribed(&mut self, id: OperationId, result: Result<SubscribeReason, Error>) {
+        if let Some(result) = self.take_own_subscription(id, result) {
+            self.events.push_back(Event::Subscribed { id, result });
+        }
+    }
+
+    fn ask(
         &mut self,
         packet_id: PacketId,
         state: State,

@@ -1,0 +1,413 @@
+//! The other end of a request: which ones to work on, and what to send back (section 4.10).
+//!
+//! ```text
+//!   request ──► accept ──► the user's handler ──► reply ──► PUBLISH to the Response Topic, then the acknowledgement
+//!                 │ the same request again                     ▲
+//!                 └──► the reply that it had ─────────► flush ─┘
+//! ```
+
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::codec::{Publish, PublishProperties};
+use crate::error::RequestError;
+use crate::message::Message;
+use crate::options::borrowed;
+use crate::session::{Delivery, ERROR_PROPERTY, Session};
+use crate::time::Instant;
+
+/// Answers requests, for one session: keeps the replies, so that a request that comes twice is worked on once.
+///
+/// A request is the same as one before when it has the same Response Topic and the same Correlation Data; without
+/// Correlation Data there is no telling, and it is worked on each time. A request is acknowledged after its reply is on its way, so one that was worked on by a process that died comes again.
+#[derive(Debug)]
+pub struct Responder {
+    most_replies: usize,
+    most_bytes: usize,
+    lifetime: Duration,
+    /// By Response Topic and Correlation Data.
+    known: BTreeMap<Address, Known>,
+    /// Requests that were replied to, in that order.
+    finished: VecDeque<(Instant, Address)>,
+    /// How many bytes their replies have.
+    bytes: usize,
+    /// Requests that came again, to be replied to as they were before.
+    again: VecDeque<Request>,
+    stats: ResponderStats,
+}
+
+/// What a responder has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ResponderStats {
+    /// Replies that were sent, those that were sent again included.
+    pub replied: u64,
+    /// Requests that came again.
+    pub duplicates: u64,
+    /// Replies that were not sent, since the requester waits no longer.
+    pub expired: u64,
+}
+
+/// A request to work on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    message: Message,
+    address: Option<Address>,
+    delivery: Option<Delivery>,
+    deadline: Option<Instant>,
+}
+
+/// What to send back.
+///
+/// ```
+/// use mqtt_wasi::Reply;
+///
+/// let reply = Reply::new("21.5").content_type("text/plain").user_property("unit", "celsius");
+/// # let _ = reply;
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reply {
+    payload: Vec<u8>,
+    is_text: bool,
+    content_type: Option<String>,
+    user_properties: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Address {
+    topic: String,
+    correlation: Option<Vec<u8>>,
+    /// Whether it stood in the payload, where it is then expected back.
+    is_in_payload: bool,
+}
+
+#[derive(Debug)]
+enum Known {
+    /// Somebody works on it. Has come again so many times meanwhile.
+    Running(Vec<Request>),
+    Finished(Reply),
+}
+
+impl Responder {
+    /// Keeps the replies to the last 1,024 requests for five minutes, if they have no more than a mebibyte together.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            most_replies: 1024,
+            most_bytes: 1024 * 1024,
+            lifetime: Duration::from_secs(300),
+            known: BTreeMap::new(),
+            finished: VecDeque::new(),
+            bytes: 0,
+            again: VecDeque::new(),
+            stats: ResponderStats { replied: 0, duplicates: 0, expired: 0 },
+        }
+    }
+
+    /// How many replies to keep, how many bytes of them, and for how long. No replies: a request that comes again is
+    /// worked on again.
+    #[must_use]
+    pub const fn keep(mut self, replies: usize, bytes: usize, lifetime: Duration) -> Self {
+        (self.most_replies, self.most_bytes, self.lifetime) = (replies, bytes, lifetime);
+        self
+    }
+
+    /// Takes the next message off a session, as [`Responder::accept`] does; `None` when there is none.
+    pub fn take(&mut self, session: &mut Session, now: Instant) -> Option<Request> {
+        loop {
+            let (publish, delivery) = session.receive_unacknowledged()?;
+            let message = Message::from(publish);
+            if let Some(request) = self.accept(session, message, delivery, now) {
+                return Some(request);
+            }
+        }
+    }
+
+    /// Takes a message; `None` if it is a request that was taken before: that is answered by [`Responder::flush`], or
+    /// with the first.
+    pub fn accept(
+        &mut self,
+        session: &Session,
+        message: Message,
+        delivery: Option<Delivery>,
+        now: Instant,
+    ) -> Option<Request> {
+        self.forget(now);
+        let address = Address::of(&message, session);
+        let lifetime = message.message_expiry_interval.map(|seconds| Duration::from_secs(seconds.into()));
+        let request = Request { message, address, delivery, deadline: lifetime.map(|lifetime| now + lifetime) };
+        let Some(address) = request.key() else { return Some(request) };
+        match self.known.get_mut(address) {
+            None => {
+                self.known.insert(address.clone(), Known::Running(Vec::new()));
+                return Some(request);
+            }
+            Some(Known::Running(again)) => again.push(request),
+            Some(Known::Finished(_)) => self.again.push_back(request),
+        }
+        self.stats.duplicates += 1;
+        None
+    }
+
+    /// Sends a reply, with the request's Correlation Data, at the request's QoS if the broker takes it, and acknowledges
+    /// the request. Nothing is sent for a message that has no Response Topic, or whose requester waits no longer.
+    ///
+    /// An error text goes to the requester as the User Property `reply-error`.
+    ///
+    /// # Errors
+    /// As [`Session::publish`]. After [`RequestError::WouldBlock`] and [`RequestError::NotConnected`] it can be tried again;
+    /// after any other the request is done with, without a reply.
+    pub fn reply(
+        &mut self,
+        session: &mut Session,
+        request: &Request,
+        reply: Result<Reply, String>,
+        now: Instant,
+    ) -> Result<(), RequestError> {
+        let reply = reply.unwrap_or_else(Reply::failure);
+        let sent = self.send(session, request, &reply, now);
+        if matches!(sent, Err(RequestError::WouldBlock)) {
+            return sent;
+        }
+        if let Some(address) = request.key()
+            && let Some(Known::Running(again)) = self.known.get_mut(address)
+        {
+            // It is kept though there may be no connection: if the request is not acknowledged, it comes again.
+            self.again.extend(core::mem::take(again));
+            self.bytes += reply.len();
+            self.known.insert(address.clone(), Known::Finished(reply));
+            self.finished.push_back((now, address.clone()));
+            self.forget(now);
+        }
+        self.flush(session, now);
+        sent
+    }
+
+    /// Lets a request go without a reply, and without acknowledging it: the broker may send it again over the next
+    /// connection.
+    pub fn give_up(&mut self, request: &Request) {
+        if let Some(address) = request.key()
+            && matches!(self.known.get(address), Some(Known::Running(_)))
+        {
+            self.known.remove(address);
+        }
+    }
+
+    /// Answers the requests that came again, as far as there is room.
+    pub fn flush(&mut self, session: &mut Session, now: Instant) {
+        while let Some(request) = self.again.pop_front() {
+            let known = request.key().and_then(|address| self.known.get(address));
+            let Some(Known::Finished(reply)) = known else { continue };
+            let reply = reply.clone();
+            if matches!(self.send(session, &request, &reply, now), Err(RequestError::WouldBlock)) {
+                self.again.push_front(request);
+                return;
+            }
+        }
+    }
+
+    /// What the responder has done so far.
+    #[must_use]
+    pub const fn stats(&self) -> ResponderStats {
+        self.stats
+    }
+
+    /// How many requests are worked on.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.known.len() - self.finished.len()
+    }
+
+    fn send(
+        &mut self,
+        session: &mut Session,
+        request: &Request,
+        reply: &Reply,
+        now: Instant,
+    ) -> Result<(), RequestError> {
+        let Some(address) = &request.address else { return request.acknowledge(session, Ok(())) };
+        if request.deadline.is_some_and(|deadline| now >= deadline) {
+            self.stats.expired += 1;
+            return request.acknowledge(session, Ok(()));
+        }
+        let sent = reply.publish(session, request, address, now);
+        if matches!(sent, Err(RequestError::WouldBlock | RequestError::NotConnected)) {
+            return sent;
+        }
+        self.stats.replied += u64::from(sent.is_ok());
+        request.acknowledge(session, sent)
+    }
+
+    /// Forgets what is too old, or too much.
+    fn forget(&mut self, now: Instant) {
+        while let Some((since, address)) = self.finished.front() {
+            let is_old = now.saturating_duration_since(*since) >= self.lifetime;
+            if !is_old && self.finished.len() <= self.most_replies && self.bytes <= self.most_bytes {
+                return;
+            }
+            if let Some(Known::Finished(reply)) = self.known.remove(address) {
+                self.bytes -= reply.len();
+            }
+            self.finished.pop_front();
+        }
+    }
+}
+
+impl Default for Responder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Request {
+    /// What was asked.
+    #[must_use]
+    pub const fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// Whether anyone waits for a reply: a message without a Response Topic is handed out all the same.
+    #[must_use]
+    pub const fn wants_reply(&self) -> bool {
+        self.address.is_some()
+    }
+
+    /// How long the requester still waits, by the Message Expiry Interval; `None` if it did not say.
+    #[must_use]
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(now))
+    }
+
+    /// What makes it the same as another.
+    fn key(&self) -> Option<&Address> {
+        self.address.as_ref().filter(|address| address.correlation.is_some())
+    }
+
+    fn acknowledge(&self, session: &mut Session, sent: Result<(), RequestError>) -> Result<(), RequestError> {
+        if let Some(delivery) = self.delivery {
+            session.acknowledge(delivery);
+        }
+        sent
+    }
+}
+
+impl Reply {
+    /// A reply with this payload.
+    #[must_use]
+    pub fn new(payload: impl Into<Vec<u8>>) -> Self {
+        Self { payload: payload.into(), ..Self::default() }
+    }
+
+    /// A value as JSON, marked as such by Content Type and Payload Format Indicator.
+    ///
+    /// # Errors
+    /// [`Error::Json`](crate::Error::Json) when it cannot be written.
+    #[cfg(feature = "json")]
+    pub fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<Self, crate::Error> {
+        let payload = crate::message::to_json(value)?;
+        Ok(Self { payload, is_text: true, content_type: Some("application/json".into()), ..Self::default() })
+    }
+
+    /// What the payload is, a MIME type for example.
+    #[must_use]
+    pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
+        self.content_type = Some(content_type.into());
+        self
+    }
+
+    /// Adds a User Property.
+    #[must_use]
+    pub fn user_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.user_properties.push((name.into(), value.into()));
+        self
+    }
+
+    /// What tells the requester that its request failed.
+    fn failure(text: String) -> Self {
+        Self { user_properties: Vec::from([(ERROR_PROPERTY.to_owned(), text)]), ..Self::default() }
+    }
+
+    fn len(&self) -> usize {
+        let properties = self.user_properties.iter().map(|(name, value)| name.len() + value.len());
+        self.payload.len() + self.content_type.as_ref().map_or(0, String::len) + properties.sum::<usize>()
+    }
+
+    fn publish(
+        &self,
+        session: &mut Session,
+        request: &Request,
+        address: &Address,
+        now: Instant,
+    ) -> Result<(), RequestError> {
+        let remaining = request.remaining(now).map(|remaining| remaining.as_millis().div_ceil(1000));
+        let user_properties = borrowed(&self.user_properties);
+        let properties = PublishProperties {
+            payload_format_indicator: self.is_text.then_some(true),
+            content_type: self.content_type.as_deref(),
+            correlation_data: address.correlation.as_deref(),
+            message_expiry_interval: remaining.and_then(|seconds| u32::try_from(seconds).ok()),
+            user_properties: user_properties.as_slice().into(),
+            ..PublishProperties::default()
+        };
+        #[cfg(feature = "json")]
+        let payload = address.wrap(&self.payload)?;
+        #[cfg(not(feature = "json"))]
+        let payload = &self.payload;
+        let mut publish = Publish::new(&address.topic, &payload).properties(properties).qos(request.message.qos);
+        loop {
+            match session.publish(&publish) {
+                Err(RequestError::QosNotSupported { maximum }) => publish.qos = maximum,
+                published => return published.map(drop),
+            }
+        }
+    }
+}
+
+impl From<Vec<u8>> for Reply {
+    fn from(payload: Vec<u8>) -> Self {
+        Self::new(payload)
+    }
+}
+
+impl From<String> for Reply {
+    /// A payload that is marked as UTF-8 text.
+    fn from(text: String) -> Self {
+        Self { is_text: true, ..Self::new(text) }
+    }
+}
+
+impl From<&str> for Reply {
+    /// A payload that is marked as UTF-8 text.
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl Address {
+    fn of(message: &Message, session: &Session) -> Option<Self> {
+        let correlation = message.correlation_data.clone();
+        #[cfg(feature = "json")]
+        if session.has_json_envelope() {
+            let (topic, in_payload) = match crate::envelope::reply_address(&message.payload) {
+                Some((topic, in_payload)) => (message.response_topic.clone().unwrap_or(topic), in_payload),
+                None => (message.response_topic.clone()?, None),
+            };
+            return Some(Self { topic, correlation: correlation.or(in_payload), is_in_payload: true });
+        }
+        let _ = session;
+        Some(Self { topic: message.response_topic.clone()?, correlation, is_in_payload: false })
+    }
+
+    /// The payload of a reply in its envelope, if there is to be one.
+    #[cfg(feature = "json")]
+    fn wrap<'a>(&self, payload: &'a [u8]) -> Result<alloc::borrow::Cow<'a, [u8]>, RequestError> {
+        if !self.is_in_payload || payload.is_empty() {
+            return Ok(payload.into());
+        }
+        let wrapped = crate::envelope::wrap_reply(payload, self.correlation.as_deref());
+        wrapped.map(Into::into).ok_or(RequestError::NotJson)
+    }
+}
