@@ -44,6 +44,8 @@ extern crate std;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(feature = "tokio")]
+mod async_client;
 mod authenticate;
 mod client;
 pub mod codec;
@@ -56,15 +58,20 @@ pub mod frame;
 mod message;
 mod options;
 pub mod rabbitmq;
+#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+mod random;
 mod reconnect;
 mod respond;
 #[cfg(feature = "scram")]
 mod scram;
 pub mod session;
 mod time;
+mod trace;
 pub mod transport;
 mod url;
 
+#[cfg(feature = "tokio")]
+pub use async_client::{AsyncClient, IncomingRequest, Messages as AsyncMessages, Overflow, Requests};
 pub use authenticate::Authenticator;
 pub use client::{Client, Messages};
 pub use codec::{Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription};
@@ -77,6 +84,7 @@ pub use respond::{Reply, Request, Responder, ResponderStats};
 pub use scram::{ProhibitedCharacter, ScramSha256};
 pub use session::{Delivery, Event, Snapshot, SnapshotError, Stats};
 pub use time::Instant;
+pub use trace::{TraceContext, TraceError};
 #[cfg(feature = "tls")]
 pub use transport::TlsOptions;
 pub use url::{BrokerUrl, Scheme, UrlError};

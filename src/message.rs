@@ -51,6 +51,16 @@ impl Message {
     }
 }
 
+/// What says that a payload is JSON.
+#[cfg(feature = "json")]
+pub(crate) fn json_properties<'a>() -> crate::codec::PublishProperties<'a> {
+    crate::codec::PublishProperties {
+        payload_format_indicator: Some(true),
+        content_type: Some("application/json"),
+        ..Default::default()
+    }
+}
+
 /// A value as JSON.
 #[cfg(feature = "json")]
 pub(crate) fn to_json(value: &(impl serde::Serialize + ?Sized)) -> Result<Vec<u8>, crate::Error> {

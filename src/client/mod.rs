@@ -217,12 +217,7 @@ impl<T: Transport> Client<T> {
         qos: QoS,
     ) -> Result<ReasonCode, Error> {
         let payload = crate::message::to_json(value)?;
-        let properties = crate::codec::PublishProperties {
-            payload_format_indicator: Some(true),
-            content_type: Some("application/json"),
-            ..Default::default()
-        };
-        self.publish(&Publish::new(topic, &payload).qos(qos).properties(properties))
+        self.publish(&Publish::new(topic, &payload).qos(qos).properties(crate::message::json_properties()))
     }
 
     /// Puts a message into the outbound buffer, to leave with the next [`Client::flush`] or any other call. Writes only

@@ -48,7 +48,7 @@ impl wit::Guest for Component {
             let borrowed: Vec<_> = clients.iter().map(|client| client.client.borrow()).collect();
             let until = borrowed.iter().filter_map(|client| client.deadline()).fold(until, Ord::min);
             let interests =
-                borrowed.iter().map(|client| (wasi(client.transport()), client.wants_input(), client.has_outgoing()));
+                borrowed.iter().map(|client| (client.transport().inner(), client.wants_input(), client.has_outgoing()));
             wait_for_any(interests, until);
         }
     }
@@ -448,7 +448,7 @@ impl wit::GuestClient for ExportedClient {
 
     fn readiness(&self) -> Result<bindings::wasi::io::poll::Pollable, wit::Error> {
         let client = self.client.borrow();
-        Ok(wasi(client.transport()).readiness().ok_or(Error::Request(RequestError::NotConnected))?)
+        Ok(client.transport().inner().readiness().ok_or(Error::Request(RequestError::NotConnected))?)
     }
 
     fn deadline_ms(&self) -> Option<u64> {

@@ -1,24 +1,32 @@
 //! Byte streams that the blocking client runs over. They know no MQTT.
 
+#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+mod stream;
 #[cfg(feature = "std")]
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tokio")]
+mod tokio;
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 mod wasi;
 
+#[cfg(feature = "tokio")]
+pub(crate) use self::{
+    stream::{Layers, Stream},
+    tcp::now,
+    tokio::TokioTcp,
+};
 #[cfg(feature = "std")]
 pub use tcp::{TcpConnector, TcpTransport};
 #[cfg(feature = "tls")]
 pub use tls::{TlsOptions, TlsTransport};
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
-pub(crate) use wasi::{ComponentTransport, WasiConnector, WasiTransport, wait_for_any, wasi};
+pub(crate) use wasi::{ComponentTransport, WasiConnector, WasiTransport, wait_for_any};
 
 use core::time::Duration;
 
 use crate::error::{Error, TransportError};
-#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
-use crate::error::{TlsFailure, TransportErrorKind};
 use crate::time::Instant;
 use crate::url::BrokerUrl;
 
@@ -62,18 +70,6 @@ pub trait Connector {
 
     /// A random number, with all bits as likely to be set as not. It spreads attempts and keeps no secret.
     fn random(&mut self) -> u64;
-}
-
-/// Fails for what a peer says first that speaks TLS, to somebody who does not: an alert. No MQTT packet begins so.
-#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
-fn require_no_tls_alert(first: &[u8]) -> Result<(), TransportError> {
-    match first {
-        [0x15, 0x03, 0..=4, ..] => Err(TransportError {
-            kind: TransportErrorKind::Tls(TlsFailure::Expected),
-            message: alloc::string::String::new(),
-        }),
-        _ => Ok(()),
-    }
 }
 
 /// What [`Transport::transfer`] did.

@@ -1,22 +1,17 @@
 //! TCP through `std::net`, native and on `wasm32-wasip2`.
 
 use alloc::string::ToString;
-use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
-use std::hash::RandomState;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::OnceLock;
 
-#[cfg(feature = "tls")]
-use super::tls::{MaybeTls, TlsConnector, TlsOptions};
+use super::stream::{Layers, Stream};
 use super::{Connector, Transferred, Transport};
 use crate::error::{Error, TransportError, TransportErrorKind};
 use crate::options::Options;
 use crate::time::Instant;
 use crate::url::BrokerUrl;
-#[cfg(feature = "tls")]
-use crate::url::Scheme;
 
 /// While the peer takes nothing, how long to wait for it before looking at what it sends, and the other way round.
 const STALLED: Duration = Duration::from_millis(20);
@@ -26,16 +21,7 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// A TCP connection, with TLS over it where the URL says `mqtts://`.
 #[derive(Debug)]
-pub struct TcpTransport {
-    inner: Inner,
-    /// Whether something has come.
-    has_received: bool,
-}
-
-#[cfg(feature = "tls")]
-type Inner = MaybeTls<Tcp>;
-#[cfg(not(feature = "tls"))]
-type Inner = Tcp;
+pub struct TcpTransport(Stream<Tcp>);
 
 /// The TCP connection itself.
 #[derive(Debug)]
@@ -59,7 +45,7 @@ impl TcpTransport {
     /// [`TransportErrorKind::Unreachable`], [`TransportErrorKind::ConnectTimeout`],
     /// [`TransportErrorKind::AccessDenied`].
     pub fn connect(addresses: impl ToSocketAddrs, timeout: Duration) -> Result<Self, TransportError> {
-        Tcp::connect(addresses, timeout).map(Self::plain)
+        Tcp::connect(addresses, timeout).map(|tcp| Self(Stream::plain(tcp)))
     }
 
     /// Takes over a connected stream.
@@ -67,28 +53,19 @@ impl TcpTransport {
     /// # Errors
     /// [`TransportError`] when the stream's options cannot be set.
     pub fn new(stream: TcpStream) -> Result<Self, TransportError> {
-        Tcp::new(stream).map(Self::plain)
+        Tcp::new(stream).map(|tcp| Self(Stream::plain(tcp)))
     }
 
     /// The stream itself.
     #[must_use]
     pub const fn stream(&self) -> &TcpStream {
-        #[cfg(feature = "tls")]
-        return &self.inner.inner().stream;
-        #[cfg(not(feature = "tls"))]
-        return &self.inner.stream;
-    }
-
-    fn plain(tcp: Tcp) -> Self {
-        #[cfg(feature = "tls")]
-        let tcp = MaybeTls::Plain(tcp);
-        Self { inner: tcp, has_received: false }
+        &self.0.inner().stream
     }
 }
 
 impl Transport for TcpTransport {
     fn now(&self) -> Instant {
-        self.inner.now()
+        self.0.now()
     }
 
     fn transfer(
@@ -97,15 +74,11 @@ impl Transport for TcpTransport {
         incoming: &mut [u8],
         until: Option<Instant>,
     ) -> Result<Transferred, TransportError> {
-        let moved = self.inner.transfer(outgoing, incoming, until)?;
-        if moved.received > 0 && !core::mem::replace(&mut self.has_received, true) {
-            super::require_no_tls_alert(&incoming[..moved.received])?;
-        }
-        Ok(moved)
+        self.0.transfer(outgoing, incoming, until)
     }
 
     fn close(&mut self) {
-        self.inner.close();
+        self.0.close();
     }
 }
 
@@ -180,9 +153,7 @@ impl Tcp {
 
 impl Transport for Tcp {
     fn now(&self) -> Instant {
-        // One clock for all connections, so that time goes on from one to the next.
-        static START: OnceLock<std::time::Instant> = OnceLock::new();
-        Instant::from_start(START.get_or_init(std::time::Instant::now).elapsed())
+        now()
     }
 
     fn transfer(
@@ -244,18 +215,14 @@ impl Transport for Tcp {
 /// Makes TCP connections, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers.
 #[derive(Debug, Clone, Default)]
 pub struct TcpConnector {
-    #[cfg(feature = "tls")]
-    tls: Option<TlsConnector>,
+    layers: Layers,
 }
 
 impl TcpConnector {
     /// Without options.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            #[cfg(feature = "tls")]
-            tls: None,
-        }
+        Self { layers: Layers::none() }
     }
 
     /// With what the options of a client say about TLS.
@@ -263,24 +230,7 @@ impl TcpConnector {
     /// # Errors
     /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration).
     pub fn with_options(options: &Options) -> Result<Self, Error> {
-        #[cfg(feature = "tls")]
-        if let Some(tls) = options.tls.clone() {
-            return Ok(Self { tls: Some(tls.connector()?) });
-        }
-        let _ = options;
-        Ok(Self::new())
-    }
-
-    #[cfg(feature = "tls")]
-    fn connect_tls(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<TcpTransport, Error> {
-        let tls = match &mut self.tls {
-            Some(tls) => tls,
-            none => none.insert(TlsOptions::new().connector()?),
-        };
-        let tcp = Tcp::connect((url.host.as_str(), url.port), timeout)?;
-        let until = tcp.now() + timeout;
-        let inner = MaybeTls::Tls(tls.connect(tcp, &url.host, until)?.into());
-        Ok(TcpTransport { inner, has_received: false })
+        Ok(Self { layers: Layers::new(options)? })
     }
 }
 
@@ -288,12 +238,8 @@ impl Connector for TcpConnector {
     type Transport = TcpTransport;
 
     fn connect(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<TcpTransport, Error> {
-        #[cfg(feature = "tls")]
-        if url.scheme == Scheme::Mqtts {
-            return self.connect_tls(url, timeout);
-        }
-        url.require_plain()?;
-        Ok(TcpTransport::connect((url.host.as_str(), url.port), timeout)?)
+        let open = || Tcp::connect((url.host.as_str(), url.port), timeout);
+        self.layers.connect(url, timeout, open).map(TcpTransport)
     }
 
     fn wait(&mut self, duration: Duration) {
@@ -301,9 +247,14 @@ impl Connector for TcpConnector {
     }
 
     fn random(&mut self) -> u64 {
-        // The standard library has no other source, and this one is random enough to spread attempts.
-        RandomState::new().build_hasher().finish()
+        getrandom::u64().unwrap_or_default()
     }
+}
+
+/// One clock for all connections, so that time goes on from one to the next.
+pub(crate) fn now() -> Instant {
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    Instant::from_start(START.get_or_init(std::time::Instant::now).elapsed())
 }
 
 fn open(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {

@@ -7,7 +7,6 @@
 //! ```
 
 use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -350,27 +349,15 @@ pub(crate) struct TlsConnector {
 }
 
 impl TlsConnector {
-    /// Shakes hands with the broker at the other end of a transport, until then at the latest.
-    pub(crate) fn connect<T: Transport>(
-        &self,
-        inner: T,
-        host: &str,
-        until: Instant,
-    ) -> Result<TlsTransport<T>, TransportError> {
+    /// Begins to shake hands with the broker at the other end of a transport.
+    pub(crate) fn begin<T: Transport>(&self, inner: T, host: &str) -> Result<TlsTransport<T>, TransportError> {
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => ServerName::try_from(host.to_owned()).map_err(configuration)?,
         };
         self.was_asked.store(false, Ordering::Relaxed);
         let connection = UnbufferedClientConnection::new(self.config.clone(), name).map_err(configuration)?;
-        let mut transport = TlsTransport { inner, tls: Tls::new(connection, self.was_asked.clone()) };
-        match transport.shake_hands(until) {
-            Ok(()) => Ok(transport),
-            Err(error) => {
-                transport.inner.close();
-                Err(error)
-            }
-        }
+        Ok(TlsTransport { inner, tls: Tls::new(connection, self.was_asked.clone()) })
     }
 }
 
@@ -407,26 +394,64 @@ struct Tls {
     in_transit: usize,
 }
 
-impl<T: Transport> TlsTransport<T> {
+impl<T> TlsTransport<T> {
     /// The transport under TLS.
     #[must_use]
     pub const fn inner(&self) -> &T {
         &self.inner
     }
 
-    fn shake_hands(&mut self, until: Instant) -> Result<(), TransportError> {
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn inner_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+impl<T: Transport> TlsTransport<T> {
+    /// Whether records wait to be sent.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn has_outgoing(&self) -> bool {
+        !self.tls.is_all_sent()
+    }
+
+    /// Shakes hands, until then at the latest.
+    pub(crate) fn shake_hands(&mut self, until: Instant) -> Result<(), TransportError> {
+        while !self.advance_handshake_until(until)? {
+            if self.inner.now() >= until {
+                self.inner.close();
+                let message = "the TLS handshake took too long".to_owned();
+                return Err(TransportError { kind: TransportErrorKind::ConnectTimeout, message });
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with the handshake as far as that is possible without waiting; whether it is done.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn advance_handshake(&mut self) -> Result<bool, TransportError> {
+        self.advance_handshake_until(self.inner.now())
+    }
+
+    /// Goes on with the handshake until nothing moves any more; whether it is done.
+    fn advance_handshake_until(&mut self, until: Instant) -> Result<bool, TransportError> {
+        let advanced = self.try_handshake(until);
+        if advanced.is_err() {
+            self.inner.close();
+        }
+        advanced
+    }
+
+    fn try_handshake(&mut self, until: Instant) -> Result<bool, TransportError> {
         loop {
             self.advance(&[])?;
             if self.tls.is_established && self.tls.is_all_sent() {
-                return Ok(());
+                return Ok(true);
             }
             if self.tls.is_cut {
                 return Err(TlsFailure::Cut.because("the peer closed the connection before TLS was agreed on"));
             }
-            let moved = self.move_records(true, Some(until))?;
-            if moved == Transferred::default() && self.inner.now() >= until {
-                let message = "the TLS handshake took too long".to_owned();
-                return Err(TransportError { kind: TransportErrorKind::ConnectTimeout, message });
+            if self.move_records(true, Some(until))? == Transferred::default() {
+                return Ok(false);
             }
         }
     }
@@ -715,46 +740,5 @@ fn configuration(error: impl ToString) -> TransportError {
 impl TlsFailure {
     fn because(self, why: impl ToString) -> TransportError {
         TransportError { kind: TransportErrorKind::Tls(self), message: why.to_string() }
-    }
-}
-
-/// TLS where it is wanted.
-#[derive(Debug)]
-pub(crate) enum MaybeTls<T> {
-    Plain(T),
-    Tls(Box<TlsTransport<T>>),
-}
-
-impl<T> MaybeTls<T> {
-    pub(crate) const fn inner(&self) -> &T {
-        match self {
-            Self::Plain(inner) => inner,
-            Self::Tls(tls) => &tls.inner,
-        }
-    }
-}
-
-impl<T: Transport> Transport for MaybeTls<T> {
-    fn now(&self) -> Instant {
-        self.inner().now()
-    }
-
-    fn transfer(
-        &mut self,
-        outgoing: &[u8],
-        incoming: &mut [u8],
-        until: Option<Instant>,
-    ) -> Result<Transferred, TransportError> {
-        match self {
-            Self::Plain(inner) => inner.transfer(outgoing, incoming, until),
-            Self::Tls(tls) => tls.transfer(outgoing, incoming, until),
-        }
-    }
-
-    fn close(&mut self) {
-        match self {
-            Self::Plain(inner) => inner.close(),
-            Self::Tls(tls) => tls.close(),
-        }
     }
 }

@@ -6,8 +6,7 @@ use core::cell::Cell;
 use core::net::IpAddr;
 use core::time::Duration;
 
-#[cfg(feature = "tls")]
-use super::tls::{MaybeTls, TlsConnector, TlsOptions};
+use super::stream::{Layers, Stream};
 use super::{Connector, Transferred, Transport};
 use crate::component::bindings::wasi::clocks::monotonic_clock;
 use crate::component::bindings::wasi::io::poll::{self, Pollable};
@@ -24,8 +23,6 @@ use crate::error::{Error, TransportError, TransportErrorKind};
 use crate::options::Options;
 use crate::time::Instant;
 use crate::url::BrokerUrl;
-#[cfg(feature = "tls")]
-use crate::url::Scheme;
 
 /// How long the last bytes may take to leave the host, and the peer to close too.
 const LINGER: Duration = Duration::from_millis(500);
@@ -39,56 +36,22 @@ const MOST_WRITE: u64 = 1024 * 1024;
 /// A TCP connection of the host.
 pub(crate) struct WasiTransport {
     connection: Option<Connection>,
-    /// Whether something has come.
-    has_received: bool,
     /// The timer that was waited for last: whatever comes often ends before it, so it serves again.
     timer: Option<(Instant, Pollable)>,
 }
 
 /// A TCP connection of the host, with TLS over it where the URL says `mqtts://`.
-#[cfg(feature = "tls")]
-pub(crate) type ComponentTransport = MaybeTls<WasiTransport>;
-/// A TCP connection of the host.
-#[cfg(not(feature = "tls"))]
-pub(crate) type ComponentTransport = WasiTransport;
-
-/// The connection of the host itself.
-pub(crate) const fn wasi(transport: &ComponentTransport) -> &WasiTransport {
-    #[cfg(feature = "tls")]
-    return transport.inner();
-    #[cfg(not(feature = "tls"))]
-    return transport;
-}
+pub(crate) type ComponentTransport = Stream<WasiTransport>;
 
 /// Makes TCP connections of the host, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers.
 pub(crate) struct WasiConnector {
-    #[cfg(feature = "tls")]
-    tls: Option<TlsConnector>,
+    layers: Layers,
 }
 
 impl WasiConnector {
     /// With what the options of a client say about TLS.
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
-        #[cfg(feature = "tls")]
-        return Ok(Self { tls: options.tls.clone().map(TlsOptions::connector).transpose()? });
-        #[cfg(not(feature = "tls"))]
-        {
-            let _ = options;
-            Ok(Self {})
-        }
-    }
-
-    #[cfg(feature = "tls")]
-    fn connect_tls(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<ComponentTransport, Error> {
-        let tls = match &mut self.tls {
-            Some(tls) => tls,
-            none => none.insert(TlsOptions::new().connector()?),
-        };
-        let mut transport = WasiTransport::connect(&url.host, url.port, timeout)?;
-        // An alert may well be what TLS begins with.
-        transport.has_received = true;
-        let until = transport.now() + timeout;
-        Ok(MaybeTls::Tls(tls.connect(transport, &url.host, until)?.into()))
+        Ok(Self { layers: Layers::new(options)? })
     }
 }
 
@@ -96,15 +59,7 @@ impl Connector for WasiConnector {
     type Transport = ComponentTransport;
 
     fn connect(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<ComponentTransport, Error> {
-        #[cfg(feature = "tls")]
-        if url.scheme == Scheme::Mqtts {
-            return self.connect_tls(url, timeout);
-        }
-        url.require_plain()?;
-        let transport = WasiTransport::connect(&url.host, url.port, timeout)?;
-        #[cfg(feature = "tls")]
-        let transport = MaybeTls::Plain(transport);
-        Ok(transport)
+        self.layers.connect(url, timeout, || WasiTransport::connect(&url.host, url.port, timeout))
     }
 
     fn wait(&mut self, duration: Duration) {
@@ -153,7 +108,7 @@ impl WasiTransport {
             let now = Self::clock();
             let share = until.saturating_duration_since(now) / left;
             match open(&network, socket_address(address, port), now + share) {
-                Ok(connection) => return Ok(Self { connection: Some(connection), has_received: false, timer: None }),
+                Ok(connection) => return Ok(Self { connection: Some(connection), timer: None }),
                 Err(error) => failure = error,
             }
         }
@@ -190,9 +145,6 @@ impl Transport for WasiTransport {
                 return Ok(Transferred { sent, ..Transferred::default() });
             }
             if let Some(received) = connection.read(incoming)? {
-                if received > 0 && !core::mem::replace(&mut self.has_received, true) {
-                    super::require_no_tls_alert(&incoming[..received])?;
-                }
                 return Ok(Transferred { received, closed: received == 0, sent: 0 });
             }
             if until.is_some_and(|until| Self::clock() >= until) {

@@ -1,6 +1,7 @@
 //! What is tested: the client, as a native crate and as a component, behind one trait, so that one test body holds for
 //! both.
 
+mod asynchronous;
 mod component;
 mod failure;
 mod native;
@@ -8,6 +9,7 @@ mod native;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use asynchronous::Async;
 pub use component::Component;
 pub use failure::{ErrorKind, Failure};
 use mqtt_wasi::{Message, Publish, QoS, ReasonCode, Stats, Subscription};
@@ -25,6 +27,9 @@ macro_rules! each_subject {
     ($($test:ident),+ $(,)?) => {
         mod native {
             $(#[test] fn $test() { super::$test::<$crate::subject::Native>(); })+
+        }
+        mod asynchronous {
+            $(#[test] fn $test() { super::$test::<$crate::subject::Async>(); })+
         }
         mod component {
             $(#[test] fn $test() { super::$test::<$crate::subject::Component>(); })+

@@ -21,14 +21,7 @@ impl Subject for Native {
     type Delivery = Delivery;
 
     fn connect(url: &str, settings: &Settings) -> Result<Self, Failure> {
-        let mut options = Options::from(settings);
-        if let Some(snapshot) = &settings.snapshot {
-            options = options.resume(Snapshot::from_bytes(snapshot).map_err(Error::Snapshot)?);
-        }
-        if let Some(tls) = &settings.tls {
-            options = options.tls(tls_options(tls)?);
-        }
-        Ok(Self { client: Client::connect(url, options)? })
+        Ok(Self { client: Client::connect(url, options(settings)?)? })
     }
 
     fn reconnect(&mut self) -> Result<bool, Failure> {
@@ -98,14 +91,7 @@ impl Subject for Native {
     }
 
     fn next_event(&mut self, timeout: Duration) -> Result<Option<Happening>, Failure> {
-        Ok(self.client.next_event(timeout)?.map(|event| match event {
-            Event::Disconnected(error) => Happening::Disconnected(error.into()),
-            Event::Connected { session_present } => Happening::Reconnected { session_present },
-            Event::SubscriptionRestored { filter, .. } => Happening::SubscriptionRestored(filter),
-            Event::SubscriptionLost { filter, .. } => Happening::SubscriptionLost(filter),
-            Event::MessageDropped(_) => Happening::MessageDropped,
-            other => panic!("the client keeps {other:?} to itself"),
-        }))
+        Ok(self.client.next_event(timeout)?.map(happening))
     }
 
     fn stats(&mut self) -> Stats {
@@ -119,6 +105,29 @@ impl Subject for Native {
     fn disconnect(&mut self) -> Result<(), Failure> {
         Ok(self.client.disconnect()?)
     }
+}
+
+pub(super) fn happening(event: Event) -> Happening {
+    match event {
+        Event::Disconnected(error) => Happening::Disconnected(error.into()),
+        Event::Connected { session_present } => Happening::Reconnected { session_present },
+        Event::SubscriptionRestored { filter, .. } => Happening::SubscriptionRestored(filter),
+        Event::SubscriptionLost { filter, .. } => Happening::SubscriptionLost(filter),
+        Event::MessageDropped(_) => Happening::MessageDropped,
+        other => panic!("the client keeps {other:?} to itself"),
+    }
+}
+
+/// The options of a client in Rust.
+pub(super) fn options(settings: &Settings) -> Result<Options, Failure> {
+    let mut options = Options::from(settings);
+    if let Some(snapshot) = &settings.snapshot {
+        options = options.resume(Snapshot::from_bytes(snapshot).map_err(Error::Snapshot)?);
+    }
+    if let Some(tls) = &settings.tls {
+        options = options.tls(tls_options(tls)?);
+    }
+    Ok(options)
 }
 
 fn tls_options(settings: &TlsSettings) -> Result<TlsOptions, Error> {

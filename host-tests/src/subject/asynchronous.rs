@@ -1,0 +1,133 @@
+//! The async client, with a runtime of its own that goes on between calls.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
+use mqtt_wasi::{
+    AsyncClient, AsyncMessages, Delivery, Message, Options, Publish, QoS, ReasonCode, Stats, Subscription,
+};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+use super::{Failure, Happening, Settings, Subject, native};
+
+/// The async client.
+pub struct Async {
+    /// The client itself, for what other forms do not have.
+    pub client: AsyncClient,
+    messages: AsyncMessages,
+    /// What the client runs in.
+    pub runtime: Runtime,
+}
+
+impl Subject for Async {
+    type Delivery = Delivery;
+
+    fn connect(url: &str, settings: &Settings) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let options: Options = native::options(settings)?;
+        let client = runtime.block_on(AsyncClient::connect(url, options))?;
+        let messages = client.messages();
+        Ok(Self { client, messages, runtime })
+    }
+
+    fn reconnect(&mut self) -> Result<bool, Failure> {
+        Ok(self.runtime.block_on(self.client.reconnect())?)
+    }
+
+    fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure> {
+        Ok(self.runtime.block_on(self.client.publish(message))?)
+    }
+
+    fn publish_batch(&mut self, messages: &[Publish<'_>]) -> Vec<Result<ReasonCode, Failure>> {
+        let results = self.runtime.block_on(join_all(messages.iter().map(|message| self.client.publish(message))));
+        results.into_iter().map(|result| Ok(result?)).collect()
+    }
+
+    fn enqueue(&mut self, message: &Publish<'_>) -> Result<(), Failure> {
+        Ok(self.runtime.block_on(self.client.enqueue(message))?)
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.runtime.block_on(self.client.flush())?)
+    }
+
+    fn subscribe_as(
+        &mut self,
+        subscriptions: &[Subscription<'_>],
+        identifier: Option<u32>,
+    ) -> Result<Vec<Result<QoS, ReasonCode>>, Failure> {
+        let properties = SubscribeProperties { subscription_identifier: identifier, ..SubscribeProperties::default() };
+        let reason = self.runtime.block_on(self.client.subscribe_with(subscriptions, properties))?;
+        Ok(reason.reason_codes.into_iter().map(|code| QoS::from_u8(code.into()).ok_or(code)).collect())
+    }
+
+    fn unsubscribe(&mut self, filters: &[&str]) -> Result<Vec<ReasonCode>, Failure> {
+        let unsubscribed = self.client.unsubscribe_with(filters, UnsubscribeProperties::default());
+        Ok(self.runtime.block_on(unsubscribed)?.reason_codes)
+    }
+
+    fn receive(&mut self, within: Duration) -> Result<Option<Message>, Failure> {
+        self.runtime.block_on(async {
+            match timeout(within, self.messages.receive()).await {
+                Ok(received) => Ok(Some(received?)),
+                Err(_) => Ok(None),
+            }
+        })
+    }
+
+    fn receive_batch(&mut self, max: usize, within: Duration) -> Result<Vec<Message>, Failure> {
+        let mut messages = Vec::from_iter(self.receive(within)?);
+        while !messages.is_empty() && messages.len() < max {
+            match self.messages.try_receive() {
+                Some(message) => messages.push(message),
+                None => break,
+            }
+        }
+        Ok(messages)
+    }
+
+    fn receive_unacknowledged(&mut self, within: Duration) -> Result<Option<(Message, Option<Delivery>)>, Failure> {
+        self.runtime.block_on(async {
+            match timeout(within, self.messages.receive_unacknowledged()).await {
+                Ok(received) => Ok(Some(received?)),
+                Err(_) => Ok(None),
+            }
+        })
+    }
+
+    fn acknowledge(&mut self, delivery: Delivery) -> bool {
+        self.client.acknowledge(delivery)
+    }
+
+    fn is_connected(&mut self) -> bool {
+        self.client.is_connected()
+    }
+
+    fn in_flight(&mut self) -> usize {
+        self.client.stats().in_flight
+    }
+
+    fn next_event(&mut self, within: Duration) -> Result<Option<Happening>, Failure> {
+        self.runtime.block_on(async {
+            match timeout(within, self.client.next_event()).await {
+                Ok(event) => Ok(Some(native::happening(event?))),
+                Err(_) => Ok(None),
+            }
+        })
+    }
+
+    fn stats(&mut self) -> Stats {
+        self.client.stats()
+    }
+
+    fn snapshot(&mut self) -> Vec<u8> {
+        self.client.snapshot()
+    }
+
+    fn disconnect(&mut self) -> Result<(), Failure> {
+        Ok(self.runtime.block_on(self.client.disconnect())?)
+    }
+}

@@ -1,0 +1,230 @@
+//! Where messages wait for those who listen: one inbox for each of them.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::task::Waker;
+use std::collections::{BTreeMap, HashMap};
+
+use super::Overflow;
+use crate::codec::{Publish, QoS, topic_matches};
+use crate::message::Message;
+use crate::session::Delivery;
+
+/// How many messages are kept for a listener to everything that is yet to come.
+const MOST_UNCLAIMED: usize = 1024;
+
+/// How many bytes of messages an inbox takes before it is full.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+#[derive(Default)]
+pub(super) struct Inboxes {
+    next: u64,
+    inboxes: BTreeMap<u64, Inbox>,
+    /// Those who listen to the filter that has this Subscription Identifier.
+    identified: HashMap<u32, Vec<u64>>,
+    /// How many more have to take a message that several got, before it is acknowledged.
+    shared: HashMap<Delivery, usize>,
+    /// What came before anyone listened to everything.
+    unclaimed: VecDeque<Message>,
+    was_claimed: bool,
+    /// How many inboxes that are to hold the broker back are full.
+    full: usize,
+    unheard: u64,
+}
+
+pub(super) struct Inbox {
+    /// What it listens to; `None`: everything.
+    pub(super) filter: Option<String>,
+    pub(super) identifier: Option<u32>,
+    queue: VecDeque<(Message, Option<Delivery>)>,
+    bytes: usize,
+    overflow: Overflow,
+    waker: Option<Waker>,
+    dropped: u64,
+}
+
+impl Inbox {
+    fn is_full(&self) -> bool {
+        self.queue.len() >= self.overflow.capacity() || self.bytes >= MOST_BYTES
+    }
+
+    fn holds_back(&self) -> bool {
+        matches!(self.overflow, Overflow::Wait(_)) && self.is_full()
+    }
+}
+
+impl Inboxes {
+    /// Adds an inbox for a filter, or for everything.
+    pub(super) fn open(&mut self, filter: Option<&str>, identifier: Option<u32>, overflow: Overflow) -> u64 {
+        self.next += 1;
+        let id = self.next;
+        let mut queue = VecDeque::new();
+        if filter.is_none() {
+            self.was_claimed = true;
+            queue.extend(self.unclaimed.drain(..).map(|message| (message, None)));
+        }
+        if let Some(identifier) = identifier {
+            self.identified.entry(identifier).or_default().push(id);
+        }
+        let bytes = queue.iter().map(|(message, _)| size(message)).sum();
+        let filter = filter.map(Into::into);
+        let inbox = Inbox { filter, identifier, queue, bytes, overflow, waker: None, dropped: 0 };
+        self.full += usize::from(inbox.holds_back());
+        self.inboxes.insert(id, inbox);
+        id
+    }
+
+    /// Removes an inbox; returns its filter if nobody else listens to that, and what is to be acknowledged.
+    pub(super) fn close(&mut self, id: u64) -> (Option<String>, Vec<Delivery>) {
+        let Some(inbox) = self.inboxes.remove(&id) else { return (None, Vec::new()) };
+        self.full -= usize::from(inbox.holds_back());
+        if let Some(identified) = inbox.identifier.and_then(|identifier| self.identified.get_mut(&identifier)) {
+            identified.retain(|&other| other != id);
+        }
+        let deliveries: Vec<_> = inbox.queue.iter().filter_map(|(_, delivery)| *delivery).collect();
+        let settled = deliveries.into_iter().filter(|&delivery| self.take_share(delivery)).collect();
+        let filter = inbox.filter.filter(|filter| !self.is_heard(filter));
+        (filter, settled)
+    }
+
+    /// The Subscription Identifier that others who listen to this filter have.
+    pub(super) fn identifier_of(&self, filter: &str) -> Option<u32> {
+        self.inboxes.values().find(|inbox| inbox.filter.as_deref() == Some(filter)).and_then(|inbox| inbox.identifier)
+    }
+
+    /// One that no other listener has.
+    pub(super) fn new_identifier(&self, highest: u32) -> u32 {
+        let used = u32::try_from(self.next).unwrap_or_default();
+        highest.saturating_sub(used).max(1)
+    }
+
+    fn is_heard(&self, filter: &str) -> bool {
+        self.inboxes.values().any(|inbox| inbox.filter.as_deref() == Some(filter))
+    }
+
+    /// Whether the broker is to be held back.
+    pub(super) const fn is_full(&self) -> bool {
+        self.full > 0
+    }
+
+    /// How many messages there was nobody to hear.
+    pub(super) const fn unheard(&self) -> u64 {
+        self.unheard
+    }
+
+    /// Puts a message into the inboxes of those who listen to it; returns what is to be acknowledged. Full ones that hold
+    /// the broker back take it all the same if it is at QoS 1 or 2, of which there are no more than the Receive Maximum.
+    pub(super) fn deliver(&mut self, publish: &Publish<'_>, delivery: Option<Delivery>) -> Vec<Delivery> {
+        let listeners = self.listeners(publish);
+        let Some((&last, others)) = listeners.split_last() else {
+            self.keep_unclaimed(publish);
+            return delivery.into_iter().collect();
+        };
+        if let Some(delivery) = delivery.filter(|_| !others.is_empty()) {
+            self.shared.insert(delivery, listeners.len());
+        }
+        let message = Message::from(*publish);
+        let mut settled = Vec::new();
+        for &id in others {
+            settled.extend(self.put(id, message.clone(), delivery));
+        }
+        settled.extend(self.put(last, message, delivery));
+        settled.into_iter().filter(|&delivery| self.take_share(delivery)).collect()
+    }
+
+    fn listeners(&self, publish: &Publish<'_>) -> Vec<u64> {
+        let identifiers = &publish.properties.subscription_identifiers;
+        let known = identifiers.iter().filter_map(|identifier| self.identified.get(&identifier));
+        let mut listeners: Vec<u64> = known.flatten().copied().collect();
+        let is_identified = !listeners.is_empty();
+        listeners.extend(self.inboxes.iter().filter_map(|(&id, inbox)| {
+            let is_listener = match &inbox.filter {
+                None => true,
+                Some(filter) => !is_identified && topic_matches(filter, publish.topic),
+            };
+            is_listener.then_some(id)
+        }));
+        listeners
+    }
+
+    /// Puts a message into an inbox; returns what need not be acknowledged by whoever listens.
+    fn put(&mut self, id: u64, message: Message, delivery: Option<Delivery>) -> Option<Delivery> {
+        let inbox = self.inboxes.get_mut(&id)?;
+        let (was_full, held_back) = (inbox.is_full(), inbox.holds_back());
+        let mut settled = None;
+        match inbox.overflow {
+            Overflow::Wait(_) if was_full && message.qos == QoS::AtMostOnce => {
+                inbox.dropped += 1;
+                return None;
+            }
+            Overflow::DropNewest(_) if was_full => {
+                inbox.dropped += 1;
+                return delivery;
+            }
+            Overflow::DropOldest(_) if was_full => {
+                inbox.dropped += 1;
+                if let Some((oldest, delivery)) = inbox.queue.pop_front() {
+                    inbox.bytes -= size(&oldest);
+                    settled = delivery;
+                }
+            }
+            _ => {}
+        }
+        inbox.bytes += size(&message);
+        inbox.queue.push_back((message, delivery));
+        self.full += usize::from(inbox.holds_back() && !held_back);
+        inbox.waker.take().map(Waker::wake);
+        settled
+    }
+
+    fn keep_unclaimed(&mut self, publish: &Publish<'_>) {
+        if self.was_claimed || self.unclaimed.len() == MOST_UNCLAIMED {
+            self.unheard += 1;
+        }
+        if !self.was_claimed {
+            if self.unclaimed.len() == MOST_UNCLAIMED {
+                self.unclaimed.pop_front();
+            }
+            self.unclaimed.push_back(Message::from(*publish));
+        }
+    }
+
+    /// Takes the next message out of an inbox, and whether the broker need not be held back any more; or has `waker`
+    /// woken when there is one.
+    pub(super) fn pop(&mut self, id: u64, waker: Option<&Waker>) -> Option<(Message, Option<Delivery>, bool)> {
+        let inbox = self.inboxes.get_mut(&id)?;
+        let held_back = inbox.holds_back();
+        let Some((message, delivery)) = inbox.queue.pop_front() else {
+            inbox.waker = waker.cloned();
+            return None;
+        };
+        inbox.bytes -= size(&message);
+        let is_free = held_back && !inbox.holds_back();
+        self.full -= usize::from(is_free);
+        Some((message, delivery, is_free))
+    }
+
+    /// One of those who got a message is done with it; whether that was the last.
+    pub(super) fn take_share(&mut self, delivery: Delivery) -> bool {
+        let Some(shares) = self.shared.get_mut(&delivery) else { return true };
+        *shares -= 1;
+        let is_last = *shares == 0;
+        if is_last {
+            self.shared.remove(&delivery);
+        }
+        is_last
+    }
+
+    pub(super) fn dropped(&self, id: u64) -> u64 {
+        self.inboxes.get(&id).map_or(0, |inbox| inbox.dropped)
+    }
+
+    pub(super) fn wake_all(&mut self) {
+        self.inboxes.values_mut().filter_map(|inbox| inbox.waker.take()).for_each(Waker::wake);
+    }
+}
+
+fn size(message: &Message) -> usize {
+    size_of::<Message>() + message.topic.len() + message.payload.len()
+}

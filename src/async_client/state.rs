@@ -1,0 +1,405 @@
+//! What all tasks of an async client share: the session, who waits for what, and what waits for whom.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::task::Waker;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::inbox::Inboxes;
+use crate::authenticate::Authenticator;
+use crate::codec::{Disconnect, ReasonCode};
+use crate::error::{Error, Reason, RequestError};
+use crate::message::Message;
+use crate::session::{Challenge, Delivery, Event, OperationId, Session, Status, SubscribeReason};
+use crate::time::Instant;
+
+/// As many events wait for [`AsyncClient::next_event`](super::AsyncClient::next_event) at the most; then the oldest goes.
+const MOST_EVENTS: usize = 1024;
+
+pub(super) struct Shared(Mutex<State>);
+
+impl Shared {
+    pub(super) const fn new(state: State) -> Self {
+        Self(Mutex::new(state))
+    }
+
+    /// Nothing that a panic could leave half done would be worse than not going on.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct State {
+    pub(super) session: Session,
+    pub(super) authenticator: Option<Box<dyn Authenticator + Send>>,
+    pub(super) phase: Phase,
+    pub(super) inboxes: Inboxes,
+    /// Who waits for room to publish, subscribe and so on.
+    pub(super) room: Queue,
+    /// Who waits for room for a request, or for the broker to send replies.
+    pub(super) request_room: Queue,
+    /// Who waits for bytes to be sent.
+    pub(super) flushing: Vec<Waker>,
+    /// How many bytes were sent over all connections.
+    pub(super) written: u64,
+    /// Counts connections.
+    pub(super) connection: u64,
+    /// What happened to the connection, until the user asks.
+    pub(super) events: VecDeque<Event>,
+    /// Who waits for that, or for the connection to be made or to end.
+    pub(super) watchers: Vec<Waker>,
+    /// Why the connection ended.
+    pub(super) lost: Option<Error>,
+    /// What the broker said when it authenticated the client again.
+    pub(super) authenticated: Option<Result<Challenge, Error>>,
+    pub(super) command: Option<Command>,
+    pub(super) response_timeout: Duration,
+    driver: Option<Waker>,
+    operations: HashMap<OperationId, Operation>,
+    /// When they are given up.
+    timeouts: BTreeSet<(Instant, OperationId)>,
+    is_made: bool,
+}
+
+/// Where the client stands with its connection.
+#[derive(Debug, Clone)]
+pub(super) enum Phase {
+    /// A connection is made. Calls wait.
+    Connecting,
+    /// The broker took the connection; whether it had the session.
+    Connected(bool),
+    /// There is none, and none is made by itself.
+    Resting(Error),
+}
+
+/// What the driver is to do, beside moving bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Command {
+    /// Close the connection and make a new one.
+    Reconnect,
+    /// Close the connection.
+    Rest,
+    /// Nobody is left.
+    Stop,
+}
+
+/// How a call went.
+pub(super) enum Outcome {
+    Published(Result<Reason, Error>),
+    Subscribed(Result<SubscribeReason, Error>),
+    Replied(Result<Box<Message>, Error>),
+    TimedOut,
+}
+
+struct Operation {
+    timeout: Option<Instant>,
+    waker: Option<Waker>,
+    outcome: Option<Outcome>,
+}
+
+/// Who waits for the same thing, first come first served.
+#[derive(Default)]
+pub(super) struct Queue {
+    next: u64,
+    waiting: BTreeMap<u64, (Instant, Waker)>,
+}
+
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether it is the turn of whoever has this ticket, or of someone new.
+    pub(super) fn is_turn_of(&self, ticket: Option<u64>) -> bool {
+        self.waiting.first_key_value().map(|(&first, _)| first).is_none_or(|first| Some(first) == ticket)
+    }
+
+    /// Waits, in the place of the ticket or as the last.
+    pub(super) fn enter(&mut self, ticket: Option<u64>, until: Instant, waker: &Waker) -> u64 {
+        let ticket = ticket.unwrap_or_else(|| {
+            self.next += 1;
+            self.next
+        });
+        self.waiting.insert(ticket, (until, waker.clone()));
+        ticket
+    }
+
+    pub(super) fn leave(&mut self, ticket: u64) {
+        self.waiting.remove(&ticket);
+    }
+
+    pub(super) fn wake_first(&self) {
+        if let Some((_, waker)) = self.waiting.values().next() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn wake_all(&self) {
+        self.waiting.values().for_each(|(_, waker)| waker.wake_by_ref());
+    }
+
+    /// When the first has waited long enough. All of them have as much time, so no other is earlier.
+    fn deadline(&self) -> Option<Instant> {
+        self.waiting.values().next().map(|(until, _)| *until)
+    }
+
+    fn expire(&self, now: Instant) {
+        self.waiting.values().take_while(|(until, _)| now >= *until).for_each(|(_, waker)| waker.wake_by_ref());
+    }
+}
+
+impl State {
+    pub(super) fn new(
+        session: Session,
+        response_timeout: Duration,
+        authenticator: Option<Box<dyn Authenticator + Send>>,
+    ) -> Self {
+        Self {
+            session,
+            authenticator,
+            phase: Phase::Connecting,
+            inboxes: Inboxes::default(),
+            room: Queue::default(),
+            request_room: Queue::default(),
+            flushing: Vec::new(),
+            written: 0,
+            connection: 0,
+            events: VecDeque::new(),
+            watchers: Vec::new(),
+            lost: None,
+            authenticated: None,
+            command: None,
+            response_timeout,
+            driver: None,
+            operations: HashMap::new(),
+            timeouts: BTreeSet::new(),
+            is_made: false,
+        }
+    }
+
+    /// Fails when there is no connection and none is made.
+    pub(super) fn require_open(&self) -> Result<(), Error> {
+        match &self.phase {
+            Phase::Resting(error) => Err(error.clone()),
+            Phase::Connecting | Phase::Connected(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn set_driver(&mut self, waker: &Waker) {
+        if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
+            self.driver = Some(waker.clone());
+        }
+    }
+
+    /// Has the driver look for what there is to do. It takes this as leave to sleep until the next time.
+    pub(super) fn wake_driver(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
+    pub(super) fn set_phase(&mut self, phase: Phase) {
+        if let Phase::Resting(_) = phase {
+            // Nothing comes any more: everyone may know.
+            self.room.wake_all();
+            self.request_room.wake_all();
+            self.flushing.drain(..).for_each(Waker::wake);
+            self.inboxes.wake_all();
+        }
+        self.phase = phase;
+        self.wake_watchers();
+    }
+
+    pub(super) fn wake_watchers(&mut self) {
+        self.watchers.drain(..).for_each(Waker::wake);
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        self.command = Some(command);
+        self.wake_driver();
+    }
+
+    /// Someone waits for how this goes, until `timeout` unless the session keeps the time.
+    pub(super) fn register(&mut self, id: OperationId, timeout: Option<Instant>) {
+        self.timeouts.extend(timeout.map(|timeout| (timeout, id)));
+        self.operations.insert(id, Operation { timeout, waker: None, outcome: None });
+    }
+
+    /// How it went, or `None` and a wake-up later.
+    pub(super) fn poll_outcome(&mut self, id: OperationId, waker: &Waker) -> Option<Outcome> {
+        let operation = self.operations.get_mut(&id)?;
+        if operation.outcome.is_none() {
+            operation.waker = Some(waker.clone());
+            return None;
+        }
+        self.forget(id)
+    }
+
+    /// Nobody waits for it any more.
+    pub(super) fn forget(&mut self, id: OperationId) -> Option<Outcome> {
+        let operation = self.operations.remove(&id)?;
+        operation.timeout.map(|timeout| self.timeouts.remove(&(timeout, id)));
+        operation.outcome
+    }
+
+    fn complete(&mut self, id: OperationId, outcome: Outcome) {
+        if let Some(operation) = self.operations.get_mut(&id) {
+            operation.outcome = Some(outcome);
+            operation.waker.take().map(Waker::wake);
+        }
+    }
+
+    /// Ends what nobody will answer any more, since no connection is made by itself: it stays in flight, for the next
+    /// connection to be made by hand.
+    pub(super) fn fail_operations(&mut self, error: &Error) {
+        for (id, operation) in &mut self.operations {
+            if operation.outcome.is_none() {
+                self.session.cancel_request(*id);
+                operation.outcome = Some(Outcome::Published(Err(error.clone())));
+                operation.waker.take().map(Waker::wake);
+            }
+        }
+    }
+
+    /// When there is something to do though nothing comes.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let timeouts = self.timeouts.first().map(|(timeout, _)| *timeout);
+        let queues = [self.room.deadline(), self.request_room.deadline()];
+        queues.into_iter().chain([self.session.deadline(), timeouts]).flatten().min()
+    }
+
+    /// Ends what has waited long enough.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some(&(timeout, id)) = self.timeouts.first().filter(|(timeout, _)| now >= *timeout) {
+            self.timeouts.remove(&(timeout, id));
+            self.complete(id, Outcome::TimedOut);
+        }
+        self.room.expire(now);
+        self.request_room.expire(now);
+    }
+
+    /// Takes what happened, and hands it to whoever waits for it.
+    pub(super) fn settle(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Published { id, result } => self.complete(id, Outcome::Published(result)),
+                Event::Subscribed { id, result } | Event::Unsubscribed { id, result } => {
+                    self.complete(id, Outcome::Subscribed(result));
+                }
+                Event::Replied { id, result } => self.complete(id, Outcome::Replied(result)),
+                Event::Challenged(challenge) => self.answer(challenge),
+                Event::Authenticated(said) => self.authenticated_again(said),
+                Event::Connected { session_present } => self.connected(session_present),
+                Event::Disconnected(error) => {
+                    if core::mem::take(&mut self.is_made) {
+                        self.note(Event::Disconnected(error.clone()));
+                    }
+                    self.lost.get_or_insert(error);
+                }
+                event => self.note(event),
+            }
+        }
+        self.distribute();
+    }
+
+    /// Hands messages to those who listen.
+    fn distribute(&mut self) {
+        loop {
+            // What is behind the messages is waited for: then those at QoS 0 are dropped rather than that wait for
+            // someone who may be waiting for it.
+            let is_pressed = self.session.is_paused() && self.has_waiting();
+            if self.inboxes.is_full() && !is_pressed {
+                return;
+            }
+            let Some((publish, delivery)) = self.session.receive_unacknowledged() else { return };
+            let settled = self.inboxes.deliver(&publish, delivery);
+            for delivery in settled {
+                self.session.acknowledge(delivery);
+            }
+        }
+    }
+
+    /// Whether anyone waits for the broker.
+    fn has_waiting(&self) -> bool {
+        self.operations.values().any(|operation| operation.outcome.is_none())
+            || !self.room.is_empty()
+            || !self.request_room.is_empty()
+    }
+
+    /// Someone has got a message.
+    pub(super) fn acknowledge(&mut self, delivery: Delivery) -> bool {
+        let is_last = self.inboxes.take_share(delivery);
+        let is_held = is_last && self.session.acknowledge(delivery);
+        if is_held {
+            self.wake_driver();
+        }
+        is_held
+    }
+
+    fn connected(&mut self, session_present: bool) {
+        if let Some(authenticator) = &mut self.authenticator {
+            let connack = self.session.connack().unwrap_or_default();
+            let data = connack.properties.authentication_data.unwrap_or_default();
+            if let Err(why) = authenticator.finish(data) {
+                self.fail_authentication(why);
+                return;
+            }
+        }
+        self.is_made = true;
+        self.connection += 1;
+        if self.session.stats().reconnects > 0 {
+            self.note(Event::Connected { session_present });
+        }
+        self.set_phase(Phase::Connected(session_present));
+    }
+
+    fn answer(&mut self, challenge: Challenge) {
+        let answer = match &mut self.authenticator {
+            Some(authenticator) => {
+                authenticator.hear(&challenge);
+                authenticator.answer(&challenge.data.unwrap_or_default())
+            }
+            None => Err("the broker has a challenge, and this client no authenticator".into()),
+        };
+        let answered = answer.map_err(Some).and_then(|answer| {
+            // The broker takes no such packet, or has gone: what comes of it is told otherwise.
+            self.session.answer_challenge(&answer).map_err(|_: RequestError| None)
+        });
+        if let Err(Some(why)) = answered {
+            self.fail_authentication(why);
+        }
+    }
+
+    fn authenticated_again(&mut self, said: Challenge) {
+        let Some(authenticator) = &mut self.authenticator else { return };
+        authenticator.hear(&said);
+        match authenticator.finish(said.data.as_deref().unwrap_or_default()) {
+            Ok(()) => {
+                self.authenticated = Some(Ok(said));
+                self.wake_watchers();
+            }
+            Err(why) => self.fail_authentication(why),
+        }
+    }
+
+    /// Ends the connection to a broker that cannot be authenticated to, or is not to be trusted.
+    fn fail_authentication(&mut self, why: alloc::string::String) {
+        self.lost = Some(Error::Authentication(why));
+        // There is nothing else to be done about a broker that does not even take this.
+        let _ = self.session.disconnect(&Disconnect::new(ReasonCode::UnspecifiedError));
+        if self.session.status() == Status::Connecting {
+            self.session.connection_closed(Error::ConnectionClosed);
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        if self.events.len() == MOST_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+        self.wake_watchers();
+    }
+}

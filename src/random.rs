@@ -1,0 +1,18 @@
+//! Random numbers of the system, or of the component's host.
+
+use crate::error::TransportError;
+
+/// A number that nobody can guess.
+#[cfg(feature = "std")]
+pub(crate) fn nonce() -> Result<u64, TransportError> {
+    getrandom::u64().map_err(|error| TransportError {
+        kind: crate::error::TransportErrorKind::Other,
+        message: alloc::format!("no randomness: {error}"),
+    })
+}
+
+/// A number that nobody can guess.
+#[cfg(all(not(feature = "std"), feature = "component", target_arch = "wasm32"))]
+pub(crate) fn nonce() -> Result<u64, TransportError> {
+    Ok(crate::component::bindings::wasi::random::random::get_random_u64())
+}

@@ -1,0 +1,188 @@
+//! The stream to a broker: with TLS where its URL says so, and without it told when the peer speaks TLS all the same.
+
+#[cfg(feature = "tls")]
+use alloc::boxed::Box;
+use core::time::Duration;
+
+#[cfg(feature = "tls")]
+use super::tls::{TlsConnector, TlsOptions, TlsTransport};
+use super::{Transferred, Transport};
+use crate::error::{Error, TlsFailure, TransportError, TransportErrorKind};
+use crate::options::Options;
+use crate::time::Instant;
+use crate::url::BrokerUrl;
+#[cfg(feature = "tls")]
+use crate::url::Scheme;
+
+/// A stream, with or without TLS over it.
+#[derive(Debug)]
+pub(crate) struct Stream<T>(Layer<T>);
+
+#[derive(Debug)]
+enum Layer<T> {
+    Plain {
+        inner: T,
+        /// Whether something has come.
+        has_received: bool,
+    },
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsTransport<T>>),
+}
+
+/// Puts TLS over streams, to `mqtts://` brokers: with the options of a client, or the defaults.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Layers {
+    #[cfg(feature = "tls")]
+    tls: Option<TlsConnector>,
+}
+
+impl Layers {
+    /// With what the options of a client say about TLS.
+    pub(crate) fn new(options: &Options) -> Result<Self, Error> {
+        #[cfg(feature = "tls")]
+        return Ok(Self { tls: options.tls.clone().map(TlsOptions::connector).transpose()? });
+        #[cfg(not(feature = "tls"))]
+        {
+            let _ = options;
+            Ok(Self {})
+        }
+    }
+
+    /// Without options.
+    #[cfg(feature = "std")]
+    pub(crate) const fn none() -> Self {
+        Self {
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// Makes the stream to the broker at this URL over what `open` connects, with all of the handshake done within
+    /// `timeout`.
+    pub(crate) fn connect<T: Transport>(
+        &mut self,
+        url: &BrokerUrl,
+        timeout: Duration,
+        open: impl FnOnce() -> Result<T, TransportError>,
+    ) -> Result<Stream<T>, Error> {
+        #[cfg(feature = "tls")]
+        if url.scheme == Scheme::Mqtts {
+            let tls = self.tls()?;
+            let inner = open()?;
+            let until = inner.now() + timeout;
+            let mut transport = tls.begin(inner, &url.host)?;
+            transport.shake_hands(until)?;
+            return Ok(Stream(Layer::Tls(transport.into())));
+        }
+        let _ = timeout;
+        url.require_plain()?;
+        Ok(Stream::plain(open()?))
+    }
+
+    /// The same over a stream that is there, with the handshake still to be done.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn begin<T: Transport>(&mut self, url: &BrokerUrl, inner: T) -> Result<Stream<T>, Error> {
+        #[cfg(feature = "tls")]
+        if url.scheme == Scheme::Mqtts {
+            return Ok(Stream(Layer::Tls(self.tls()?.begin(inner, &url.host)?.into())));
+        }
+        url.require_plain()?;
+        Ok(Stream::plain(inner))
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls(&mut self) -> Result<&TlsConnector, TransportError> {
+        Ok(match &mut self.tls {
+            Some(tls) => tls,
+            none => none.insert(TlsOptions::new().connector()?),
+        })
+    }
+}
+
+impl<T> Stream<T> {
+    pub(crate) const fn plain(inner: T) -> Self {
+        Self(Layer::Plain { inner, has_received: false })
+    }
+
+    pub(crate) const fn inner(&self) -> &T {
+        match &self.0 {
+            Layer::Plain { inner, .. } => inner,
+            #[cfg(feature = "tls")]
+            Layer::Tls(tls) => tls.inner(),
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn inner_mut(&mut self) -> &mut T {
+        match &mut self.0 {
+            Layer::Plain { inner, .. } => inner,
+            #[cfg(feature = "tls")]
+            Layer::Tls(tls) => tls.inner_mut(),
+        }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl<T: Transport> Stream<T> {
+    /// Goes on with the handshake as far as that is possible without waiting; whether it is done.
+    pub(crate) fn advance_handshake(&mut self) -> Result<bool, TransportError> {
+        match &mut self.0 {
+            Layer::Plain { .. } => Ok(true),
+            #[cfg(feature = "tls")]
+            Layer::Tls(tls) => tls.advance_handshake(),
+        }
+    }
+
+    /// Whether something waits to be sent that was taken off the caller's hands.
+    pub(crate) fn has_outgoing(&self) -> bool {
+        match &self.0 {
+            Layer::Plain { .. } => false,
+            #[cfg(feature = "tls")]
+            Layer::Tls(tls) => tls.has_outgoing(),
+        }
+    }
+}
+
+impl<T: Transport> Transport for Stream<T> {
+    fn now(&self) -> Instant {
+        self.inner().now()
+    }
+
+    fn transfer(
+        &mut self,
+        outgoing: &[u8],
+        incoming: &mut [u8],
+        until: Option<Instant>,
+    ) -> Result<Transferred, TransportError> {
+        match &mut self.0 {
+            Layer::Plain { inner, has_received } => {
+                let moved = inner.transfer(outgoing, incoming, until)?;
+                if moved.received > 0 && !core::mem::replace(has_received, true) {
+                    require_no_tls_alert(&incoming[..moved.received])?;
+                }
+                Ok(moved)
+            }
+            #[cfg(feature = "tls")]
+            Layer::Tls(tls) => tls.transfer(outgoing, incoming, until),
+        }
+    }
+
+    fn close(&mut self) {
+        match &mut self.0 {
+            Layer::Plain { inner, .. } => inner.close(),
+            #[cfg(feature = "tls")]
+            Layer::Tls(tls) => tls.close(),
+        }
+    }
+}
+
+/// Fails for what a peer says first that speaks TLS, to somebody who does not: an alert. No MQTT packet begins so.
+fn require_no_tls_alert(first: &[u8]) -> Result<(), TransportError> {
+    match first {
+        [0x15, 0x03, 0..=4, ..] => Err(TransportError {
+            kind: TransportErrorKind::Tls(TlsFailure::Expected),
+            message: alloc::string::String::new(),
+        }),
+        _ => Ok(()),
+    }
+}
