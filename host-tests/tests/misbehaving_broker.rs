@@ -30,11 +30,12 @@ each_subject!(
     closing_inside_a_batch_is_told_for_each_message,
     garbage_is_answered_with_malformed_packet,
     packet_over_the_maximum_size_is_refused_unread,
-    messages_past_the_receive_maximum_end_the_connection,
     unexpected_packets_are_protocol_errors,
     each_disconnect_is_told_with_the_brokers_words,
     refused_message_is_told_and_the_connection_goes_on,
-    refused_filter_is_told_beside_the_granted_ones,
+    refused_filter_is_told_beside_the_granted_ones;
+    only when called:
+    messages_past_the_receive_maximum_end_the_connection,
 );
 
 fn late_answer_is_waited_for<S: Subject>() {

@@ -19,10 +19,11 @@ each_subject!(
     subscriptions_are_restored_and_told_of,
     broker_that_is_not_there_makes_way_for_the_next,
     redirects_are_followed,
-    message_that_never_left_is_sent_over_the_next_connection,
     session_goes_on_in_another_client,
     session_nobody_knows_of_is_refused,
-    counters_count,
+    counters_count;
+    only when called:
+    message_that_never_left_is_sent_over_the_next_connection,
 );
 
 const QOS_1: QoS = QoS::AtLeastOnce;

@@ -133,8 +133,11 @@ impl Driver {
     /// Does not connect by itself any more.
     fn rest(&self, error: Error) -> Next {
         let mut state = self.shared.lock();
-        state.fail_operations(&error);
-        state.set_phase(Phase::Resting(error));
+        // It may have been told meanwhile to go on.
+        if state.command != Some(Command::Reconnect) {
+            state.end_operations(&error);
+            state.set_phase(Phase::Resting(error));
+        }
         Next::Never
     }
 
@@ -203,7 +206,8 @@ impl Driver {
         }
         self.stream = Some(stream);
         self.drive(|state, is_over, _| match state.phase {
-            Phase::Connected(session_present) if !is_over => Some(Ok(session_present)),
+            // Though it may have ended since.
+            Phase::Connected(session_present) => Some(Ok(session_present)),
             _ if is_over => Some(Err(state.lost.take().unwrap_or(Error::ConnectionClosed))),
             _ => None,
         })
@@ -245,7 +249,10 @@ impl Driver {
             state.set_driver(context.waker());
             let now = now();
             let has_moved = self.move_bytes(state, context, now);
+            let was_paused = state.session.is_paused();
             state.settle();
+            // More may be read now.
+            let goes_on = has_moved || (was_paused && !state.session.is_paused());
             state.expire(now);
             if has_moved {
                 state.room.wake_first();
@@ -258,7 +265,7 @@ impl Driver {
             }
             let deadline = [state.deadline(), self.due, self.close_by].into_iter().flatten().min();
             drop(guard);
-            if !has_moved && self.sleep_until(deadline, context).is_pending() {
+            if !goes_on && self.sleep_until(deadline, context).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -358,7 +365,7 @@ fn transfer(stream: &mut Stream<TokioTcp>, state: &mut State, sends: bool, now: 
             state.session.received(moved.received, now);
             state.written += moved.sent as u64;
             if moved.sent > 0 {
-                state.flushing.drain(..).for_each(core::task::Waker::wake);
+                state.flushing.wake_all();
             }
             if moved.closed {
                 state.session.connection_closed(Error::ConnectionClosed);

@@ -7,12 +7,9 @@ use core::task::Waker;
 use std::collections::{BTreeMap, HashMap};
 
 use super::Overflow;
-use crate::codec::{Publish, QoS, topic_matches};
+use crate::codec::{Publish, topic_matches};
 use crate::message::Message;
 use crate::session::Delivery;
-
-/// How many messages are kept for a listener to everything that is yet to come.
-const MOST_UNCLAIMED: usize = 1024;
 
 /// How many bytes of messages an inbox takes before it is full.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -25,9 +22,6 @@ pub(super) struct Inboxes {
     identified: HashMap<u32, Vec<u64>>,
     /// How many more have to take a message that several got, before it is acknowledged.
     shared: HashMap<Delivery, usize>,
-    /// What came before anyone listened to everything.
-    unclaimed: VecDeque<Message>,
-    was_claimed: bool,
     /// How many inboxes that are to hold the broker back are full.
     full: usize,
     unheard: u64,
@@ -59,18 +53,11 @@ impl Inboxes {
     pub(super) fn open(&mut self, filter: Option<&str>, identifier: Option<u32>, overflow: Overflow) -> u64 {
         self.next += 1;
         let id = self.next;
-        let mut queue = VecDeque::new();
-        if filter.is_none() {
-            self.was_claimed = true;
-            queue.extend(self.unclaimed.drain(..).map(|message| (message, None)));
-        }
         if let Some(identifier) = identifier {
             self.identified.entry(identifier).or_default().push(id);
         }
-        let bytes = queue.iter().map(|(message, _)| size(message)).sum();
-        let filter = filter.map(Into::into);
-        let inbox = Inbox { filter, identifier, queue, bytes, overflow, waker: None, dropped: 0 };
-        self.full += usize::from(inbox.holds_back());
+        let (filter, queue) = (filter.map(Into::into), VecDeque::new());
+        let inbox = Inbox { filter, identifier, queue, bytes: 0, overflow, waker: None, dropped: 0 };
         self.inboxes.insert(id, inbox);
         id
     }
@@ -103,6 +90,11 @@ impl Inboxes {
         self.inboxes.values().any(|inbox| inbox.filter.as_deref() == Some(filter))
     }
 
+    /// Whether anyone has ever listened.
+    pub(super) const fn were_opened(&self) -> bool {
+        self.next > 0
+    }
+
     /// Whether the broker is to be held back.
     pub(super) const fn is_full(&self) -> bool {
         self.full > 0
@@ -113,12 +105,23 @@ impl Inboxes {
         self.unheard
     }
 
-    /// Puts a message into the inboxes of those who listen to it; returns what is to be acknowledged. Full ones that hold
-    /// the broker back take it all the same if it is at QoS 1 or 2, of which there are no more than the Receive Maximum.
+    /// Drops what came over an earlier connection and was not acknowledged over it: the broker kept the session, and
+    /// sends it again.
+    pub(super) fn drop_what_comes_again(&mut self) {
+        self.shared.clear();
+        self.full = 0;
+        for inbox in self.inboxes.values_mut() {
+            inbox.queue.retain(|(_, delivery)| delivery.is_none());
+            inbox.bytes = inbox.queue.iter().map(|(message, _)| size(message)).sum();
+            self.full += usize::from(inbox.holds_back());
+        }
+    }
+
+    /// Puts a message into the inboxes of those who listen to it; returns what is to be acknowledged.
     pub(super) fn deliver(&mut self, publish: &Publish<'_>, delivery: Option<Delivery>) -> Vec<Delivery> {
         let listeners = self.listeners(publish);
         let Some((&last, others)) = listeners.split_last() else {
-            self.keep_unclaimed(publish);
+            self.unheard += 1;
             return delivery.into_iter().collect();
         };
         if let Some(delivery) = delivery.filter(|_| !others.is_empty()) {
@@ -154,10 +157,6 @@ impl Inboxes {
         let (was_full, held_back) = (inbox.is_full(), inbox.holds_back());
         let mut settled = None;
         match inbox.overflow {
-            Overflow::Wait(_) if was_full && message.qos == QoS::AtMostOnce => {
-                inbox.dropped += 1;
-                return None;
-            }
             Overflow::DropNewest(_) if was_full => {
                 inbox.dropped += 1;
                 return delivery;
@@ -176,18 +175,6 @@ impl Inboxes {
         self.full += usize::from(inbox.holds_back() && !held_back);
         inbox.waker.take().map(Waker::wake);
         settled
-    }
-
-    fn keep_unclaimed(&mut self, publish: &Publish<'_>) {
-        if self.was_claimed || self.unclaimed.len() == MOST_UNCLAIMED {
-            self.unheard += 1;
-        }
-        if !self.was_claimed {
-            if self.unclaimed.len() == MOST_UNCLAIMED {
-                self.unclaimed.pop_front();
-            }
-            self.unclaimed.push_back(Message::from(*publish));
-        }
     }
 
     /// Takes the next message out of an inbox, and whether the broker need not be held back any more; or has `waker`

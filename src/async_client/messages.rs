@@ -74,18 +74,22 @@ impl Messages {
         context: &mut Context<'_>,
     ) -> Poll<Result<(Message, Option<Delivery>), Error>> {
         let mut state = self.handle.shared.lock();
-        match take(&mut state, self.id, Some(context)) {
-            Some(taken) => Poll::Ready(Ok(taken)),
-            None => {
-                state.require_open()?;
-                Poll::Pending
-            }
+        if let Some(taken) = take(&mut state, self.id, None) {
+            return Poll::Ready(Ok(taken));
         }
+        // It may have come, and not have been handed out yet.
+        state.distribute();
+        if let Some(taken) = take(&mut state, self.id, Some(context)) {
+            return Poll::Ready(Ok(taken));
+        }
+        state.require_open()?;
+        Poll::Pending
     }
 }
 
 fn take(state: &mut State, id: u64, context: Option<&Context<'_>>) -> Option<(Message, Option<Delivery>)> {
     let (message, delivery, is_free) = state.inboxes.pop(id, context.map(Context::waker))?;
+    state.taken();
     if is_free {
         // There may be more, that nobody took in.
         state.wake_driver();

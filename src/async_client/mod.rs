@@ -28,7 +28,7 @@ use core::time::Duration;
 
 use driver::Driver;
 pub use messages::Messages;
-use operation::{Completion, Submit};
+use operation::{Completion, Flush, Submit};
 pub use requests::{IncomingRequest, Requests};
 use state::{Command, Outcome, Phase, Shared, State};
 
@@ -90,11 +90,12 @@ impl Drop for Handle {
 /// What becomes of messages that nobody takes in time. The number is how many may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overflow {
-    /// The broker waits: no more is read off the connection, once 4 MiB more have piled up.
+    /// The broker waits: no more is read off the connection, once as much more has come as
+    /// [`Options::backlog_limit`] says.
     ///
-    /// What else comes over the connection waits with them. So when somebody waits for the broker's answer then, it is
-    /// read all the same: messages at QoS 1 and 2 wait on, of which there are no more than the
-    /// [Receive Maximum](Options::receive_maximum), and those at QoS 0 are dropped.
+    /// What else comes over the connection waits with them. So a call that waits for the broker's answer fails then, with
+    /// [`Error::AnswerBehindMessages`] or [`RequestError::ReceiveFirst`], if nobody takes a message for a second. Whoever
+    /// publishes while it works on a message does not wait for itself that way.
     Wait(usize),
     /// The oldest is dropped. At QoS 1 and 2 it is acknowledged all the same.
     DropOldest(usize),
@@ -241,26 +242,10 @@ impl AsyncClient {
     /// Waits until everything that was given so far is sent.
     ///
     /// # Errors
-    /// What ended the connection, if none is made again.
+    /// [`Error::Timeout`] when the broker does not take it in time, and what ended the connection, if none is made again.
     pub async fn flush(&self) -> Result<(), Error> {
-        let mut goal = None;
-        poll_fn(|context| {
-            let mut state = self.handle.shared.lock();
-            state.require_open()?;
-            let waiting = state.session.transmit().len() as u64;
-            // What one connection did not send the next does, if it can.
-            let (connection, written) = *goal.get_or_insert((state.connection, state.written + waiting));
-            if connection != state.connection {
-                goal = Some((state.connection, state.written + waiting));
-            } else if state.written >= written && matches!(state.phase, Phase::Connected(_)) {
-                return Poll::Ready(Ok(()));
-            }
-            state.flushing.push(context.waker().clone());
-            state.watchers.push(context.waker().clone());
-            state.wake_driver();
-            Poll::Pending
-        })
-        .await
+        let until = now() + self.handle.shared.lock().response_timeout;
+        Flush::new(&self.handle.shared, until).await
     }
 
     /// Subscribes; returns the granted QoS of each Topic Filter, in order. The messages go to [`AsyncClient::messages`], and
@@ -338,7 +323,8 @@ impl AsyncClient {
         Ok(messages)
     }
 
-    /// Every message that comes, from the first on: up to 1,024 that came before anyone asked for them are kept.
+    /// Every message that comes; if nobody has listened to anything before, from the first on that the connection
+    /// brought.
     #[must_use]
     pub fn messages(&self) -> Messages {
         self.messages_with(Overflow::default())
@@ -347,7 +333,9 @@ impl AsyncClient {
     /// As [`AsyncClient::messages`], with a bound of the caller's own.
     #[must_use]
     pub fn messages_with(&self, overflow: Overflow) -> Messages {
-        let id = self.handle.shared.lock().inboxes.open(None, None, overflow);
+        let mut state = self.handle.shared.lock();
+        let id = state.inboxes.open(None, None, overflow);
+        state.wake_driver();
         Messages::new(Arc::clone(&self.handle), id)
     }
 
@@ -492,19 +480,16 @@ impl AsyncClient {
     pub async fn reconnect(&self) -> Result<bool, Error> {
         let before = {
             let mut state = self.handle.shared.lock();
-            state.phase = Phase::Connecting;
+            state.set_phase(Phase::Connecting);
             state.command(Command::Reconnect);
             state.connection
         };
         poll_fn(|context| {
             let mut state = self.handle.shared.lock();
-            match &state.phase {
-                Phase::Connected(session_present) if state.connection != before => {
-                    return Poll::Ready(Ok(*session_present));
-                }
-                Phase::Resting(error) => return Poll::Ready(Err(error.clone())),
-                _ => {}
+            if state.connection != before {
+                return Poll::Ready(Ok(state.session_present));
             }
+            state.require_open()?;
             state.watchers.push(context.waker().clone());
             Poll::Pending
         })
@@ -577,7 +562,7 @@ impl AsyncClient {
         self.handle.shared.lock().session.stats()
     }
 
-    /// How many messages came that nobody listened to, and that were not kept for [`AsyncClient::messages`].
+    /// How many messages came that nobody listened to, though others were listened to.
     #[must_use]
     pub fn unheard(&self) -> u64 {
         self.handle.shared.lock().inboxes.unheard()

@@ -4,7 +4,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use super::state::{Outcome, Queue, Shared, State};
+use super::state::{Outcome, Phase, Queue, Shared, State};
 use crate::error::{Error, RequestError};
 use crate::session::OperationId;
 use crate::time::Instant;
@@ -46,7 +46,7 @@ impl<R, F: FnMut(&mut State) -> Result<R, RequestError> + Unpin> Future for Subm
         let this = &mut *self;
         let mut state = this.shared.lock();
         let state = &mut *state;
-        let mut result = state.require_open().map(|()| None);
+        let mut result = state.require_open().and_then(|()| state.require_moving()).map(|()| None);
         if result.is_ok() && queue(state, this.is_request).is_turn_of(this.ticket) {
             result = match (this.submit)(state) {
                 Ok(done) => Ok(Some(done)),
@@ -82,6 +82,59 @@ impl<F> Drop for Submit<'_, F> {
         if self.ticket.is_some() {
             let shared = self.shared;
             self.leave(&mut shared.lock());
+        }
+    }
+}
+
+/// Waits until the bytes are sent that wait to be when it begins.
+pub(super) struct Flush<'a> {
+    shared: &'a Shared,
+    until: Instant,
+    /// The connection, and how many bytes are to be sent in all over this and earlier ones.
+    goal: Option<(u64, u64)>,
+    ticket: Option<u64>,
+}
+
+impl<'a> Flush<'a> {
+    pub(super) const fn new(shared: &'a Shared, until: Instant) -> Self {
+        Self { shared, until, goal: None, ticket: None }
+    }
+
+    fn poll_sent(&mut self, state: &mut State) -> Poll<Result<(), Error>> {
+        state.require_open()?;
+        let goal = state.written + state.session.transmit().len() as u64;
+        let (connection, bytes) = *self.goal.get_or_insert((state.connection, goal));
+        if connection != state.connection {
+            // What one connection did not send the next does, if it can.
+            self.goal = Some((state.connection, goal));
+        } else if state.written >= bytes && matches!(state.phase, Phase::Connected(_)) {
+            return Poll::Ready(Ok(()));
+        }
+        if now() >= self.until { Poll::Ready(Err(Error::Timeout)) } else { Poll::Pending }
+    }
+}
+
+impl Future for Flush<'_> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let shared = self.shared;
+        let mut state = shared.lock();
+        let sent = self.poll_sent(&mut state);
+        if sent.is_pending() {
+            self.ticket = Some(state.flushing.enter(self.ticket, self.until, context.waker()));
+            state.wake_driver();
+        } else if let Some(ticket) = self.ticket.take() {
+            state.flushing.leave(ticket);
+        }
+        sent
+    }
+}
+
+impl Drop for Flush<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.shared.lock().flushing.leave(ticket);
         }
     }
 }

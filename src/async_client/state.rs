@@ -19,6 +19,9 @@ use crate::time::Instant;
 /// As many events wait for [`AsyncClient::next_event`](super::AsyncClient::next_event) at the most; then the oldest goes.
 const MOST_EVENTS: usize = 1024;
 
+/// How long calls wait for the broker's answer while it is behind messages that nobody takes.
+const STUCK: Duration = Duration::from_secs(1);
+
 pub(super) struct Shared(Mutex<State>);
 
 impl Shared {
@@ -42,11 +45,13 @@ pub(super) struct State {
     /// Who waits for room for a request, or for the broker to send replies.
     pub(super) request_room: Queue,
     /// Who waits for bytes to be sent.
-    pub(super) flushing: Vec<Waker>,
+    pub(super) flushing: Queue,
     /// How many bytes were sent over all connections.
     pub(super) written: u64,
     /// Counts connections.
     pub(super) connection: u64,
+    /// Whether the broker had the session when it took the last one.
+    pub(super) session_present: bool,
     /// What happened to the connection, until the user asks.
     pub(super) events: VecDeque<Event>,
     /// Who waits for that, or for the connection to be made or to end.
@@ -62,6 +67,10 @@ pub(super) struct State {
     /// When they are given up.
     timeouts: BTreeSet<(Instant, OperationId)>,
     is_made: bool,
+    /// Since when no more is read, for nobody takes the messages.
+    stuck_since: Option<Instant>,
+    /// Whether that is so long that calls which wait for the broker fail.
+    is_stuck: bool,
 }
 
 /// Where the client stands with its connection.
@@ -137,7 +146,7 @@ impl Queue {
         }
     }
 
-    fn wake_all(&self) {
+    pub(super) fn wake_all(&self) {
         self.waiting.values().for_each(|(_, waker)| waker.wake_by_ref());
     }
 
@@ -164,9 +173,10 @@ impl State {
             inboxes: Inboxes::default(),
             room: Queue::default(),
             request_room: Queue::default(),
-            flushing: Vec::new(),
+            flushing: Queue::default(),
             written: 0,
             connection: 0,
+            session_present: false,
             events: VecDeque::new(),
             watchers: Vec::new(),
             lost: None,
@@ -177,6 +187,8 @@ impl State {
             operations: HashMap::new(),
             timeouts: BTreeSet::new(),
             is_made: false,
+            stuck_since: None,
+            is_stuck: false,
         }
     }
 
@@ -206,7 +218,7 @@ impl State {
             // Nothing comes any more: everyone may know.
             self.room.wake_all();
             self.request_room.wake_all();
-            self.flushing.drain(..).for_each(Waker::wake);
+            self.flushing.wake_all();
             self.inboxes.wake_all();
         }
         self.phase = phase;
@@ -254,7 +266,7 @@ impl State {
 
     /// Ends what nobody will answer any more, since no connection is made by itself: it stays in flight, for the next
     /// connection to be made by hand.
-    pub(super) fn fail_operations(&mut self, error: &Error) {
+    pub(super) fn end_operations(&mut self, error: &Error) {
         for (id, operation) in &mut self.operations {
             if operation.outcome.is_none() {
                 self.session.cancel_request(*id);
@@ -267,8 +279,9 @@ impl State {
     /// When there is something to do though nothing comes.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let timeouts = self.timeouts.first().map(|(timeout, _)| *timeout);
-        let queues = [self.room.deadline(), self.request_room.deadline()];
-        queues.into_iter().chain([self.session.deadline(), timeouts]).flatten().min()
+        let queues = [self.room.deadline(), self.request_room.deadline(), self.flushing.deadline()];
+        let stuck = self.stuck_since.map(|since| since + STUCK).filter(|_| !self.is_stuck);
+        queues.into_iter().chain([self.session.deadline(), timeouts, stuck]).flatten().min()
     }
 
     /// Ends what has waited long enough.
@@ -279,6 +292,36 @@ impl State {
         }
         self.room.expire(now);
         self.request_room.expire(now);
+        self.flushing.expire(now);
+        self.end_what_is_stuck(now);
+    }
+
+    /// Ends what waits for an answer of the broker that is behind messages, if nobody takes those: whoever should may be
+    /// the one that waits.
+    fn end_what_is_stuck(&mut self, now: Instant) {
+        let is_behind = self.session.is_paused() && self.inboxes.is_full() && self.session.transmit().is_empty();
+        if !is_behind || self.is_stuck || !self.has_waiting() {
+            self.stuck_since = self.stuck_since.filter(|_| is_behind);
+            return;
+        }
+        if now < *self.stuck_since.get_or_insert(now) + STUCK {
+            return;
+        }
+        self.is_stuck = true;
+        self.end_operations(&Error::AnswerBehindMessages);
+        self.room.wake_all();
+        self.request_room.wake_all();
+    }
+
+    /// Fails while the broker's answers are behind messages that nobody takes.
+    pub(super) fn require_moving(&self) -> Result<(), Error> {
+        if self.is_stuck { Err(RequestError::ReceiveFirst.into()) } else { Ok(()) }
+    }
+
+    /// Someone has taken a message.
+    pub(super) fn taken(&mut self) {
+        self.stuck_since = None;
+        self.is_stuck = false;
     }
 
     /// Takes what happened, and hands it to whoever waits for it.
@@ -306,14 +349,9 @@ impl State {
     }
 
     /// Hands messages to those who listen.
-    fn distribute(&mut self) {
-        loop {
-            // What is behind the messages is waited for: then those at QoS 0 are dropped rather than that wait for
-            // someone who may be waiting for it.
-            let is_pressed = self.session.is_paused() && self.has_waiting();
-            if self.inboxes.is_full() && !is_pressed {
-                return;
-            }
+    pub(super) fn distribute(&mut self) {
+        // Until somebody listens, what comes waits for that, unless it is in the way of everything else.
+        while !self.inboxes.is_full() && (self.inboxes.were_opened() || self.session.is_paused()) {
             let Some((publish, delivery)) = self.session.receive_unacknowledged() else { return };
             let settled = self.inboxes.deliver(&publish, delivery);
             for delivery in settled {
@@ -350,6 +388,10 @@ impl State {
         }
         self.is_made = true;
         self.connection += 1;
+        self.session_present = session_present;
+        if session_present {
+            self.inboxes.drop_what_comes_again();
+        }
         if self.session.stats().reconnects > 0 {
             self.note(Event::Connected { session_present });
         }

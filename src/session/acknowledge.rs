@@ -32,6 +32,8 @@ impl Delivery {
 pub(super) struct Held {
     /// Counts connections, so that no [`Delivery`] outlives its own.
     connection: u32,
+    /// Whether the connection of the messages is over.
+    is_expired: bool,
     /// The sequence number of the first message.
     first: u32,
     messages: VecDeque<HeldMessage>,
@@ -47,7 +49,7 @@ struct HeldMessage {
 impl Held {
     /// The connection is over.
     pub(super) const fn expire(&mut self) {
-        self.connection = self.connection.wrapping_add(1);
+        self.is_expired = true;
     }
 
     /// Those at QoS 2 that the user has not acknowledged.
@@ -60,6 +62,8 @@ impl Held {
     pub(super) fn clear(&mut self) {
         self.first = 0;
         self.messages.clear();
+        self.connection = self.connection.wrapping_add(1);
+        self.is_expired = false;
     }
 
     fn push(&mut self, packet_id: PacketId, qos: QoS, is_acknowledged: bool) -> Delivery {
@@ -114,6 +118,10 @@ impl Machine {
             return false;
         };
         message.is_acknowledged = true;
+        if self.held.is_expired {
+            // If the broker sends it again, the user need not get it again: at QoS 2, where that can be told.
+            return false;
+        }
         while let Some(message) = self.held.pop_acknowledged() {
             self.send_acknowledgement(message.packet_id, message.qos);
         }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
 use mqtt_wasi::{
-    AsyncClient, AsyncMessages, Delivery, Message, Options, Publish, QoS, ReasonCode, Stats, Subscription,
+    AsyncClient, AsyncMessages, Delivery, Error, Message, Options, Publish, QoS, ReasonCode, RequestError, Stats,
+    Subscription,
 };
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -17,6 +18,8 @@ pub struct Async {
     /// The client itself, for what other forms do not have.
     pub client: AsyncClient,
     messages: AsyncMessages,
+    /// Why the connection ended, once that was told.
+    told: Option<Error>,
     /// What the client runs in.
     pub runtime: Runtime,
 }
@@ -30,28 +33,34 @@ impl Subject for Async {
         let options: Options = native::options(settings)?;
         let client = runtime.block_on(AsyncClient::connect(url, options))?;
         let messages = client.messages();
-        Ok(Self { client, messages, runtime })
+        Ok(Self { client, messages, told: None, runtime })
     }
 
     fn reconnect(&mut self) -> Result<bool, Failure> {
-        Ok(self.runtime.block_on(self.client.reconnect())?)
+        self.told = None;
+        let reconnected = self.runtime.block_on(self.client.reconnect());
+        self.tell(reconnected)
     }
 
     fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure> {
-        Ok(self.runtime.block_on(self.client.publish(message))?)
+        let published = self.runtime.block_on(self.client.publish(message));
+        self.tell(published)
     }
 
     fn publish_batch(&mut self, messages: &[Publish<'_>]) -> Vec<Result<ReasonCode, Failure>> {
         let results = self.runtime.block_on(join_all(messages.iter().map(|message| self.client.publish(message))));
+        // The calls of a batch are made at the same time: each is told.
         results.into_iter().map(|result| Ok(result?)).collect()
     }
 
     fn enqueue(&mut self, message: &Publish<'_>) -> Result<(), Failure> {
-        Ok(self.runtime.block_on(self.client.enqueue(message))?)
+        let enqueued = self.runtime.block_on(self.client.enqueue(message));
+        self.tell(enqueued)
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        Ok(self.runtime.block_on(self.client.flush())?)
+        let flushed = self.runtime.block_on(self.client.flush());
+        self.tell(flushed)
     }
 
     fn subscribe_as(
@@ -60,22 +69,20 @@ impl Subject for Async {
         identifier: Option<u32>,
     ) -> Result<Vec<Result<QoS, ReasonCode>>, Failure> {
         let properties = SubscribeProperties { subscription_identifier: identifier, ..SubscribeProperties::default() };
-        let reason = self.runtime.block_on(self.client.subscribe_with(subscriptions, properties))?;
+        let reason = self.runtime.block_on(self.client.subscribe_with(subscriptions, properties));
+        let reason = self.tell(reason)?;
         Ok(reason.reason_codes.into_iter().map(|code| QoS::from_u8(code.into()).ok_or(code)).collect())
     }
 
     fn unsubscribe(&mut self, filters: &[&str]) -> Result<Vec<ReasonCode>, Failure> {
         let unsubscribed = self.client.unsubscribe_with(filters, UnsubscribeProperties::default());
-        Ok(self.runtime.block_on(unsubscribed)?.reason_codes)
+        let reason = self.runtime.block_on(unsubscribed);
+        Ok(self.tell(reason)?.reason_codes)
     }
 
     fn receive(&mut self, within: Duration) -> Result<Option<Message>, Failure> {
-        self.runtime.block_on(async {
-            match timeout(within, self.messages.receive()).await {
-                Ok(received) => Ok(Some(received?)),
-                Err(_) => Ok(None),
-            }
-        })
+        let received = self.runtime.block_on(async { timeout(within, self.messages.receive()).await });
+        received.map_or(Ok(None), |received| self.tell(received).map(Some))
     }
 
     fn receive_batch(&mut self, max: usize, within: Duration) -> Result<Vec<Message>, Failure> {
@@ -90,12 +97,9 @@ impl Subject for Async {
     }
 
     fn receive_unacknowledged(&mut self, within: Duration) -> Result<Option<(Message, Option<Delivery>)>, Failure> {
-        self.runtime.block_on(async {
-            match timeout(within, self.messages.receive_unacknowledged()).await {
-                Ok(received) => Ok(Some(received?)),
-                Err(_) => Ok(None),
-            }
-        })
+        let received = self.messages.receive_unacknowledged();
+        let received = self.runtime.block_on(async { timeout(within, received).await });
+        received.map_or(Ok(None), |received| self.tell(received).map(Some))
     }
 
     fn acknowledge(&mut self, delivery: Delivery) -> bool {
@@ -111,12 +115,8 @@ impl Subject for Async {
     }
 
     fn next_event(&mut self, within: Duration) -> Result<Option<Happening>, Failure> {
-        self.runtime.block_on(async {
-            match timeout(within, self.client.next_event()).await {
-                Ok(event) => Ok(Some(native::happening(event?))),
-                Err(_) => Ok(None),
-            }
-        })
+        let event = self.runtime.block_on(async { timeout(within, self.client.next_event()).await });
+        event.map_or(Ok(None), |event| self.tell(event).map(|event| Some(native::happening(event))))
     }
 
     fn stats(&mut self) -> Stats {
@@ -128,6 +128,22 @@ impl Subject for Async {
     }
 
     fn disconnect(&mut self) -> Result<(), Failure> {
-        Ok(self.runtime.block_on(self.client.disconnect())?)
+        let disconnected = self.runtime.block_on(self.client.disconnect());
+        self.tell(disconnected)
+    }
+}
+
+impl Async {
+    /// What the other forms tell once, and to whoever asks first, this one tells to everyone who shares it: the tests
+    /// take it as one that tells it once.
+    fn tell<T>(&mut self, result: Result<T, Error>) -> Result<T, Failure> {
+        let Err(error) = &result else { return Ok(result?) };
+        if !error.is_fatal() || self.client.is_connected() {
+            return Ok(result?);
+        }
+        match self.told.replace(error.clone()) {
+            Some(told) if told == *error => Err(Error::from(RequestError::NotConnected).into()),
+            _ => Ok(result?),
+        }
     }
 }

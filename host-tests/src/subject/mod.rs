@@ -25,14 +25,20 @@ pub use native::Native;
 #[macro_export]
 macro_rules! each_subject {
     ($($test:ident),+ $(,)?) => {
+        $crate::each_subject!($($test),+; only when called:);
+    };
+    // The latter are about what happens within calls, which the async client does not wait for.
+    ($($test:ident),+ $(,)?; only when called: $($pulled:ident),* $(,)?) => {
         mod native {
             $(#[test] fn $test() { super::$test::<$crate::subject::Native>(); })+
+            $(#[test] fn $pulled() { super::$pulled::<$crate::subject::Native>(); })*
         }
         mod asynchronous {
             $(#[test] fn $test() { super::$test::<$crate::subject::Async>(); })+
         }
         mod component {
             $(#[test] fn $test() { super::$test::<$crate::subject::Component>(); })+
+            $(#[test] fn $pulled() { super::$pulled::<$crate::subject::Component>(); })*
         }
     };
 }
