@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! request   {"correlationId": "…", "replyTo": "replies.client", …}      and what the request says itself
-//! reply     {"correlationId": "…", "result": …}
+//! reply     {"correlationId": "…", "result": …}      or, from a responder that failed, "error": "…" instead
 //! ```
 
 use alloc::borrow::ToOwned;
@@ -12,13 +12,15 @@ use alloc::vec::Vec;
 
 use serde_json::{Map, Value};
 
-use crate::codec::Publish;
 use crate::error::RequestError;
+use crate::message::Message;
 use crate::rabbitmq;
+use crate::session::ERROR_PROPERTY;
 
 const CORRELATION: &str = "correlationId";
 const REPLY_TO: &str = "replyTo";
 const RESULT: &str = "result";
+const ERROR: &str = "error";
 
 /// The payload of a request, with where its reply goes.
 pub(crate) fn wrap_request(payload: &[u8], topic: &str, correlation: &[u8]) -> Result<Vec<u8>, RequestError> {
@@ -35,23 +37,30 @@ pub(crate) fn reply_address(payload: &[u8]) -> Option<(String, Option<Vec<u8>>)>
     Some((topic, correlation(&members)))
 }
 
-/// The payload of a reply, with what it answers; `None` if it is not JSON.
-pub(crate) fn wrap_reply(payload: &[u8], correlation: Option<&[u8]>) -> Option<Vec<u8>> {
+/// The payload of a reply, or of an error, with what it answers; `None` if it is not JSON.
+pub(crate) fn wrap_reply(payload: &[u8], error: Option<&str>, correlation: Option<&[u8]>) -> Option<Vec<u8>> {
     let mut members = Map::new();
     if let Some(correlation) = correlation {
         members.insert(CORRELATION.into(), text(correlation).into());
     }
-    members.insert(RESULT.into(), serde_json::from_slice(payload).ok()?);
+    match error {
+        Some(error) => members.insert(ERROR.into(), error.into()),
+        None => members.insert(RESULT.into(), serde_json::from_slice(payload).ok()?),
+    };
     Some(Value::Object(members).to_string().into_bytes())
 }
 
-/// The Correlation Data of a reply, and what is in its envelope. Where there is none, the payload is what it is.
-pub(crate) fn unwrap_reply(reply: &Publish<'_>) -> (Option<Vec<u8>>, Vec<u8>) {
-    let said = reply.properties.correlation_data.map(ToOwned::to_owned);
-    let Some(members) = read(reply.payload) else { return (said, reply.payload.to_owned()) };
-    let payload =
-        members.get(RESULT).map_or_else(|| reply.payload.to_owned(), |result| result.to_string().into_bytes());
-    (said.or_else(|| correlation(&members)), payload)
+/// A reply as it would be without an envelope, and its Correlation Data. Where there is no envelope, it is what it is.
+pub(crate) fn unwrap_reply(mut reply: Message) -> (Option<Vec<u8>>, Message) {
+    let said = reply.correlation_data.clone();
+    let Some(members) = read(&reply.payload) else { return (said, reply) };
+    if let Some(error) = members.get(ERROR).and_then(Value::as_str).filter(|_| !members.contains_key(RESULT)) {
+        reply.user_properties.push((ERROR_PROPERTY.to_owned(), error.to_owned()));
+    }
+    if let Some(result) = members.get(RESULT) {
+        reply.payload = result.to_string().into_bytes();
+    }
+    (said.or_else(|| correlation(&members)), reply)
 }
 
 fn read(payload: &[u8]) -> Option<Map<String, Value>> {

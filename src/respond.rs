@@ -180,9 +180,9 @@ impl Responder {
             self.bytes += reply.len();
             self.known.insert(address.clone(), Known::Finished(reply));
             self.finished.push_back((now, address.clone()));
-            self.forget(now);
         }
         self.flush(session, now);
+        self.forget(now);
         sent
     }
 
@@ -200,7 +200,11 @@ impl Responder {
     pub fn flush(&mut self, session: &mut Session, now: Instant) {
         while let Some(request) = self.again.pop_front() {
             let known = request.key().and_then(|address| self.known.get(address));
-            let Some(Known::Finished(reply)) = known else { continue };
+            let Some(Known::Finished(reply)) = known else {
+                // It was replied to, longer ago than replies are kept.
+                let _ = request.acknowledge(session, Ok(()));
+                continue;
+            };
             let reply = reply.clone();
             if matches!(self.send(session, &request, &reply, now), Err(RequestError::WouldBlock)) {
                 self.again.push_front(request);
@@ -353,7 +357,7 @@ impl Reply {
             ..PublishProperties::default()
         };
         #[cfg(feature = "json")]
-        let payload = address.wrap(&self.payload)?;
+        let payload = address.wrap(self)?;
         #[cfg(not(feature = "json"))]
         let payload = &self.payload;
         let mut publish = Publish::new(&address.topic, &payload).properties(properties).qos(request.message.qos);
@@ -401,13 +405,15 @@ impl Address {
         Some(Self { topic: message.response_topic.clone()?, correlation, is_in_payload: false })
     }
 
-    /// The payload of a reply in its envelope, if there is to be one.
+    /// The payload of a reply, in its envelope if there is to be one.
     #[cfg(feature = "json")]
-    fn wrap<'a>(&self, payload: &'a [u8]) -> Result<alloc::borrow::Cow<'a, [u8]>, RequestError> {
-        if !self.is_in_payload || payload.is_empty() {
+    fn wrap<'a>(&self, reply: &'a Reply) -> Result<alloc::borrow::Cow<'a, [u8]>, RequestError> {
+        let payload = reply.payload.as_slice();
+        let error = reply.user_properties.iter().find(|(name, _)| name == ERROR_PROPERTY).map(|(_, why)| why.as_str());
+        if !self.is_in_payload {
             return Ok(payload.into());
         }
-        let wrapped = crate::envelope::wrap_reply(payload, self.correlation.as_deref());
+        let wrapped = crate::envelope::wrap_reply(payload, error, self.correlation.as_deref());
         wrapped.map(Into::into).ok_or(RequestError::NotJson)
     }
 }

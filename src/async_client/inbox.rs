@@ -173,7 +173,7 @@ impl Inboxes {
         inbox.bytes += size(&message);
         inbox.queue.push_back((message, delivery));
         self.full += usize::from(inbox.holds_back() && !held_back);
-        inbox.waker.take().map(Waker::wake);
+        inbox.waker.take().into_iter().for_each(Waker::wake);
         settled
     }
 

@@ -188,7 +188,9 @@ impl AsyncClient {
     pub async fn publish_with_reason(&self, publish: &Publish<'_>) -> Result<Reason, Error> {
         let id = self.submit(|state| {
             let id = state.session.publish(publish)?;
-            id.map(|id| state.register(id, Some(now() + state.response_timeout)));
+            if let Some(id) = id {
+                state.register(id, Some(now() + state.response_timeout));
+            }
             Ok(id)
         });
         match id.await? {

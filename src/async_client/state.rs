@@ -260,7 +260,7 @@ impl State {
     fn complete(&mut self, id: OperationId, outcome: Outcome) {
         if let Some(operation) = self.operations.get_mut(&id) {
             operation.outcome = Some(outcome);
-            operation.waker.take().map(Waker::wake);
+            operation.waker.take().into_iter().for_each(Waker::wake);
         }
     }
 
@@ -271,7 +271,7 @@ impl State {
             if operation.outcome.is_none() {
                 self.session.cancel_request(*id);
                 operation.outcome = Some(Outcome::Published(Err(error.clone())));
-                operation.waker.take().map(Waker::wake);
+                operation.waker.take().into_iter().for_each(Waker::wake);
             }
         }
     }

@@ -114,13 +114,14 @@ impl Machine {
 
     /// The user acknowledges a message; `false` if it did already, or the connection is over.
     pub(super) fn acknowledge_by_hand(&mut self, delivery: Delivery) -> bool {
+        let is_expired = self.held.is_expired;
         let Some(message) = self.held.find(delivery).filter(|message| !message.is_acknowledged) else {
             return false;
         };
         message.is_acknowledged = true;
-        if self.held.is_expired {
-            // If the broker sends it again, the user need not get it again: at QoS 2, where that can be told.
-            return false;
+        if is_expired {
+            // If the broker sends it again, the user does not get it again: at QoS 2, where that can be told.
+            return message.qos == QoS::ExactlyOnce;
         }
         while let Some(message) = self.held.pop_acknowledged() {
             self.send_acknowledgement(message.packet_id, message.qos);

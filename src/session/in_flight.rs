@@ -146,6 +146,11 @@ impl InFlight {
         self.slots.get(index(id)).map_or(State::Free, |slot| slot.state)
     }
 
+    /// Which call it is of.
+    pub(super) fn operation(&self, id: PacketId) -> Option<OperationId> {
+        self.slots.get(index(id)).map(|slot| slot.operation)
+    }
+
     /// The message as it was sent; empty once it is not needed any more.
     pub(super) fn packet_mut(&mut self, id: PacketId) -> &mut [u8] {
         &mut self.slot_mut(id).packet

@@ -169,8 +169,8 @@ impl Machine {
         self.outbound.transmitted(len);
         self.stats.bytes_sent += len as u64;
         self.keep_alive.sent(now, |place| self.outbound.has_sent(place));
-        self.send_again();
         self.restore_subscriptions();
+        self.send_again();
     }
 
     pub(super) fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), RequestError> {

@@ -377,7 +377,8 @@ impl Session {
     }
 
     /// Acknowledges a message; `false` if that was done before, or the connection that it came over is over. Then the
-    /// broker sends it again, if it keeps the session.
+    /// broker sends it again, if it keeps the session. At QoS 2 it is in time until the next connection is made: the
+    /// message is then not received again.
     pub fn acknowledge(&mut self, delivery: Delivery) -> bool {
         self.machine.acknowledge_by_hand(delivery)
     }

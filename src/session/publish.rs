@@ -128,6 +128,9 @@ impl Machine {
                     self.resend = self.in_flight.after(ack.packet_id);
                 }
                 self.in_flight.release(ack.packet_id);
+                if let Some(id) = self.in_flight.operation(ack.packet_id) {
+                    self.request_received(id, ack.reason_code);
+                }
                 ReasonCode::Success
             }
             State::AwaitingPubcomp if !ack.reason_code.is_error() => ReasonCode::Success,

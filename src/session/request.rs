@@ -42,6 +42,8 @@ pub(super) struct Requests {
     pending: BTreeMap<OperationId, Pending>,
     /// When each of them ends, soonest first.
     deadlines: BTreeSet<(Instant, OperationId)>,
+    /// Requests that the broker has not acknowledged, those among them that have ended.
+    unacknowledged: BTreeSet<OperationId>,
 }
 
 /// Where the subscription to the Response Topic stands.
@@ -65,7 +67,7 @@ impl Requests {
     pub(super) fn restored(topic: String, subscriptions: &Subscriptions) -> Self {
         let is_subscribed = subscriptions.iter().any(|granted| *granted.filter == *topic);
         let replies = if is_subscribed { Replies::Granted } else { Replies::NotAsked };
-        Self { topic: Some(topic.into()).filter(|topic: &Box<str>| !topic.is_empty()), replies, ..Self::default() }
+        Self { topic: (!topic.is_empty()).then(|| topic.into()), replies, ..Self::default() }
     }
 
     pub(super) fn topic(&self) -> Option<&str> {
@@ -118,7 +120,9 @@ impl Machine {
         let topic = self.requests.topic.take().unwrap_or_default();
         let published = self.publish_request(request, &topic, &correlation, timeout);
         self.requests.topic = Some(topic);
-        if published?.is_none() {
+        if published?.is_some() {
+            self.requests.unacknowledged.insert(id);
+        } else {
             // At QoS 0 it takes no number to publish.
             self.next_operation();
         }
@@ -153,8 +157,9 @@ impl Machine {
     /// Has the broker send replies; fails as long as it does not.
     fn require_replies(&mut self) -> Result<(), RequestError> {
         match self.requests.replies {
-            Replies::Granted => Ok(()),
-            Replies::Asked(_) => Err(RequestError::WouldBlock),
+            // The broker may have lost it, and not have been asked again for want of room.
+            Replies::Granted if !self.requests.topic().is_some_and(|topic| self.subscriptions.is_lost(topic)) => Ok(()),
+            Replies::Granted | Replies::Asked(_) => Err(RequestError::WouldBlock),
             Replies::Refused(reason_code) => {
                 // The next request asks again.
                 self.requests.replies = Replies::NotAsked;
@@ -221,35 +226,36 @@ impl Machine {
         id: OperationId,
         result: Result<Reason, Error>,
     ) -> Option<Result<Reason, Error>> {
-        if !self.requests.pending.contains_key(&id) {
+        if !self.requests.unacknowledged.remove(&id) {
             return Some(result);
         }
         match result {
-            Ok(reason) if reason.reason_code == ReasonCode::NoMatchingSubscribers => {
-                self.end_request(id, Err(Error::NoResponder));
-            }
-            Ok(_) => {}
+            Ok(reason) => self.request_received(id, reason.reason_code),
             Err(error) => self.end_request(id, Err(error)),
         }
         None
     }
 
+    /// The broker has a message, that may be a request: then it may know that nobody is there to answer it.
+    pub(super) fn request_received(&mut self, id: OperationId, reason_code: ReasonCode) {
+        if reason_code == ReasonCode::NoMatchingSubscribers {
+            self.end_request(id, Err(Error::NoResponder));
+        }
+    }
+
     /// Takes a message that came to the Response Topic.
     pub(super) fn take_reply(&mut self, reply: &Publish<'_>) {
-        let message =
-            || Message { topic: self.requests.topic().unwrap_or_default().to_owned(), ..Message::from(*reply) };
+        let topic = self.requests.topic().unwrap_or_default().to_owned();
+        let message = || Message { topic, ..Message::from(*reply) };
         #[cfg(feature = "json")]
-        let (correlation, message) = if self.options.json_envelope {
-            let (correlation, payload) = crate::envelope::unwrap_reply(reply);
-            (correlation, Message { payload, ..message() })
-        } else {
-            (reply.properties.correlation_data.map(ToOwned::to_owned), message())
-        };
-        #[cfg(feature = "json")]
-        let (correlation, message) = (correlation.as_deref(), || message);
-        #[cfg(not(feature = "json"))]
-        let correlation = reply.properties.correlation_data;
+        if self.options.json_envelope {
+            let (correlation, message) = crate::envelope::unwrap_reply(message());
+            return self.match_reply(correlation.as_deref(), || message);
+        }
+        self.match_reply(reply.properties.correlation_data, message);
+    }
 
+    fn match_reply(&mut self, correlation: Option<&[u8]>, message: impl FnOnce() -> Message) {
         let found = correlation.and_then(read_correlation);
         match found.map(|(id, nonce)| (id, self.requests.pending.get(&id).map(|pending| pending.nonce == nonce))) {
             Some((id, Some(true))) => {

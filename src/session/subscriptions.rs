@@ -89,6 +89,11 @@ impl Subscriptions {
         self.granted.iter().chain(&self.lost).chain(restoring)
     }
 
+    /// Whether this one was lost and the broker has not been asked for it again.
+    pub(super) fn is_lost(&self, filter: &str) -> bool {
+        self.lost.iter().any(|lost| *lost.filter == *filter)
+    }
+
     fn add(&mut self, granted: Granted) {
         self.lost.retain(|lost| lost.filter != granted.filter);
         match self.find(&granted.filter) {
@@ -204,8 +209,10 @@ impl Machine {
             let granted = core::mem::take(&mut self.subscriptions.granted);
             for granted in granted {
                 // Replies are not the user's to ask for again.
-                let is_own = self.requests.topic() == Some(&*granted.filter);
-                if is_own || self.options.restore_subscriptions {
+                if self.requests.topic() == Some(&*granted.filter) {
+                    // Before requests are sent again.
+                    self.subscriptions.lost.push_front(granted);
+                } else if self.options.restore_subscriptions {
                     self.subscriptions.lost.push_back(granted);
                 } else {
                     let filter = granted.filter.into();

@@ -14,6 +14,8 @@ mod observer;
 mod packets;
 mod publish;
 mod reconnect;
+mod request;
+mod respond;
 mod restore;
 mod scenario;
 mod snapshot;

@@ -1,7 +1,8 @@
 //! Short names for the packets that stories are made of.
 
 use mqtt_wasi::codec::{
-    Ack, Connack, ConnackProperties, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Suback, Unsuback,
+    Ack, Connack, ConnackProperties, Disconnect, Packet, PacketId, Publish, PublishProperties, QoS, ReasonCode, Suback,
+    Unsuback,
 };
 
 pub(crate) fn id(id: u16) -> PacketId {
@@ -20,6 +21,22 @@ pub(crate) fn publish<'a>(qos: QoS, packet_id: u16, topic: &'a str, payload: &'a
 /// PUBLISH with DUP.
 pub(crate) fn resent<'a>(qos: QoS, packet_id: u16, topic: &'a str, payload: &'a str) -> Packet<'a> {
     Packet::Publish(Publish { dup: true, ..message(qos, packet_id, topic, payload) })
+}
+
+/// PUBLISH that asks for a reply to the Response Topic of the client `c`, within so many seconds.
+pub(crate) fn request<'a>(qos: QoS, packet_id: u16, topic: &'a str, payload: &'a str, seconds: u32) -> Publish<'a> {
+    let properties = PublishProperties {
+        response_topic: Some("replies/c"),
+        message_expiry_interval: Some(seconds),
+        ..PublishProperties::default()
+    };
+    message(qos, packet_id, topic, payload).properties(properties)
+}
+
+/// PUBLISH that answers the request of the client `c` with this Correlation Data.
+pub(crate) fn reply<'a>(qos: QoS, packet_id: u16, correlation: &'a [u8], payload: &'a str) -> Publish<'a> {
+    let properties = PublishProperties { correlation_data: Some(correlation), ..PublishProperties::default() };
+    message(qos, packet_id, "replies/c", payload).properties(properties)
 }
 
 pub(crate) fn ack(packet_id: u16, reason_code: ReasonCode) -> Ack<'static> {

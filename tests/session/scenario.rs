@@ -16,10 +16,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use mqtt_wasi::codec::{
-    ConnackProperties, Disconnect, Packet, PacketType, Publish, QoS, ReasonCode, SubscribeProperties, Subscription,
+    ConnackProperties, Disconnect, Packet, PacketType, Publish, QoS, ReasonCode, Subscribe, SubscribeProperties,
+    Subscription,
 };
 use mqtt_wasi::session::{Delivery, Event, OperationId, Session, Status};
-use mqtt_wasi::{Error, Instant, Options, RequestError};
+use mqtt_wasi::{Error, Instant, Message, Options, RequestError};
 
 use crate::observer::Observer;
 use crate::packets::{self, connack, id};
@@ -57,7 +58,14 @@ pub(crate) struct Scenario {
     /// Calls whose end no event has told.
     publishing: BTreeSet<OperationId>,
     requesting: BTreeSet<OperationId>,
-    /// How many messages of an earlier process, whose calls this one knows nothing of, are in flight.
+    /// Requests whose end no event has told.
+    asking: BTreeSet<OperationId>,
+    /// How many of the messages in flight are requests, whose acknowledgements no event tells of.
+    asking_in_flight: usize,
+    /// How many requests were made, which their nonces are made of.
+    asked: u64,
+    /// How many messages are in flight whose calls the story knows nothing of: an earlier process made them, or what is
+    /// driven by [`Scenario::call`].
     taken_over: usize,
     leaves_untold: bool,
 }
@@ -88,6 +96,9 @@ impl Scenario {
             events: VecDeque::new(),
             publishing: BTreeSet::new(),
             requesting: BTreeSet::new(),
+            asking: BTreeSet::new(),
+            asking_in_flight: 0,
+            asked: 0,
             taken_over: 0,
             leaves_untold: false,
         }
@@ -117,6 +128,8 @@ impl Scenario {
     /// The session has messages of an earlier process in flight.
     pub(crate) fn takes_over(&mut self, messages: usize) {
         self.taken_over = messages;
+        // Nonces are random: the other process had none of those that this one has.
+        self.asked += 1 << 32;
     }
 
     /// Starts over a new network connection.
@@ -162,6 +175,44 @@ impl Scenario {
     pub(crate) fn try_unsubscribe(&mut self, filters: &[&str]) -> Result<OperationId, RequestError> {
         let operation = self.session.unsubscribe(filters, Default::default());
         self.requested(operation)
+    }
+
+    /// Makes a request.
+    pub(crate) fn request(&mut self, qos: QoS, topic: &str, payload: &str, timeout: Duration) -> OperationId {
+        self.try_request(&Publish::new(topic, payload).qos(qos), timeout).expect("a request that can be sent now")
+    }
+
+    /// As [`Scenario::request`], with a nonce that no other request has.
+    pub(crate) fn try_request(
+        &mut self,
+        request: &Publish<'_>,
+        timeout: Duration,
+    ) -> Result<OperationId, RequestError> {
+        let nonce = (self.asked + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let operation = self.session.request(request, timeout, nonce, self.now);
+        if let Ok(operation) = operation {
+            self.asked += 1;
+            assert!(self.asking.insert(operation), "requests are told apart");
+            self.asking_in_flight += usize::from(request.qos != QoS::AtMostOnce);
+        }
+        self.settle();
+        operation
+    }
+
+    pub(crate) fn cancel_request(&mut self, request: OperationId) -> bool {
+        let was_waiting = self.session.cancel_request(request);
+        assert_eq!(self.asking.remove(&request), was_waiting, "what no event has ended can be given up, once");
+        self.settle();
+        was_waiting
+    }
+
+    /// Does something with the session that the story has no word for.
+    pub(crate) fn call<R>(&mut self, call: impl FnOnce(&mut Session, Instant) -> R) -> R {
+        let in_flight = self.session.in_flight();
+        let result = call(&mut self.session, self.now);
+        self.taken_over += self.session.in_flight() - in_flight;
+        self.settle();
+        result
     }
 
     pub(crate) fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), RequestError> {
@@ -341,6 +392,14 @@ impl Scenario {
         self.told_of(1);
     }
 
+    /// The client asked for what comes to this topic, at QoS 1, as it does for replies.
+    #[track_caller]
+    pub(crate) fn expect_subscribe(&mut self, packet_id: u16, topic: &str) {
+        let subscriptions = &[Subscription::new(topic, QoS::AtLeastOnce)][..];
+        let (packet_id, properties) = (id(packet_id), SubscribeProperties::default());
+        self.expect_sent(Packet::Subscribe(Subscribe { packet_id, properties, subscriptions: subscriptions.into() }));
+    }
+
     #[track_caller]
     pub(crate) fn expect_event(&mut self, expected: Event) {
         assert_eq!(self.events.pop_front(), Some(expected));
@@ -361,6 +420,37 @@ impl Scenario {
             }
             other => panic!("the message should be published, not {other:?}"),
         }
+    }
+
+    /// The client sent this request, but for its Correlation Data, which is 20 characters that are returned.
+    #[track_caller]
+    pub(crate) fn expect_request(&mut self, expected: Publish<'_>) -> Vec<u8> {
+        let Some(bytes) = self.sent.pop_front() else { panic!("the client should have sent {expected:?}") };
+        self.told_of(1);
+        let Packet::Publish(mut request) = decode(&bytes) else { panic!("no request: {:?}", decode(&bytes)) };
+        let correlation = request.properties.correlation_data.take().expect("Correlation Data");
+        assert_eq!(request, expected);
+        assert_eq!(correlation.len(), 20);
+        assert!(correlation.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte)), "{correlation:?}");
+        correlation.to_vec()
+    }
+
+    /// The reply to this request came; returns all of it.
+    #[track_caller]
+    pub(crate) fn expect_replied(&mut self, request: OperationId, payload: &str) -> Message {
+        match self.events.pop_front() {
+            Some(Event::Replied { id, result: Ok(reply) }) if id == request => {
+                assert_eq!(String::from_utf8_lossy(&reply.payload), payload);
+                *reply
+            }
+            other => panic!("{request:?} should have the reply {payload}, not {other:?}"),
+        }
+    }
+
+    /// The request ended without a reply, because of this.
+    #[track_caller]
+    pub(crate) fn expect_unanswered(&mut self, request: OperationId, error: Error) {
+        self.expect_event(Event::Replied { id: request, result: Err(error) });
     }
 
     /// The connection is over because of this.
@@ -552,6 +642,7 @@ impl Scenario {
             }
             Event::Published { .. } => false,
             Event::Subscribed { id, .. } | Event::Unsubscribed { id, .. } => self.requesting.remove(id),
+            Event::Replied { id, .. } => self.asking.remove(id),
             _ => true,
         };
         assert!(was_known, "a call ends once: {event:?}");
@@ -559,14 +650,24 @@ impl Scenario {
     }
 
     /// What holds after each move of any story.
-    fn check(&self) {
+    fn check(&mut self) {
         let in_flight = self.publishing.len() + self.taken_over;
-        assert_eq!(self.session.in_flight(), in_flight, "what is in flight is what no event has ended");
+        let asking_in_flight = self.session.in_flight().checked_sub(in_flight);
+        let asking_in_flight = asking_in_flight.filter(|&requests| requests <= self.asking_in_flight);
+        self.asking_in_flight = asking_in_flight.expect("what is in flight is what no event has ended, and requests");
+        let pending_requests = self.session.stats().pending_requests;
+        assert_eq!(pending_requests, self.asking.len(), "what waits for a reply is what no event has ended");
         assert!(self.session.transmit().len() <= MOST_WAITING, "what waits to be sent is bounded");
         match self.session.status() {
             Status::Connected => {}
             Status::Connecting => assert!(self.session.deadline().is_some(), "CONNACK is not waited for forever"),
-            Status::Disconnected | Status::Closing => assert_eq!(self.session.deadline(), None, "no timer runs on"),
+            Status::Disconnected | Status::Closing => {
+                assert_eq!(
+                    self.session.deadline().is_some(),
+                    !self.asking.is_empty(),
+                    "no timer runs on but a request's"
+                );
+            }
         }
         if self.session.status() != Status::Connected {
             assert!(self.requesting.is_empty(), "requests end with the connection");
