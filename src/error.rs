@@ -11,6 +11,7 @@ use crate::codec::{EncodeError, PacketType, PropertyId, QoS, ReasonCode, UserPro
 use crate::frame::FrameError;
 use crate::message::Message;
 use crate::session::{ERROR_PROPERTY, SnapshotError, SubscribeReason};
+use crate::trace::TraceError;
 use crate::url::UrlError;
 
 /// Why a call failed or a connection ended.
@@ -47,6 +48,8 @@ pub enum Error {
     ConnectionClosed,
     /// The bytes are no snapshot of a session to go on with.
     Snapshot(SnapshotError),
+    /// The text is no trace context.
+    Trace(TraceError),
     /// The call's own time ran out. The connection goes on; what was sent stays in flight.
     Timeout,
     /// Nobody is there to answer the request, says the broker (No matching subscribers, 0x10).
@@ -262,6 +265,7 @@ impl Error {
         match self {
             Self::PublishRefused(_)
             | Self::SubscribeRefused(_)
+            | Self::Trace(_)
             | Self::Timeout
             | Self::AnswerBehindMessages
             | Self::NoResponder
@@ -347,6 +351,7 @@ impl fmt::Display for Error {
             Self::ConnectTimeout => f.write_str("the broker did not answer CONNECT in time"),
             Self::KeepAliveTimeout => f.write_str("the broker did not answer PINGREQ: the connection is dead"),
             Self::Snapshot(error) => error.fmt(f),
+            Self::Trace(error) => error.fmt(f),
             Self::Authentication(why) => write!(f, "authentication failed: {why}"),
             Self::ConnectionClosed => f.write_str("the connection ended without a DISCONNECT"),
             Self::NoResponder => f.write_str("nobody is there to answer the request, says the broker"),
@@ -367,6 +372,7 @@ impl core::error::Error for Error {
             Self::Request(error) => Some(error),
             Self::Url(error) => Some(error),
             Self::Snapshot(error) => Some(error),
+            Self::Trace(error) => Some(error),
             Self::Transport(error) => Some(error),
             _ => None,
         }
@@ -516,6 +522,12 @@ impl From<RequestError> for Error {
 impl From<TransportError> for Error {
     fn from(error: TransportError) -> Self {
         Self::Transport(error)
+    }
+}
+
+impl From<TraceError> for Error {
+    fn from(error: TraceError) -> Self {
+        Self::Trace(error)
     }
 }
 

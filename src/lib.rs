@@ -73,7 +73,7 @@ mod url;
 #[cfg(feature = "tokio")]
 pub use async_client::{AsyncClient, IncomingRequest, Messages as AsyncMessages, Overflow, Requests};
 pub use authenticate::Authenticator;
-pub use client::{Client, Messages};
+pub use client::{Client, Messages, PendingReply};
 pub use codec::{Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription};
 pub use error::{Error, Failure, ProtocolError, Reason, RequestError, TlsFailure, TransportError, TransportErrorKind};
 pub use message::Message;

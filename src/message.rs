@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{Publish, QoS};
 use crate::error;
+use crate::trace::TraceContext;
 
 /// A received message.
 ///
@@ -40,6 +41,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// The trace context that came with it, in its User Properties; `None` if there is no valid one.
+    #[must_use]
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        TraceContext::from_properties(self.user_properties.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
     /// Reads the payload as JSON.
     ///
     /// # Errors

@@ -11,6 +11,16 @@ pub(crate) fn nonce() -> Result<u64, TransportError> {
     })
 }
 
+/// Numbers that are unlikely to come twice: without a source of randomness, all zero.
+#[cfg(feature = "std")]
+pub(crate) fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => bytes,
+        Err(_) => [0; N],
+    }
+}
+
 /// A number that nobody can guess.
 #[cfg(all(not(feature = "std"), feature = "component", target_arch = "wasm32"))]
 pub(crate) fn nonce() -> Result<u64, TransportError> {

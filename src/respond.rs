@@ -7,7 +7,8 @@
 //! ```
 
 use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -18,6 +19,7 @@ use crate::message::Message;
 use crate::options::borrowed;
 use crate::session::{Delivery, ERROR_PROPERTY, Session};
 use crate::time::Instant;
+use crate::trace::TraceContext;
 
 /// Answers requests, for one session: keeps the replies, so that a request that comes twice is worked on once.
 ///
@@ -28,8 +30,9 @@ pub struct Responder {
     most_replies: usize,
     most_bytes: usize,
     lifetime: Duration,
-    /// By Response Topic and Correlation Data.
-    known: BTreeMap<Address, Known>,
+    /// In the order of their Response Topics and Correlation Data.
+    #[expect(clippy::vec_box, reason = "they make room for each other, and are large")]
+    known: Vec<Box<(Address, Known)>>,
     /// Requests that were replied to, in that order.
     finished: VecDeque<(Instant, Address)>,
     /// How many bytes their replies have.
@@ -70,10 +73,10 @@ pub struct Request {
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reply {
-    payload: Vec<u8>,
-    is_text: bool,
-    content_type: Option<String>,
-    user_properties: Vec<(String, String)>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) is_text: bool,
+    pub(crate) content_type: Option<String>,
+    pub(crate) user_properties: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +102,7 @@ impl Responder {
             most_replies: 1024,
             most_bytes: 1024 * 1024,
             lifetime: Duration::from_secs(300),
-            known: BTreeMap::new(),
+            known: Vec::new(),
             finished: VecDeque::new(),
             bytes: 0,
             again: VecDeque::new(),
@@ -140,13 +143,13 @@ impl Responder {
         let lifetime = message.message_expiry_interval.map(|seconds| Duration::from_secs(seconds.into()));
         let request = Request { message, address, delivery, deadline: lifetime.map(|lifetime| now + lifetime) };
         let Some(address) = request.key() else { return Some(request) };
-        match self.known.get_mut(address) {
-            None => {
-                self.known.insert(address.clone(), Known::Running(Vec::new()));
+        match self.find(address).map(|place| &mut self.known[place].1) {
+            Err(place) => {
+                self.known.insert(place, Box::new((address.clone(), Known::Running(Vec::new()))));
                 return Some(request);
             }
-            Some(Known::Running(again)) => again.push(request),
-            Some(Known::Finished(_)) => self.again.push_back(request),
+            Ok(Known::Running(again)) => again.push(request),
+            Ok(Known::Finished(_)) => self.again.push_back(request),
         }
         self.stats.duplicates += 1;
         None
@@ -155,8 +158,6 @@ impl Responder {
     /// Sends a reply, with the request's Correlation Data, at the request's QoS if the broker takes it, and acknowledges
     /// the request. Nothing is sent for a message that has no Response Topic, or whose requester waits no longer.
     ///
-    /// An error text goes to the requester as the User Property `reply-error`.
-    ///
     /// # Errors
     /// As [`Session::publish`]. After [`RequestError::WouldBlock`] and [`RequestError::NotConnected`] it can be tried again;
     /// after any other the request is done with, without a reply.
@@ -164,21 +165,21 @@ impl Responder {
         &mut self,
         session: &mut Session,
         request: &Request,
-        reply: Result<Reply, String>,
+        reply: &Reply,
         now: Instant,
     ) -> Result<(), RequestError> {
-        let reply = reply.unwrap_or_else(Reply::failure);
-        let sent = self.send(session, request, &reply, now);
+        let sent = self.send(session, request, reply, now);
         if matches!(sent, Err(RequestError::WouldBlock)) {
             return sent;
         }
         if let Some(address) = request.key()
-            && let Some(Known::Running(again)) = self.known.get_mut(address)
+            && let Ok(place) = self.find(address)
+            && let Known::Running(again) = &mut self.known[place].1
         {
             // It is kept though there may be no connection: if the request is not acknowledged, it comes again.
             self.again.extend(core::mem::take(again));
             self.bytes += reply.len();
-            self.known.insert(address.clone(), Known::Finished(reply));
+            self.known[place].1 = Known::Finished(reply.clone());
             self.finished.push_back((now, address.clone()));
         }
         self.flush(session, now);
@@ -189,17 +190,17 @@ impl Responder {
     /// Lets a request go without a reply, and without acknowledging it: the broker may send it again over the next
     /// connection.
     pub fn give_up(&mut self, request: &Request) {
-        if let Some(address) = request.key()
-            && matches!(self.known.get(address), Some(Known::Running(_)))
+        if let Some(Ok(place)) = request.key().map(|address| self.find(address))
+            && matches!(self.known[place].1, Known::Running(_))
         {
-            self.known.remove(address);
+            self.known.remove(place);
         }
     }
 
     /// Answers the requests that came again, as far as there is room.
     pub fn flush(&mut self, session: &mut Session, now: Instant) {
         while let Some(request) = self.again.pop_front() {
-            let known = request.key().and_then(|address| self.known.get(address));
+            let known = request.key().and_then(|address| self.find(address).ok()).map(|place| &self.known[place].1);
             let Some(Known::Finished(reply)) = known else {
                 // It was replied to, longer ago than replies are kept.
                 let _ = request.acknowledge(session, Ok(()));
@@ -245,6 +246,11 @@ impl Responder {
         request.acknowledge(session, sent)
     }
 
+    /// Where an address is, or belongs.
+    fn find(&self, address: &Address) -> Result<usize, usize> {
+        self.known.binary_search_by(|known| known.0.cmp(address))
+    }
+
     /// Forgets what is too old, or too much.
     fn forget(&mut self, now: Instant) {
         while let Some((since, address)) = self.finished.front() {
@@ -252,8 +258,11 @@ impl Responder {
             if !is_old && self.finished.len() <= self.most_replies && self.bytes <= self.most_bytes {
                 return;
             }
-            if let Some(Known::Finished(reply)) = self.known.remove(address) {
+            if let Ok(place) = self.find(address)
+                && let Known::Finished(reply) = &self.known[place].1
+            {
                 self.bytes -= reply.len();
+                self.known.remove(place);
             }
             self.finished.pop_front();
         }
@@ -329,9 +338,17 @@ impl Reply {
         self
     }
 
-    /// What tells the requester that its request failed.
-    fn failure(text: String) -> Self {
-        Self { user_properties: Vec::from([(ERROR_PROPERTY.to_owned(), text)]), ..Self::default() }
+    /// Adds a trace context: a [child](TraceContext::child) of the request's, mostly.
+    #[must_use]
+    pub fn trace_context(mut self, context: &TraceContext) -> Self {
+        context.inject(&mut self.user_properties);
+        self
+    }
+
+    /// What tells the requester that its request failed, and why: [`Error::RequestFailed`](crate::Error::RequestFailed).
+    #[must_use]
+    pub fn failed(why: impl Into<String>) -> Self {
+        Self::default().user_property(ERROR_PROPERTY, why)
     }
 
     fn len(&self) -> usize {

@@ -9,6 +9,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::codec::UserProperties;
+
 /// A position in a trace: `traceparent` and `tracestate`.
 ///
 /// Whoever receives a message reads its context, and publishes what follows from it with a [`child`](Self::child). To
@@ -168,6 +170,20 @@ impl TraceContext {
         Ok(self)
     }
 
+    /// As [`TraceContext::new_root`], with randomness of the system.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn random_root(is_sampled: bool) -> Self {
+        Self::new_root(crate::random::bytes(), is_sampled)
+    }
+
+    /// As [`TraceContext::child`], with randomness of the system.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn random_child(&self) -> Self {
+        self.child(crate::random::bytes())
+    }
+
     /// Writes the context into User Properties, in place of any that is there, whatever the case of its names.
     ///
     /// The properties of other names keep their order and come first. An empty `tracestate` is left out.
@@ -188,6 +204,13 @@ impl TraceContext {
         if !self.state.is_empty() {
             properties.push((Self::TRACESTATE.to_owned(), self.state.clone()));
         }
+    }
+
+    /// The User Properties of a message with the context written into them.
+    pub(crate) fn added_to(&self, user_properties: &UserProperties<'_>) -> Vec<(String, String)> {
+        let mut properties = crate::error::owned(user_properties);
+        self.inject(&mut properties);
+        properties
     }
 
     /// The trace-id: all messages of a trace have the same. Never all zero.

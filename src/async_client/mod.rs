@@ -38,9 +38,10 @@ use crate::codec::{
 };
 use crate::error::{Error, Reason, RequestError};
 use crate::message::Message;
-use crate::options::Options;
+use crate::options::{Options, borrowed};
 use crate::respond::Responder;
 use crate::session::{Delivery, Event, OperationId, Session, Stats, Status, SubscribeReason};
+use crate::trace::TraceContext;
 use crate::transport::now;
 
 /// The highest Subscription Identifier. Listeners' own go down from here, so that they are none of the caller's.
@@ -200,6 +201,15 @@ impl AsyncClient {
                 _ => Err(Error::Timeout),
             },
         }
+    }
+
+    /// Publishes a message with a trace context, which takes the place of any that is in its User Properties.
+    ///
+    /// # Errors
+    /// As [`AsyncClient::publish`].
+    pub async fn publish_traced(&self, publish: &Publish<'_>, context: &TraceContext) -> Result<ReasonCode, Error> {
+        let user_properties = context.added_to(&publish.properties.user_properties);
+        self.publish(&publish.with_user_properties(&borrowed(&user_properties))).await
     }
 
     /// Serializes `value` to JSON and publishes it, marked as such by Content Type and Payload Format Indicator.
@@ -362,6 +372,20 @@ impl AsyncClient {
             Outcome::Published(Err(error)) => Err(error),
             _ => Err(Error::Timeout),
         }
+    }
+
+    /// As [`AsyncClient::request`], with a trace context, which takes the place of any that is in its User Properties.
+    ///
+    /// # Errors
+    /// As [`AsyncClient::request`].
+    pub async fn request_traced(
+        &self,
+        request: &Publish<'_>,
+        timeout: Duration,
+        context: &TraceContext,
+    ) -> Result<Message, Error> {
+        let user_properties = context.added_to(&request.properties.user_properties);
+        self.request(&request.with_user_properties(&borrowed(&user_properties)), timeout).await
     }
 
     /// Serializes a request to JSON, and reads the reply as JSON.

@@ -1,6 +1,6 @@
 //! Requests as they come, to be answered by any task.
 
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::poll_fn;
@@ -115,7 +115,7 @@ impl IncomingRequest {
     /// # Errors
     /// As [`AsyncClient::enqueue`](super::AsyncClient::enqueue).
     pub async fn reply(self, reply: impl Into<Reply>) -> Result<(), Error> {
-        self.answer(Ok(reply.into())).await
+        self.answer(&reply.into()).await
     }
 
     /// Tells the requester that the request failed, and why: [`Error::RequestFailed`].
@@ -123,15 +123,15 @@ impl IncomingRequest {
     /// # Errors
     /// As [`IncomingRequest::reply`].
     pub async fn fail(self, why: impl fmt::Display) -> Result<(), Error> {
-        self.answer(Err(why.to_string())).await
+        self.answer(&Reply::failed(why.to_string())).await
     }
 
-    async fn answer(mut self, answer: Result<Reply, String>) -> Result<(), Error> {
+    async fn answer(mut self, answer: &Reply) -> Result<(), Error> {
         let Some(request) = self.request.take() else { return Ok(()) };
         let until = now() + self.handle.shared.lock().response_timeout;
         let responder = &self.responder;
         Submit::new(&self.handle.shared, false, until, |state: &mut State| {
-            lock(responder).reply(&mut state.session, &request, answer.clone(), now())
+            lock(responder).reply(&mut state.session, &request, answer, now())
         })
         .await
     }
@@ -142,9 +142,9 @@ impl Drop for IncomingRequest {
         let Some(request) = self.request.take() else { return };
         let mut state = self.handle.shared.lock();
         let mut responder = lock(&self.responder);
-        let why = "the responder gave no answer".to_string();
+        let failed = Reply::failed("the responder gave no answer");
         // When there is no room, it is as if the responder had died.
-        if responder.reply(&mut state.session, &request, Err(why), now()).is_err() {
+        if responder.reply(&mut state.session, &request, &failed, now()).is_err() {
             responder.give_up(&request);
         }
         state.wake_driver();

@@ -129,6 +129,7 @@ impl<T: Transport> Client<T> {
                 event @ (Event::SubscriptionRestored { .. }
                 | Event::SubscriptionLost { .. }
                 | Event::MessageDropped(_)) => self.note(event),
+                Event::Replied { id, result } => self.replied(id, result.map(|message| *message)),
                 event => return Some(event),
             }
         }
@@ -168,10 +169,12 @@ impl<T: Transport> Client<T> {
     /// Moves bytes both ways once, waiting for them until `until` or what the session has to do; returns whether any
     /// moved.
     pub(super) fn advance(&mut self, until: Option<Instant>) -> Result<bool, Error> {
-        if self.is_dialing() {
-            return Ok(self.dial_again(until));
-        }
         let now = self.transport.now();
+        if self.is_dialing() {
+            // Requests run out of time without a connection too.
+            self.session.handle_timeout(now);
+            return Ok(self.dial_again([until, self.session.deadline()].into_iter().flatten().min()));
+        }
         if self.session.deadline().is_some_and(|deadline| now >= deadline) {
             // The answer that the session would miss may be there, unread.
             self.transfer(Direction::In, Some(now));

@@ -4,6 +4,7 @@ mod authentication;
 mod batch;
 mod connection;
 mod dial;
+mod request;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -17,15 +18,18 @@ use crate::codec::{
 };
 use crate::error::{Error, Reason, RequestError};
 use crate::message::Message;
-use crate::options::Options;
+use crate::options::{Options, borrowed};
 use crate::session::{Delivery, Event, OperationId, Session, Stats, Status, SubscribeReason};
 use crate::time::Instant;
+use crate::trace::TraceContext;
 use crate::transport::Transport;
 #[cfg(feature = "std")]
 use crate::transport::{TcpConnector, TcpTransport};
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 pub(crate) use authentication::Step;
 use dial::Dialer;
+use request::Awaited;
+pub use request::PendingReply;
 
 /// How long the last bytes of a connection may take to leave.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,6 +86,8 @@ pub struct Client<T> {
     events: VecDeque<Event>,
     /// Events about calls that came while a connection was made.
     others: VecDeque<Event>,
+    /// Replies that someone waits for.
+    replies: Vec<Awaited>,
     /// When bytes moved last.
     last_moved: Instant,
 }
@@ -163,9 +169,19 @@ impl<T: Transport> Client<T> {
         authenticator: Option<Box<dyn Authenticator + Send>>,
     ) -> Self {
         let last_moved = transport.now();
-        let (events, others) = (VecDeque::new(), VecDeque::new());
-        let (dialer, is_made, ended) = (None, false, None);
-        Self { session, transport, authenticator, dialer, response_timeout, is_made, ended, events, others, last_moved }
+        Self {
+            session,
+            transport,
+            authenticator,
+            dialer: None,
+            response_timeout,
+            is_made: false,
+            ended: None,
+            events: VecDeque::new(),
+            others: VecDeque::new(),
+            replies: Vec::new(),
+            last_moved,
+        }
     }
 
     /// Goes on over a new transport after the connection was lost; returns whether the broker still had the session.
@@ -203,6 +219,15 @@ impl<T: Transport> Client<T> {
                 _ => None,
             }),
         }
+    }
+
+    /// Publishes a message with a trace context, which takes the place of any that is in its User Properties.
+    ///
+    /// # Errors
+    /// As [`Client::publish`].
+    pub fn publish_traced(&mut self, publish: &Publish<'_>, context: &TraceContext) -> Result<ReasonCode, Error> {
+        let user_properties = context.added_to(&publish.properties.user_properties);
+        self.publish(&publish.with_user_properties(&borrowed(&user_properties)))
     }
 
     /// Serializes `value` to JSON and publishes it, marked as such by Content Type and Payload Format Indicator.
@@ -269,7 +294,7 @@ impl<T: Transport> Client<T> {
         subscriptions: &[Subscription<'_>],
         properties: SubscribeProperties<'_>,
     ) -> Result<SubscribeReason, Error> {
-        self.request(
+        self.ask(
             |session| session.subscribe(subscriptions, properties),
             |event| match event {
                 Event::Subscribed { id, result } => Some((id, result)),
@@ -296,7 +321,7 @@ impl<T: Transport> Client<T> {
         filters: &[&str],
         properties: UnsubscribeProperties<'_>,
     ) -> Result<SubscribeReason, Error> {
-        self.request(
+        self.ask(
             |session| session.unsubscribe(filters, properties),
             |event| match event {
                 Event::Unsubscribed { id, result } => Some((id, result)),
@@ -540,7 +565,7 @@ impl<T: Transport> Client<T> {
     }
 
     /// Has the broker do something, over as many connections as it takes.
-    fn request(
+    fn ask(
         &mut self,
         mut submit: impl FnMut(&mut Session) -> Result<OperationId, RequestError>,
         mut pick: impl FnMut(Event) -> Option<(OperationId, Result<SubscribeReason, Error>)>,

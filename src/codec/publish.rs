@@ -70,6 +70,15 @@ impl<'a> Publish<'a> {
         self
     }
 
+    /// The same message with these User Properties instead.
+    pub(crate) fn with_user_properties<'b>(&self, user_properties: &'b [super::UserProperty<'b>]) -> Publish<'b>
+    where
+        'a: 'b,
+    {
+        let properties = PublishProperties { user_properties: user_properties.into(), ..self.properties };
+        Publish { properties, ..*self }
+    }
+
     /// How many bytes the packet takes on the wire.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::bindings::exports::mqtt_wasi::client::mqtt as wit;
 use crate::codec::{Connack, Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription, UserProperty};
 use crate::error::{Error, Reason, RequestError, TlsFailure, TransportErrorKind};
+use crate::message::Message;
 use crate::options::{self, WillMessage};
 use crate::session::{Delivery, Event, Stats};
 use crate::url::UrlError;
@@ -108,6 +109,29 @@ impl wit::Message {
     }
 }
 
+impl From<Message> for wit::Message {
+    fn from(message: Message) -> Self {
+        let properties = wit::MessageProperties {
+            payload_is_utf8: message.payload_format_indicator == Some(true),
+            message_expiry_interval_seconds: message.message_expiry_interval,
+            content_type: message.content_type,
+            response_topic: message.response_topic,
+            correlation_data: message.correlation_data,
+            user_properties: message.user_properties,
+            subscription_identifiers: message.subscription_identifiers,
+        };
+        Self {
+            topic: message.topic,
+            payload: message.payload,
+            qos: message.qos.into(),
+            retain: message.retain,
+            duplicate: message.dup,
+            delivery: None,
+            properties: Some(properties),
+        }
+    }
+}
+
 impl From<&PublishProperties<'_>> for wit::MessageProperties {
     fn from(properties: &PublishProperties<'_>) -> Self {
         Self {
@@ -195,6 +219,9 @@ impl From<Stats> for wit::Stats {
             ping_round_trip_us: stats.ping_round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
             refused: stats.refused,
             dropped: stats.dropped,
+            pending_requests: stats.pending_requests as u32,
+            late_replies: stats.late_replies,
+            unmatched_replies: stats.unmatched_replies,
         }
     }
 }
@@ -221,7 +248,10 @@ impl wit::GuestError for Error {
     }
 
     fn message(&self) -> String {
-        self.to_string()
+        match self {
+            Self::RequestFailed(failure) => failure.text.clone(),
+            error => error.to_string(),
+        }
     }
 }
 
@@ -234,6 +264,7 @@ fn kind(error: &Error) -> wit::ErrorKind {
         Error::Disconnected(_) => Kind::Disconnected,
         Error::PublishRefused(_) | Error::SubscribeRefused(_) => Kind::PublishRefused,
         Error::Snapshot(_) => Kind::InvalidSnapshot,
+        Error::Trace(_) => Kind::InvalidArgument,
         Error::Url(UrlError::TlsNotSupported) => Kind::TlsNotSupported,
         Error::Url(_) => Kind::InvalidUrl,
         Error::ConnectTimeout => Kind::ConnectTimeout,
@@ -242,6 +273,8 @@ fn kind(error: &Error) -> wit::ErrorKind {
         // Only an authenticator's, and the component has none.
         Error::Authentication(_) => Kind::ConnectionRefused,
         Error::Timeout => Kind::Timeout,
+        Error::NoResponder => Kind::NoResponder,
+        Error::RequestFailed(_) => Kind::RequestFailed,
         Error::AnswerBehindMessages => Kind::AnswerBehindMessages,
         #[cfg(feature = "json")]
         Error::Json(_) => Kind::InvalidArgument,
@@ -249,6 +282,7 @@ fn kind(error: &Error) -> wit::ErrorKind {
             RequestError::WouldBlock => Kind::WouldBlock,
             RequestError::NotConnected => Kind::NotConnected,
             RequestError::ReceiveFirst => Kind::ReceiveFirst,
+            RequestError::RepliesRefused(_) => Kind::RepliesRefused,
             RequestError::NothingToAuthenticate => Kind::NothingToAuthenticate,
             RequestError::PacketTooLarge { .. } => Kind::PacketTooLarge,
             RequestError::QosNotSupported { .. } => Kind::QosNotSupported,
@@ -262,6 +296,8 @@ fn kind(error: &Error) -> wit::ErrorKind {
             | RequestError::TopicAliasInvalid { .. }
             | RequestError::UnknownTopicAlias(_)
             | RequestError::PayloadNotUtf8 => Kind::InvalidArgument,
+            #[cfg(feature = "json")]
+            RequestError::NotJson => Kind::InvalidArgument,
         },
         Error::Transport(error) => match error.kind {
             TransportErrorKind::UnknownHost => Kind::UnknownHost,

@@ -1,5 +1,6 @@
 //! The exported interface.
 
+use alloc::rc::{Rc, Weak};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -7,7 +8,8 @@ use core::time::Duration;
 
 use super::bindings;
 use super::bindings::exports::mqtt_wasi::client::mqtt as wit;
-use crate::client::{Client, Step};
+use super::bindings::wasi::random::random::get_random_u64;
+use crate::client::{Client, PendingReply, Step};
 use crate::codec::{
     self, Disconnect, DisconnectProperties, QoS, ReasonCode, SubscribeProperties, Subscription, UnknownProperties,
     UnsubscribeProperties,
@@ -15,8 +17,10 @@ use crate::codec::{
 use crate::error::{Error, Reason, RequestError};
 use crate::options::{self, Options};
 use crate::reconnect::Reconnect;
+use crate::respond::{Reply, Request, Responder};
 use crate::session::{Challenge, Delivery, Session, Snapshot, SubscribeReason};
-use crate::transport::{ComponentTransport, Transport, WasiConnector, WasiTransport, wait_for_any, wasi};
+use crate::trace::TraceContext;
+use crate::transport::{ComponentTransport, Transport, WasiConnector, WasiTransport, wait_for_any};
 #[cfg(not(feature = "tls"))]
 use crate::url::UrlError;
 #[cfg(feature = "tls")]
@@ -28,6 +32,28 @@ impl wit::Guest for Component {
     type Client = ExportedClient;
     type ConnectOptions = ExportedOptions;
     type Error = Error;
+    type PendingReply = ExportedPendingReply;
+    type IncomingRequest = ExportedRequest;
+
+    fn new_trace(is_sampled: bool) -> wit::TraceContext {
+        TraceContext::new_root(random(), is_sampled).into()
+    }
+
+    fn next_span(context: wit::TraceContext) -> Result<wit::TraceContext, wit::Error> {
+        Ok(TraceContext::try_from(context)?.child(random()).into())
+    }
+
+    fn read_trace(user_properties: Vec<(String, String)>) -> Option<wit::TraceContext> {
+        TraceContext::from_properties(options::borrowed(&user_properties)).map(Into::into)
+    }
+
+    fn write_trace(
+        mut user_properties: Vec<(String, String)>,
+        context: wit::TraceContext,
+    ) -> Result<Vec<(String, String)>, wit::Error> {
+        TraceContext::try_from(context)?.inject(&mut user_properties);
+        Ok(user_properties)
+    }
 
     fn topic_matches(filter: String, topic: String) -> bool {
         codec::validate_topic_filter(&filter).is_ok()
@@ -257,11 +283,20 @@ impl wit::GuestConnectOptions for ExportedOptions {
     fn set_backlog_limit(&self, bytes: u32) {
         self.options.borrow_mut().backlog_limit = bytes as usize;
     }
+
+    fn set_response_topic(&self, topic: String) {
+        self.options.borrow_mut().response_topic = Some(topic);
+    }
+
+    fn set_pending_request_limit(&self, requests: u32) {
+        self.options.borrow_mut().pending_request_limit = requests as usize;
+    }
 }
 
 /// A client, and how its messages are acknowledged.
 pub(super) struct ExportedClient {
-    client: RefCell<Client<ComponentTransport>>,
+    client: Rc<RefCell<Client<ComponentTransport>>>,
+    responder: Rc<RefCell<Responder>>,
     acknowledges_by_hand: bool,
     authentication_data: RefCell<Option<Vec<u8>>>,
     last_reason: RefCell<Option<Reason>>,
@@ -269,8 +304,13 @@ pub(super) struct ExportedClient {
 
 impl ExportedClient {
     fn exported(client: Client<ComponentTransport>, acknowledges_by_hand: bool) -> wit::Client {
-        let (client, authentication_data, last_reason) = (RefCell::new(client), RefCell::default(), RefCell::default());
-        wit::Client::new(Self { client, acknowledges_by_hand, authentication_data, last_reason })
+        wit::Client::new(Self {
+            client: Rc::new(RefCell::new(client)),
+            responder: Rc::default(),
+            acknowledges_by_hand,
+            authentication_data: RefCell::default(),
+            last_reason: RefCell::default(),
+        })
     }
 
     /// Notes what the broker said beside a Reason Code.
@@ -442,6 +482,27 @@ impl wit::GuestClient for ExportedClient {
         Ok(messages)
     }
 
+    fn request(&self, message: wit::Publication, timeout_ms: u32) -> Result<wit::Message, wit::Error> {
+        let user_properties = message.user_properties();
+        Ok(self.client.borrow_mut().request(&message.lend(&user_properties), millis(timeout_ms))?.into())
+    }
+
+    fn start_request(&self, message: wit::Publication, timeout_ms: u32) -> Result<wit::PendingReply, wit::Error> {
+        let user_properties = message.user_properties();
+        let request = message.lend(&user_properties);
+        let pending = self.client.borrow_mut().start_request(&request, millis(timeout_ms))?;
+        Ok(wit::PendingReply::new(ExportedPendingReply { client: Rc::downgrade(&self.client), pending }))
+    }
+
+    fn next_request(&self, timeout_ms: u32) -> Result<Option<wit::IncomingRequest>, wit::Error> {
+        let responder = &mut *self.responder.borrow_mut();
+        let request = self.client.borrow_mut().next_request(responder, Some(millis(timeout_ms)))?;
+        Ok(request.map(|request| {
+            let (client, responder) = (Rc::downgrade(&self.client), Rc::clone(&self.responder));
+            wit::IncomingRequest::new(ExportedRequest { client, responder, request })
+        }))
+    }
+
     fn acknowledge(&self, delivery: u64) -> bool {
         self.client.borrow_mut().acknowledge(Delivery::from_bits(delivery))
     }
@@ -500,6 +561,105 @@ impl wit::GuestClient for ExportedClient {
         };
         let disconnect = Disconnect { reason_code: disconnection.reason_code.into(), properties };
         Ok(self.client.borrow_mut().disconnect_with(&disconnect)?)
+    }
+}
+
+/// A request that was started.
+pub(super) struct ExportedPendingReply {
+    /// The client, which may be dropped before.
+    client: Weak<RefCell<Client<ComponentTransport>>>,
+    pending: PendingReply,
+}
+
+impl wit::GuestPendingReply for ExportedPendingReply {
+    fn wait(&self, timeout_ms: u32) -> Result<Option<wit::Message>, wit::Error> {
+        let client = alive(&self.client)?;
+        let reply = client.borrow_mut().poll_reply(&self.pending, millis(timeout_ms))?;
+        Ok(reply.map(Into::into))
+    }
+}
+
+impl Drop for ExportedPendingReply {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.upgrade() {
+            client.borrow_mut().give_up(&self.pending);
+        }
+    }
+}
+
+/// A request to answer.
+pub(super) struct ExportedRequest {
+    client: Weak<RefCell<Client<ComponentTransport>>>,
+    responder: Rc<RefCell<Responder>>,
+    request: Request,
+}
+
+impl ExportedRequest {
+    fn answer(&self, reply: &Reply) -> Result<(), wit::Error> {
+        let client = alive(&self.client)?;
+        let answered = client.borrow_mut().reply(&mut self.responder.borrow_mut(), &self.request, reply);
+        Ok(answered?)
+    }
+}
+
+impl wit::GuestIncomingRequest for ExportedRequest {
+    fn message(&self) -> wit::Message {
+        self.request.message().clone().into()
+    }
+
+    fn wants_reply(&self) -> bool {
+        self.request.wants_reply()
+    }
+
+    fn remaining_ms(&self) -> Option<u64> {
+        let remaining = self.request.remaining(WasiTransport::clock())?;
+        Some(u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn reply(
+        &self,
+        payload: Vec<u8>,
+        content_type: Option<String>,
+        user_properties: Vec<(String, String)>,
+    ) -> Result<(), wit::Error> {
+        self.answer(&Reply { payload, content_type, user_properties, ..Reply::default() })
+    }
+
+    fn fail(&self, why: String) -> Result<(), wit::Error> {
+        self.answer(&Reply::failed(why))
+    }
+}
+
+impl Drop for ExportedRequest {
+    fn drop(&mut self) {
+        self.responder.borrow_mut().give_up(&self.request);
+    }
+}
+
+/// The client, unless it was dropped.
+fn alive(client: &Weak<RefCell<Client<ComponentTransport>>>) -> Result<Rc<RefCell<Client<ComponentTransport>>>, Error> {
+    client.upgrade().ok_or(Error::Request(RequestError::NotConnected))
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    for chunk in bytes.chunks_mut(8) {
+        chunk.copy_from_slice(&get_random_u64().to_ne_bytes()[..chunk.len()]);
+    }
+    bytes
+}
+
+impl From<TraceContext> for wit::TraceContext {
+    fn from(context: TraceContext) -> Self {
+        Self { traceparent: context.traceparent(), tracestate: context.tracestate().into() }
+    }
+}
+
+impl TryFrom<wit::TraceContext> for TraceContext {
+    type Error = Error;
+
+    fn try_from(context: wit::TraceContext) -> Result<Self, Error> {
+        Ok(Self::parse(&context.traceparent, &context.tracestate)?)
     }
 }
 

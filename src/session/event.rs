@@ -12,6 +12,19 @@ use crate::message::Message;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub(super) u64);
 
+/// Set in the numbers of requests, of whose acknowledgement the user is told nothing.
+const REQUEST: u64 = 1 << 63;
+
+impl OperationId {
+    pub(super) const fn of_a_request(self) -> Self {
+        Self(self.0 | REQUEST)
+    }
+
+    pub(super) const fn is_of_a_request(self) -> bool {
+        self.0 & REQUEST != 0
+    }
+}
+
 /// Something that happened, beside messages, which [`Session::receive`](super::Session::receive) hands out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

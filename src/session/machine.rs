@@ -56,6 +56,8 @@ pub(super) struct Machine {
     pub(super) subscriptions: Subscriptions,
 
     pub(super) requests: Requests,
+    /// Whether what is published is a request.
+    pub(super) is_requesting: bool,
     /// What the broker says Response Topics are made of.
     pub(super) response_information: Option<String>,
 
@@ -94,6 +96,7 @@ impl Machine {
             unsent: Vec::new(),
             subscriptions: Subscriptions::default(),
             requests: Requests::default(),
+            is_requesting: false,
             response_information: None,
             unacknowledged: 0,
             received: ReceivedIds::default(),
@@ -239,7 +242,8 @@ impl Machine {
 
     pub(super) const fn next_operation(&mut self) -> OperationId {
         self.next_operation += 1;
-        OperationId(self.next_operation)
+        let id = OperationId(self.next_operation);
+        if self.is_requesting { id.of_a_request() } else { id }
     }
 
     /// What [`Machine::next_operation`] will return.

@@ -6,10 +6,11 @@
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::time::Duration;
 
 use super::event::{Event, OperationId, SubscribeReason};
@@ -30,6 +31,9 @@ const NUMBER_LEN: usize = 7;
 const NONCE_LEN: usize = 8;
 const CORRELATION_LEN: usize = (NUMBER_LEN + NONCE_LEN) * 8 / 6;
 
+/// As many requests that have ended are remembered as wait, and this many more.
+const MOST_ENDED: usize = 64;
+
 /// The digits of base64 for URLs and file names (RFC 4648, section 5).
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -39,11 +43,12 @@ pub(super) struct Requests {
     /// The Response Topic, once one was needed.
     topic: Option<Box<str>>,
     replies: Replies,
-    pending: BTreeMap<OperationId, Pending>,
+    /// In the order of their numbers, with some among them that have ended.
+    pending: VecDeque<Pending>,
     /// When each of them ends, soonest first.
-    deadlines: BTreeSet<(Instant, OperationId)>,
-    /// Requests that the broker has not acknowledged, those among them that have ended.
-    unacknowledged: BTreeSet<OperationId>,
+    deadlines: BinaryHeap<Reverse<(Instant, OperationId)>>,
+    /// How many have not ended.
+    live: usize,
 }
 
 /// Where the subscription to the Response Topic stands.
@@ -58,8 +63,10 @@ enum Replies {
 
 #[derive(Debug)]
 struct Pending {
+    id: OperationId,
     nonce: u64,
     deadline: Instant,
+    has_ended: bool,
 }
 
 impl Requests {
@@ -74,22 +81,52 @@ impl Requests {
         self.topic.as_deref()
     }
 
-    pub(super) fn pending(&self) -> usize {
-        self.pending.len()
+    /// How many wait.
+    pub(super) const fn pending(&self) -> usize {
+        self.live
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
     }
 
-    fn insert(&mut self, id: OperationId, pending: Pending) {
-        self.deadlines.insert((pending.deadline, id));
-        self.pending.insert(id, pending);
+    fn insert(&mut self, id: OperationId, nonce: u64, deadline: Instant) {
+        self.deadlines.push(Reverse((deadline, id)));
+        self.pending.push_back(Pending { id, nonce, deadline, has_ended: false });
+        self.live += 1;
+    }
+
+    fn find(&self, id: OperationId) -> Option<usize> {
+        let place = self.pending.binary_search_by(|pending| pending.id.cmp(&id)).ok()?;
+        (!self.pending[place].has_ended).then_some(place)
     }
 
     fn remove(&mut self, id: OperationId) -> bool {
-        let pending = self.pending.remove(&id);
-        pending.is_some_and(|pending| self.deadlines.remove(&(pending.deadline, id)))
+        let Some(place) = self.find(id) else { return false };
+        self.pending[place].has_ended = true;
+        self.live -= 1;
+        while self.pending.front().is_some_and(|pending| pending.has_ended) {
+            self.pending.pop_front();
+        }
+        while let Some(&Reverse((_, id))) = self.deadlines.peek()
+            && self.find(id).is_none()
+        {
+            self.deadlines.pop();
+        }
+        // One that waits long must not keep all that came after it.
+        if self.pending.len() > 2 * self.live + MOST_ENDED {
+            self.pending.retain(|pending| !pending.has_ended);
+        }
+        if self.deadlines.len() > 2 * self.live + MOST_ENDED {
+            self.deadlines = self.pending.iter().filter(|pending| !pending.has_ended).map(Pending::end).collect();
+        }
+        true
+    }
+}
+
+impl Pending {
+    const fn end(&self) -> Reverse<(Instant, OperationId)> {
+        Reverse((self.deadline, self.id))
     }
 }
 
@@ -115,18 +152,18 @@ impl Machine {
         if self.requests.pending() >= self.options.pending_request_limit {
             return Err(RequestError::WouldBlock);
         }
-        let id = self.peek_operation();
+        let id = self.peek_operation().of_a_request();
         let correlation = write_correlation(id, nonce);
         let topic = self.requests.topic.take().unwrap_or_default();
+        self.is_requesting = true;
         let published = self.publish_request(request, &topic, &correlation, timeout);
+        self.is_requesting = false;
         self.requests.topic = Some(topic);
-        if published?.is_some() {
-            self.requests.unacknowledged.insert(id);
-        } else {
+        if published?.is_none() {
             // At QoS 0 it takes no number to publish.
             self.next_operation();
         }
-        self.requests.insert(id, Pending { nonce, deadline: now + timeout });
+        self.requests.insert(id, nonce, now + timeout);
         Ok(id)
     }
 
@@ -226,7 +263,8 @@ impl Machine {
         id: OperationId,
         result: Result<Reason, Error>,
     ) -> Option<Result<Reason, Error>> {
-        if !self.requests.unacknowledged.remove(&id) {
+        // One that has ended is acknowledged too.
+        if !id.is_of_a_request() {
             return Some(result);
         }
         match result {
@@ -256,13 +294,10 @@ impl Machine {
     }
 
     fn match_reply(&mut self, correlation: Option<&[u8]>, message: impl FnOnce() -> Message) {
-        let found = correlation.and_then(read_correlation);
-        match found.map(|(id, nonce)| (id, self.requests.pending.get(&id).map(|pending| pending.nonce == nonce))) {
-            Some((id, Some(true))) => {
-                let result = Failure::in_reply(message());
-                self.end_request(id, result);
-            }
-            Some((id, None)) if id < self.peek_operation() => self.stats.late_replies += 1,
+        let (id, nonce) = correlation.and_then(read_correlation).unwrap_or_default();
+        match self.requests.find(id).map(|place| self.requests.pending[place].nonce) {
+            Some(expected) if expected == nonce => self.end_request(id, Failure::in_reply(message())),
+            None if id.is_of_a_request() && id < self.peek_operation().of_a_request() => self.stats.late_replies += 1,
             _ => self.stats.unmatched_replies += 1,
         }
     }
@@ -274,7 +309,7 @@ impl Machine {
 
     /// Ends the requests whose time is up.
     pub(super) fn expire_requests(&mut self, now: Instant) {
-        while let Some(&(deadline, id)) = self.requests.deadlines.first()
+        while let Some(&Reverse((deadline, id))) = self.requests.deadlines.peek()
             && now >= deadline
         {
             self.end_request(id, Err(Error::Timeout));
@@ -327,7 +362,7 @@ fn read_correlation(correlation: &[u8]) -> Option<(OperationId, u64)> {
     }
     let number = bytes[..NUMBER_LEN].iter().fold(0, |number, &byte| number << 8 | u64::from(byte));
     let nonce = bytes[NUMBER_LEN..].iter().fold(0, |nonce, &byte| nonce << 8 | u64::from(byte));
-    Some((OperationId(number), nonce))
+    Some((OperationId(number).of_a_request(), nonce))
 }
 
 fn value(digit: u8) -> Option<u32> {
@@ -351,9 +386,10 @@ mod tests {
     #[test]
     fn correlation_data_is_read_back_as_it_was_written() {
         for (number, nonce) in [(1, 0), (2, u64::MAX), ((1 << 56) - 1, 0x0123_4567_89AB_CDEF)] {
-            let correlation = write_correlation(OperationId(number), nonce);
+            let id = OperationId(number).of_a_request();
+            let correlation = write_correlation(id, nonce);
             assert!(correlation.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte)));
-            assert_eq!(read_correlation(&correlation), Some((OperationId(number), nonce)));
+            assert_eq!(read_correlation(&correlation), Some((id, nonce)));
         }
     }
 

@@ -51,7 +51,7 @@ impl Story {
     }
 
     fn reply(&mut self, request: &Request, payload: &str) -> Result<(), RequestError> {
-        self.s.call(|session, now| self.responder.reply(session, request, Ok(Reply::new(payload)), now))
+        self.s.call(|session, now| self.responder.reply(session, request, &Reply::new(payload), now))
     }
 
     fn flush(&mut self) {
@@ -173,7 +173,7 @@ fn reply_carries_what_the_user_put_into_it() {
     t.s.broker_sends(Packet::Publish(asked(5, "1", "how warm?")));
     let request = t.expect_request("how warm?");
     let reply = Reply::from("21.5").content_type("text/plain").user_property("unit", "celsius");
-    t.s.call(|session, now| t.responder.reply(session, &request, Ok(reply), now)).unwrap();
+    t.s.call(|session, now| t.responder.reply(session, &request, &reply, now)).unwrap();
     let properties = PublishProperties {
         payload_format_indicator: Some(true),
         content_type: Some("text/plain"),
@@ -190,8 +190,8 @@ fn failure_is_told_in_a_user_property() {
     let mut t = story();
     t.s.broker_sends(Packet::Publish(asked(5, "1", "how warm?")));
     let request = t.expect_request("how warm?");
-    let failure = Err("no such sensor".to_owned());
-    t.s.call(|session, now| t.responder.reply(session, &request, failure, now)).unwrap();
+    let failure = Reply::failed("no such sensor");
+    t.s.call(|session, now| t.responder.reply(session, &request, &failure, now)).unwrap();
     let properties = PublishProperties {
         correlation_data: Some(b"1"),
         user_properties: (&[("reply-error", "no such sensor")]).into(),
@@ -648,8 +648,8 @@ mod envelope {
         let mut t = enveloping();
         t.s.broker_sends(Packet::Publish(asked(5, "1", "{}")));
         let request = t.expect_request("{}");
-        let failure = Err("no such sensor".to_owned());
-        t.s.call(|session, now| t.responder.reply(session, &request, failure, now)).unwrap();
+        let failure = Reply::failed("no such sensor");
+        t.s.call(|session, now| t.responder.reply(session, &request, &failure, now)).unwrap();
         let bytes = t.s.take_sent().remove(0);
         let Some((Packet::Publish(reply), _)) = Packet::decode(&bytes).unwrap() else { panic!("PUBLISH") };
         assert!(reply.properties.user_properties.iter().eq([("reply-error", "no such sensor")]));
