@@ -11,6 +11,7 @@ pub mod components;
 pub mod guest;
 pub mod packets;
 pub mod proxy;
+pub mod rabbitmq;
 pub mod runtime;
 pub mod scripted;
 pub mod subject;

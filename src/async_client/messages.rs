@@ -9,9 +9,11 @@ use core::task::{Context, Poll};
 use futures_core::Stream;
 
 use super::Handle;
+use super::requests::Requests;
 use super::state::State;
 use crate::error::Error;
 use crate::message::Message;
+use crate::respond::Responder;
 use crate::session::Delivery;
 
 /// The messages of a subscription, or all of them: see [`AsyncClient::listen`](super::AsyncClient::listen) and
@@ -57,6 +59,12 @@ impl Messages {
         let (message, delivery) = take(&mut state, self.id, None)?;
         delivery.map(|delivery| state.acknowledge(delivery));
         Some(message)
+    }
+
+    /// Takes the messages for requests, to be answered.
+    #[must_use]
+    pub fn into_requests(self, responder: Responder) -> Requests {
+        Requests::new(self, responder)
     }
 
     /// How many messages were dropped since nobody took them in time.

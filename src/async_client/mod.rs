@@ -418,7 +418,7 @@ impl AsyncClient {
     /// # Errors
     /// As [`AsyncClient::subscribe`].
     pub async fn requests_with(&self, subscription: Subscription<'_>, responder: Responder) -> Result<Requests, Error> {
-        Ok(Requests::new(self.listen(subscription).await?, responder))
+        Ok(self.listen(subscription).await?.into_requests(responder))
     }
 
     /// Answers requests with what `handler` makes of them, one by one, until the connection ends and none is made again.

@@ -127,13 +127,16 @@ impl IncomingRequest {
     }
 
     async fn answer(mut self, answer: &Reply) -> Result<(), Error> {
-        let Some(request) = self.request.take() else { return Ok(()) };
+        let Some(request) = &self.request else { return Ok(()) };
         let until = now() + self.handle.shared.lock().response_timeout;
         let responder = &self.responder;
         Submit::new(&self.handle.shared, false, until, |state: &mut State| {
-            lock(responder).reply(&mut state.session, &request, answer, now())
+            lock(responder).reply(&mut state.session, request, answer, now())
         })
-        .await
+        .await?;
+        // Until here it would be answered with an error if it were dropped.
+        self.request = None;
+        Ok(())
     }
 }
 

@@ -114,6 +114,8 @@ struct Operation {
 pub(super) struct Queue {
     next: u64,
     waiting: BTreeMap<u64, (Instant, Waker)>,
+    /// When each of them has waited long enough.
+    deadlines: BTreeSet<(Instant, u64)>,
 }
 
 impl Queue {
@@ -133,11 +135,14 @@ impl Queue {
             self.next
         });
         self.waiting.insert(ticket, (until, waker.clone()));
+        self.deadlines.insert((until, ticket));
         ticket
     }
 
     pub(super) fn leave(&mut self, ticket: u64) {
-        self.waiting.remove(&ticket);
+        if let Some((until, _)) = self.waiting.remove(&ticket) {
+            self.deadlines.remove(&(until, ticket));
+        }
     }
 
     pub(super) fn wake_first(&self) {
@@ -150,13 +155,18 @@ impl Queue {
         self.waiting.values().for_each(|(_, waker)| waker.wake_by_ref());
     }
 
-    /// When the first has waited long enough. All of them have as much time, so no other is earlier.
     fn deadline(&self) -> Option<Instant> {
-        self.waiting.values().next().map(|(until, _)| *until)
+        self.deadlines.first().map(|(until, _)| *until)
     }
 
-    fn expire(&self, now: Instant) {
-        self.waiting.values().take_while(|(until, _)| now >= *until).for_each(|(_, waker)| waker.wake_by_ref());
+    /// Wakes those who have waited long enough; each leaves by itself.
+    fn expire(&mut self, now: Instant) {
+        while let Some((_, ticket)) = self.deadlines.first().filter(|(until, _)| now >= *until).copied() {
+            self.deadlines.pop_first();
+            if let Some((_, waker)) = self.waiting.get(&ticket) {
+                waker.wake_by_ref();
+            }
+        }
     }
 }
 

@@ -76,11 +76,14 @@ impl<T: Transport> Client<T> {
         mut submit: impl FnMut(&mut Session) -> Result<R, RequestError>,
     ) -> Result<R, Error> {
         loop {
-            match submit(&mut self.session) {
-                Err(RequestError::WouldBlock | RequestError::NotConnected) => {}
-                result => return Ok(result?),
+            for _ in 0..2 {
+                match submit(&mut self.session) {
+                    Err(RequestError::WouldBlock | RequestError::NotConnected) => {}
+                    result => return Ok(result?),
+                }
+                // What has come may make room, and be all that comes.
+                self.discard_events();
             }
-            self.discard_events();
             self.require_open()?;
             patience.wait(self)?;
         }
@@ -175,7 +178,8 @@ impl<T: Transport> Client<T> {
             self.session.handle_timeout(now);
             return Ok(self.dial_again([until, self.session.deadline()].into_iter().flatten().min()));
         }
-        if self.session.deadline().is_some_and(|deadline| now >= deadline) {
+        let is_due = self.session.deadline().is_some_and(|deadline| now >= deadline);
+        if is_due {
             // The answer that the session would miss may be there, unread.
             self.transfer(Direction::In, Some(now));
             self.session.handle_timeout(now);
@@ -183,7 +187,8 @@ impl<T: Transport> Client<T> {
         if !matches!(self.session.status(), Status::Connecting | Status::Connected) && !self.has_outgoing() {
             return Ok(true);
         }
-        let until = [until, self.session.deadline()].into_iter().flatten().min();
+        // What was due may be what the caller waits for.
+        let until = if is_due { Some(now) } else { [until, self.session.deadline()].into_iter().flatten().min() };
         let (outgoing, incoming) = self.session.buffers();
         if outgoing.is_empty() && incoming.is_empty() {
             return Err(RequestError::ReceiveFirst.into());

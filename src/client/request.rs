@@ -9,7 +9,7 @@ use super::{Client, Patience};
 use crate::codec::Publish;
 #[cfg(feature = "json")]
 use crate::codec::QoS;
-use crate::error::{Error, RequestError};
+use crate::error::Error;
 use crate::message::Message;
 use crate::options::borrowed;
 use crate::respond::{Reply, Request, Responder};
@@ -38,7 +38,7 @@ impl<T: Transport> Client<T> {
     ///
     /// # Errors
     /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker says that nobody serves such
-    /// requests; [`Error::RequestFailed`] when the responder says that it failed; [`RequestError::RepliesRefused`]; and
+    /// requests; [`Error::RequestFailed`] when the responder says that it failed; [`RequestError::RepliesRefused`](crate::RequestError::RepliesRefused); and
     /// as [`Client::publish`].
     #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
     pub fn request(&mut self, request: &Publish<'_>, timeout: Duration) -> Result<Message, Error> {
@@ -96,7 +96,7 @@ impl<T: Transport> Client<T> {
     /// broker to take the subscription to the Response Topic.
     ///
     /// # Errors
-    /// [`RequestError::RepliesRefused`], [`Error::Timeout`] when there is no room within `timeout`, and as
+    /// [`RequestError::RepliesRefused`](crate::RequestError::RepliesRefused), [`Error::Timeout`] when there is no room within `timeout`, and as
     /// [`Client::enqueue`].
     #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
     pub fn start_request(&mut self, request: &Publish<'_>, timeout: Duration) -> Result<PendingReply, Error> {
@@ -114,25 +114,12 @@ impl<T: Transport> Client<T> {
         timeout: Duration,
         nonce: u64,
     ) -> Result<PendingReply, Error> {
-        let mut now = self.transport.now();
-        let until = now + timeout;
-        let mut patience = Patience::new(timeout);
-        loop {
-            let remaining = until.saturating_duration_since(now);
-            match self.session.request(request, remaining, nonce, now) {
-                Err(RequestError::WouldBlock | RequestError::NotConnected) => {}
-                Err(error) => return Err(error.into()),
-                Ok(id) => {
-                    let token = Arc::new(());
-                    self.replies.push(Awaited { id, token: Arc::clone(&token), result: None });
-                    return Ok(PendingReply { id, _token: token });
-                }
-            }
-            self.discard_events();
-            self.require_open()?;
-            patience.wait(self)?;
-            now = self.transport.now();
-        }
+        // Its time runs while there is no room for it, too.
+        let now = self.transport.now();
+        let id = self.submit(&mut Patience::new(timeout), |session| session.request(request, timeout, nonce, now))?;
+        let token = Arc::new(());
+        self.replies.push(Awaited { id, token: Arc::clone(&token), result: None });
+        Ok(PendingReply { id, _token: token })
     }
 
     /// Waits for the reply to a request, for as long as that has time.

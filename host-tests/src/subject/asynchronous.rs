@@ -5,23 +5,48 @@ use std::time::Duration;
 use futures::future::join_all;
 use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
 use mqtt_wasi::{
-    AsyncClient, AsyncMessages, Delivery, Error, Message, Options, Publish, QoS, ReasonCode, RequestError, Stats,
-    Subscription,
+    AsyncClient, AsyncMessages, Delivery, Error, Message, Options, Publish, QoS, ReasonCode, RequestError, Requests,
+    Responder, Stats, Subscription,
 };
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use super::{Failure, Happening, Settings, Subject, native};
+use super::{Answer, Failure, Happening, Settings, Subject, native};
 
 /// The async client.
 pub struct Async {
     /// The client itself, for what other forms do not have.
     pub client: AsyncClient,
-    messages: AsyncMessages,
+    inbox: Inbox,
     /// Why the connection ended, once that was told.
     told: Option<Error>,
     /// What the client runs in.
     pub runtime: Runtime,
+}
+
+/// What the client listens to: everything.
+enum Inbox {
+    Messages(AsyncMessages),
+    Requests(Requests),
+    Changing,
+}
+
+impl Inbox {
+    fn messages(&mut self) -> &mut AsyncMessages {
+        match self {
+            Self::Messages(messages) => messages,
+            _ => panic!("the client takes messages for requests by now"),
+        }
+    }
+
+    fn requests(&mut self) -> &mut Requests {
+        *self = match std::mem::replace(self, Self::Changing) {
+            Self::Messages(messages) => Self::Requests(messages.into_requests(Responder::new())),
+            other => other,
+        };
+        let Self::Requests(requests) = self else { unreachable!() };
+        requests
+    }
 }
 
 impl Subject for Async {
@@ -32,8 +57,8 @@ impl Subject for Async {
         let runtime = runtime.expect("a runtime");
         let options: Options = native::options(settings)?;
         let client = runtime.block_on(AsyncClient::connect(url, options))?;
-        let messages = client.messages();
-        Ok(Self { client, messages, told: None, runtime })
+        let inbox = Inbox::Messages(client.messages());
+        Ok(Self { client, inbox, told: None, runtime })
     }
 
     fn reconnect(&mut self) -> Result<bool, Failure> {
@@ -81,14 +106,14 @@ impl Subject for Async {
     }
 
     fn receive(&mut self, within: Duration) -> Result<Option<Message>, Failure> {
-        let received = self.runtime.block_on(async { timeout(within, self.messages.receive()).await });
+        let received = self.runtime.block_on(async { timeout(within, self.inbox.messages().receive()).await });
         received.map_or(Ok(None), |received| self.tell(received).map(Some))
     }
 
     fn receive_batch(&mut self, max: usize, within: Duration) -> Result<Vec<Message>, Failure> {
         let mut messages = Vec::from_iter(self.receive(within)?);
         while !messages.is_empty() && messages.len() < max {
-            match self.messages.try_receive() {
+            match self.inbox.messages().try_receive() {
                 Some(message) => messages.push(message),
                 None => break,
             }
@@ -97,13 +122,33 @@ impl Subject for Async {
     }
 
     fn receive_unacknowledged(&mut self, within: Duration) -> Result<Option<(Message, Option<Delivery>)>, Failure> {
-        let received = self.messages.receive_unacknowledged();
+        let received = self.inbox.messages().receive_unacknowledged();
         let received = self.runtime.block_on(async { timeout(within, received).await });
         received.map_or(Ok(None), |received| self.tell(received).map(Some))
     }
 
     fn acknowledge(&mut self, delivery: Delivery) -> bool {
         self.client.acknowledge(delivery)
+    }
+
+    fn request_all(&mut self, requests: &[Publish<'_>], timeout: Duration) -> Vec<Result<Message, Failure>> {
+        let requests = join_all(requests.iter().map(|request| self.client.request(request, timeout)));
+        self.runtime.block_on(requests).into_iter().map(|result| Ok(result?)).collect()
+    }
+
+    fn answer_next(&mut self, within: Duration, answer: Answer<'_>) -> Result<bool, Failure> {
+        let requests = self.inbox.requests();
+        let answered = self.runtime.block_on(async {
+            let Ok(request) = timeout(within, requests.receive()).await else { return Ok(false) };
+            let request = request?;
+            match answer(request.message()) {
+                Ok(payload) => request.reply(payload).await?,
+                Err(why) => request.fail(why).await?,
+            }
+            self.client.flush().await?;
+            Ok(true)
+        });
+        self.tell(answered)
     }
 
     fn is_connected(&mut self) -> bool {

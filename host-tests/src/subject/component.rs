@@ -9,7 +9,7 @@ use mqtt_wasi::{BrokerUrl, Message, Publish, QoS, Reason, ReasonCode, RetainHand
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
-use super::{Failure, Happening, Settings, Subject, TlsSettings};
+use super::{Answer, Failure, Happening, SOON, Settings, Subject, TlsSettings};
 use crate::bindings::Exporter;
 use crate::bindings::exports::mqtt_wasi::client::mqtt as wit;
 use crate::components;
@@ -149,6 +149,20 @@ impl Component {
         untrapped(call(store, mqtt.client(), self.client))
     }
 
+    /// Waits for the reply to a request that was started.
+    fn reply(&mut self, pending: ResourceAny) -> Result<Message, Failure> {
+        let (store, mqtt) = self.instance.parts();
+        let reply = loop {
+            match untrapped(mqtt.pending_reply().call_wait(&mut *store, pending, millis(SOON))) {
+                Ok(None) => {}
+                Ok(Some(reply)) => break Ok(reply.into()),
+                Err(error) => break Err(error),
+            }
+        };
+        untrapped(pending.resource_drop(&mut *store));
+        self.instance.told(reply)
+    }
+
     fn attempt<R>(
         &mut self,
         call: impl FnOnce(&mut Store<Host>, wit::GuestClient<'_>, ResourceAny) -> wasmtime::Result<Result<R, ResourceAny>>,
@@ -237,6 +251,33 @@ impl Subject for Component {
         self.call(|store, guest, client| guest.call_acknowledge(store, client, delivery))
     }
 
+    fn request_all(&mut self, requests: &[Publish<'_>], timeout: Duration) -> Vec<Result<Message, Failure>> {
+        let pending: Vec<_> = requests
+            .iter()
+            .map(|request| {
+                self.attempt(|store, guest, client| {
+                    guest.call_start_request(store, client, &request.into(), millis(timeout))
+                })
+            })
+            .collect();
+        pending.into_iter().map(|pending| self.reply(pending?)).collect()
+    }
+
+    fn answer_next(&mut self, timeout: Duration, answer: Answer<'_>) -> Result<bool, Failure> {
+        let next = self.attempt(|store, guest, client| guest.call_next_request(store, client, millis(timeout)))?;
+        let Some(request) = next else { return Ok(false) };
+        let (store, mqtt) = self.instance.parts();
+        let guest = mqtt.incoming_request();
+        let message = untrapped(guest.call_message(&mut *store, request));
+        let answered = match answer(&message.into()) {
+            Ok(payload) => guest.call_reply(&mut *store, request, &payload, None, &[]),
+            Err(why) => guest.call_fail(&mut *store, request, &why),
+        };
+        let answered = untrapped(answered);
+        untrapped(request.resource_drop(&mut *store));
+        self.instance.told(answered).map(|()| true)
+    }
+
     fn is_connected(&mut self) -> bool {
         self.call(|store, guest, client| guest.call_is_connected(store, client))
     }
@@ -269,6 +310,9 @@ impl Subject for Component {
         stats.ping_round_trip = counted.ping_round_trip_us.map(Duration::from_micros);
         stats.refused = counted.refused;
         stats.dropped = counted.dropped;
+        stats.pending_requests = counted.pending_requests as usize;
+        stats.late_replies = counted.late_replies;
+        stats.unmatched_replies = counted.unmatched_replies;
         stats
     }
 

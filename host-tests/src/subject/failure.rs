@@ -25,7 +25,11 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let (kind, message, reason_code) = (kind(&error), error.to_string(), error.reason_code());
+        let (kind, reason_code) = (kind(&error), error.reason_code());
+        let message = match &error {
+            Error::RequestFailed(failure) => failure.text.clone(),
+            error => error.to_string(),
+        };
         let reason = match error {
             Error::ConnectionRefused(reason) | Error::Disconnected(reason) | Error::PublishRefused(reason) => {
                 Some(*reason)
@@ -51,6 +55,8 @@ fn kind(error: &Error) -> ErrorKind {
         Error::KeepAliveTimeout => ErrorKind::KeepAliveTimeout,
         Error::ConnectionClosed => ErrorKind::ConnectionClosed,
         Error::Timeout => ErrorKind::Timeout,
+        Error::NoResponder => ErrorKind::NoResponder,
+        Error::RequestFailed(_) => ErrorKind::RequestFailed,
         Error::AnswerBehindMessages => ErrorKind::AnswerBehindMessages,
         Error::Request(error) => request_kind(error),
         Error::Transport(error) => transport_kind(error.kind),
@@ -63,6 +69,7 @@ fn request_kind(error: &RequestError) -> ErrorKind {
         RequestError::WouldBlock => ErrorKind::WouldBlock,
         RequestError::NotConnected => ErrorKind::NotConnected,
         RequestError::ReceiveFirst => ErrorKind::ReceiveFirst,
+        RequestError::RepliesRefused(_) => ErrorKind::RepliesRefused,
         RequestError::NothingToAuthenticate => ErrorKind::NothingToAuthenticate,
         RequestError::PacketTooLarge { .. } => ErrorKind::PacketTooLarge,
         RequestError::QosNotSupported { .. } => ErrorKind::QosNotSupported,

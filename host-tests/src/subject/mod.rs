@@ -94,6 +94,12 @@ pub trait Subject: Sized {
     /// Acknowledges a message.
     fn acknowledge(&mut self, delivery: Self::Delivery) -> bool;
 
+    /// Publishes requests one behind the other, and waits for all of their replies.
+    fn request_all(&mut self, requests: &[Publish<'_>], timeout: Duration) -> Vec<Result<Message, Failure>>;
+
+    /// Answers the next request with what `answer` makes of it; `false` when none came.
+    fn answer_next(&mut self, timeout: Duration, answer: Answer<'_>) -> Result<bool, Failure>;
+
     /// Whether there is a connection.
     fn is_connected(&mut self) -> bool;
 
@@ -137,6 +143,9 @@ pub trait Subject: Sized {
         self.receive(SOON).expect("a message and not the connection's end").expect("a message within seconds")
     }
 }
+
+/// The payload of a reply to a request, or why it failed.
+pub type Answer<'a> = &'a mut dyn FnMut(&Message) -> Result<Vec<u8>, String>;
 
 /// What a test sets of the options for TLS.
 #[derive(Debug, Clone, Default)]

@@ -5,23 +5,24 @@ use std::time::Duration;
 use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
 use mqtt_wasi::transport::TcpTransport;
 use mqtt_wasi::{
-    Client, Delivery, Error, Event, Message, Options, Publish, QoS, ReasonCode, Reconnect, Snapshot, Stats,
-    Subscription, TlsOptions,
+    Client, Delivery, Error, Event, Message, Options, Publish, QoS, ReasonCode, Reconnect, Reply, Responder, Snapshot,
+    Stats, Subscription, TlsOptions,
 };
 
-use super::{Failure, Happening, Settings, Subject, TlsSettings};
+use super::{Answer, Failure, Happening, Settings, Subject, TlsSettings};
 
 /// The blocking client.
 pub struct Native {
     /// The client itself, for what the other form does not have.
     pub client: Client<TcpTransport>,
+    responder: Responder,
 }
 
 impl Subject for Native {
     type Delivery = Delivery;
 
     fn connect(url: &str, settings: &Settings) -> Result<Self, Failure> {
-        Ok(Self { client: Client::connect(url, options(settings)?)? })
+        Ok(Self { client: Client::connect(url, options(settings)?)?, responder: Responder::new() })
     }
 
     fn reconnect(&mut self) -> Result<bool, Failure> {
@@ -80,6 +81,18 @@ impl Subject for Native {
 
     fn acknowledge(&mut self, delivery: Delivery) -> bool {
         self.client.acknowledge(delivery)
+    }
+
+    fn request_all(&mut self, requests: &[Publish<'_>], timeout: Duration) -> Vec<Result<Message, Failure>> {
+        let results = self.client.request_all(requests.iter().copied(), timeout);
+        results.into_iter().map(|result| Ok(result?)).collect()
+    }
+
+    fn answer_next(&mut self, timeout: Duration, answer: Answer<'_>) -> Result<bool, Failure> {
+        let Some(request) = self.client.next_request(&mut self.responder, Some(timeout))? else { return Ok(false) };
+        let reply = answer(request.message()).map_or_else(Reply::failed, Reply::new);
+        self.client.reply(&mut self.responder, &request, &reply)?;
+        Ok(true)
     }
 
     fn is_connected(&mut self) -> bool {

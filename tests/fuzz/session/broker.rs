@@ -6,7 +6,7 @@ use mqtt_wasi::codec::{
 };
 
 use super::input::Input;
-use super::{METHOD, TOPICS};
+use super::{METHOD, RESPONSE_TOPIC, TOPICS};
 
 /// The payloads of messages are the first bytes of this.
 const PAYLOAD: &[u8] = &[b'x'; 255];
@@ -98,6 +98,22 @@ pub(crate) fn publish(flags: u8, packet_id: PacketId, payload_len: u8) -> Vec<u8
     let properties = PublishProperties { topic_alias, ..PublishProperties::default() };
     let topic = TOPICS[usize::from(flags >> 2 & 7)];
     let message = Publish::new(topic, &PAYLOAD[..usize::from(payload_len)]).qos(qos).properties(properties);
+    let dup = has_id && flags >> 5 & 1 != 0;
+    bytes(&Packet::Publish(Publish { dup, packet_id: has_id.then_some(packet_id), ..message }))
+}
+
+/// PUBLISH that replies to a request.
+///
+/// ```text
+/// flags = QoS:2  unused:3  DUP:1  Topic Alias:2                                              from the lowest bit on
+/// ```
+pub(crate) fn reply(flags: u8, packet_id: PacketId, correlation: &[u8]) -> Vec<u8> {
+    let qos = QoS::from_u8(flags & 3).unwrap_or_default();
+    let has_id = qos != QoS::AtMostOnce;
+    let topic_alias = Some(u16::from(flags >> 6)).filter(|&alias| alias != 0);
+    let correlation_data = Some(correlation);
+    let properties = PublishProperties { topic_alias, correlation_data, ..PublishProperties::default() };
+    let message = Publish::new(RESPONSE_TOPIC, "reply").qos(qos).properties(properties);
     let dup = has_id && flags >> 5 & 1 != 0;
     bytes(&Packet::Publish(Publish { dup, packet_id: has_id.then_some(packet_id), ..message }))
 }

@@ -28,6 +28,12 @@ use wire::Wire;
 /// The Authentication Method of the clients that have one.
 const METHOD: &str = "m";
 
+/// Where the replies to the client's requests go.
+const RESPONSE_TOPIC: &str = "replies/c";
+
+/// The length of the Correlation Data of requests.
+const CORRELATION_LEN: usize = 20;
+
 /// Topic Names and Topic Filters, some of which are not valid as the one or the other.
 const TOPICS: [&str; 8] = ["t", "a", "a/b", "a/b/c/d", "", "a/+", "#", "$share/g/a"];
 
@@ -57,6 +63,9 @@ pub(crate) struct Tally {
     pub(crate) answered: usize,
     /// Messages that the user has got.
     pub(crate) received: usize,
+    /// Requests that ended with a reply, and those that ended without one.
+    pub(crate) replied: usize,
+    pub(crate) unreplied: usize,
 }
 
 /// Does what the input says, and then comes to rest.
@@ -102,10 +111,15 @@ struct World {
     /// Calls whose end no event has told.
     publishing: BTreeSet<OperationId>,
     requesting: BTreeSet<OperationId>,
+    /// Requests for a reply, all of them, and those whose end no event has told.
+    asked: Vec<OperationId>,
+    asking: BTreeSet<OperationId>,
+    /// How many of the messages in flight are such requests at most: no event tells when they are acknowledged.
+    asking_in_flight: usize,
     /// Messages that the user has and can still acknowledge, with their Packet Identifiers at QoS 2.
     held: Vec<(Delivery, Option<PacketId>)>,
-    /// Those that it cannot acknowledge any more.
-    stale: Vec<Delivery>,
+    /// Those that it cannot acknowledge any more, or, at QoS 2, not once the broker has taken the next connection.
+    stale: Vec<(Delivery, Option<PacketId>)>,
 }
 
 impl World {
@@ -164,13 +178,16 @@ impl World {
             carried_over: 0,
             publishing: BTreeSet::new(),
             requesting: BTreeSet::new(),
+            asked: Vec::new(),
+            asking: BTreeSet::new(),
+            asking_in_flight: 0,
             held: Vec::new(),
             stale: Vec::new(),
         }
     }
 
     fn make_move(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 32 {
+        match input.byte() % 35 {
             0 => self.connect(),
             1 => self.close(),
             2 => self.transmit(usize::MAX),
@@ -220,10 +237,17 @@ impl World {
             }
             29 => drop(self.session.has_message()),
             // What any driver does in turn.
-            _ => {
+            30 | 31 => {
                 self.poll_events();
                 while self.receive() {}
                 self.transmit(usize::MAX);
+            }
+            // New moves come last, so that the inputs that are kept mean what they meant.
+            32 => self.ask(input),
+            33 => self.cancel(input.byte()),
+            _ => {
+                let (flags, id, which) = (input.byte(), self.wire.name_id(input.byte()), input.byte());
+                self.broker_replies(flags, id, which);
             }
         }
     }
@@ -246,19 +270,13 @@ impl World {
         assert_eq!(self.session.status(), Status::Disconnected);
     }
 
-    /// QoS:2  topic:3  RETAIN:1  Topic Alias:2, and the length of the payload.
+    /// As [`message`], and the length of the payload.
     fn publish(&mut self, input: &mut Input<'_>) {
         let flags = input.byte();
         let payload = vec![b'y'; input.byte().into()];
-        let qos = QoS::from_u8(flags & 3).unwrap_or_default();
-        let topic_alias = Some(u16::from(flags >> 6)).filter(|&alias| alias != 0);
-        let properties = PublishProperties { topic_alias, ..PublishProperties::default() };
-        let message = Publish::new(TOPICS[usize::from(flags >> 2 & 7)], &payload)
-            .qos(qos)
-            .retain(flags >> 5 & 1 != 0)
-            .properties(properties);
+        let message = message(flags, &payload);
         if let Some(operation) = self.call(|session| session.publish(&message)) {
-            self.publishes(qos, operation);
+            self.publishes(message.qos, operation);
         }
     }
 
@@ -285,6 +303,33 @@ impl World {
         let filter = TOPICS[usize::from(topic & 7)];
         let operation = self.call(|session| session.unsubscribe(&[filter], Default::default()));
         self.requests(operation);
+    }
+
+    /// A request for a reply: as [`World::publish`], and for how many seconds the reply is waited for.
+    fn ask(&mut self, input: &mut Input<'_>) {
+        let flags = input.byte();
+        let payload = vec![b'y'; input.byte().into()];
+        let timeout = Duration::from_secs(input.byte().into());
+        let request = message(flags, &payload);
+        let in_flight = self.session.in_flight();
+        // One that fails may have sent SUBSCRIBE for the Response Topic.
+        match self.session.request(&request, timeout, self.asked.len() as u64, self.now) {
+            Ok(operation) => {
+                assert!(self.asking.insert(operation), "requests are told apart");
+                self.asked.push(operation);
+                self.asking_in_flight += usize::from(request.qos != QoS::AtMostOnce);
+            }
+            Err(_) => assert_eq!(self.session.in_flight(), in_flight, "a call that fails leaves nothing in flight"),
+        }
+    }
+
+    /// Gives a request up, if it has not ended. No event tells of it then.
+    fn cancel(&mut self, which: u8) {
+        if !self.asked.is_empty() {
+            let request = self.asked[usize::from(which) % self.asked.len()];
+            let has_ended = !self.session.cancel_request(request);
+            assert!(has_ended || self.asking.remove(&request), "a request ends once");
+        }
     }
 
     fn requests(&mut self, operation: Option<OperationId>) {
@@ -341,12 +386,16 @@ impl World {
     fn acknowledge(&mut self, which: u8) {
         let index = usize::from(which & 0x7F);
         if which >> 7 != 0 && !self.stale.is_empty() {
-            let delivery = self.stale[index % self.stale.len()];
-            assert!(!self.session.acknowledge(delivery), "a message is acknowledged once, over its own connection");
+            let index = index % self.stale.len();
+            let (delivery, id) = &mut self.stale[index];
+            if self.session.acknowledge(*delivery) {
+                let id = id.take().expect("a message is acknowledged once, at QoS 1 over its own connection");
+                self.wire.exactly_once.acknowledged_late(id);
+            }
         } else if which >> 7 == 0 && !self.held.is_empty() {
             let (delivery, _) = self.held.remove(index % self.held.len());
             assert!(self.session.acknowledge(delivery), "a message is held until it is acknowledged");
-            self.stale.push(delivery);
+            self.stale.push((delivery, None));
         }
     }
 
@@ -369,7 +418,11 @@ impl World {
         if !self.session.is_paused() {
             self.wire.all_taken();
         }
-        assert_eq!(self.session.in_flight(), self.publishing.len(), "what is in flight is what no event has ended");
+        let asking_in_flight = self.session.in_flight().checked_sub(self.publishing.len());
+        let asking_in_flight = asking_in_flight.filter(|&requests| requests <= self.asking_in_flight);
+        self.asking_in_flight = asking_in_flight.expect("what is in flight is what no event has ended, and requests");
+        let pending = self.session.stats().pending_requests;
+        assert_eq!(pending, self.asking.len(), "what waits for a reply is what no event has ended");
         if self.session.status() != Status::Connected {
             assert!(self.requesting.is_empty(), "requests end with the connection");
         }
@@ -379,6 +432,7 @@ impl World {
         let was_known = match event {
             Event::Published { id, .. } => self.publishing.remove(id),
             Event::Subscribed { id, .. } | Event::Unsubscribed { id, .. } => self.requesting.remove(id),
+            Event::Replied { id, .. } => self.asking.remove(id),
             _ => true,
         };
         assert!(was_known, "a call ends once: {event:?}");
@@ -392,6 +446,8 @@ impl World {
             Event::Subscribed { result: Ok(_), .. } | Event::Unsubscribed { result: Ok(_), .. } => {
                 &mut self.tally.answered
             }
+            Event::Replied { result: Ok(_), .. } => &mut self.tally.replied,
+            Event::Replied { result: Err(_), .. } => &mut self.tally.unreplied,
             _ => return,
         };
         *count += 1;
@@ -407,6 +463,16 @@ impl World {
             if !self.is_stalled {
                 self.deliver(usize::MAX);
             }
+        }
+    }
+
+    /// Replies to one of the requests that the client sent; with the highest bit, to one that it did not.
+    fn broker_replies(&mut self, flags: u8, id: PacketId, which: u8) {
+        let requests = self.wire.requests();
+        if let Some(correlation) = requests.get(usize::from(which & 0x7F) % requests.len().max(1)) {
+            let mut correlation = correlation.clone();
+            correlation[usize::from(which) % CORRELATION_LEN] ^= which >> 7;
+            self.broker_sends(broker::reply(flags, id, &correlation));
         }
     }
 
@@ -475,7 +541,8 @@ impl World {
                 self.wire.accepted(&self.session.connack().expect("the CONNACK of this connection"));
             }
             Status::Disconnected | Status::Closing => {
-                assert_eq!(self.session.deadline(), None, "no timer runs on");
+                let is_asking = self.session.stats().pending_requests > 0;
+                assert_eq!(self.session.deadline().is_some(), is_asking, "no timer runs on but a request's");
                 self.let_go();
             }
         }
@@ -493,16 +560,17 @@ impl World {
         // A message at QoS 0 that was not sent has its full Topic Name over the next connection.
         assert!(waiting <= MOST_WAITING + 4 * self.outbound_limit, "what waits to be sent is bounded");
         let in_flight = self.session.in_flight();
-        assert!(in_flight <= self.publishing.len(), "what is in flight was published and has not ended");
+        let most = self.publishing.len() + self.asking_in_flight;
+        assert!(in_flight <= most, "what is in flight was published and has not ended");
         let most = self.in_flight_limit + self.carried_over;
         assert!(in_flight <= most, "no more than {most} messages are in flight");
         assert_eq!(self.session.stats().in_flight, in_flight);
     }
 
-    /// The connection is over, and with it the time to acknowledge what came over it.
+    /// The connection is over, and with it the time to acknowledge what came over it, but for QoS 2.
     fn let_go(&mut self) {
         for (delivery, id) in self.held.drain(..) {
-            self.stale.push(delivery);
+            self.stale.push((delivery, id));
             if let Some(id) = id {
                 self.wire.exactly_once.not_acknowledged(id);
             }
@@ -528,6 +596,12 @@ impl World {
         self.exchange();
         assert_eq!(self.tally.published, published + 1, "a message goes all its way");
         assert_eq!(self.tally.received, received + 1, "a message is received");
+
+        self.close();
+        // As long as any request has.
+        self.let_time_pass(u8::MAX);
+        self.poll_events();
+        assert!(self.asking.is_empty(), "no reply is waited for longer than its request says");
     }
 
     /// Moves everything until nothing is under way.
@@ -535,7 +609,7 @@ impl World {
         let session_present = self.keeps_session && self.was_connected;
         // The options may let one packet wait and one message be in flight at a time, which takes two rounds. The
         // others are for subscriptions to be restored.
-        for _ in 0..50 + 4 * self.publishing.len() {
+        for _ in 0..50 + 4 * self.session.in_flight() {
             self.deliver(usize::MAX);
             self.poll_events();
             while self.receive() {}
@@ -556,6 +630,15 @@ impl World {
         assert!(self.unread.is_empty() && self.to_send.is_empty(), "nothing is under way");
         assert_eq!(self.session.in_flight(), 0);
     }
+}
+
+/// QoS:2  topic:3  RETAIN:1  Topic Alias:2
+fn message(flags: u8, payload: &[u8]) -> Publish<'_> {
+    let topic_alias = Some(u16::from(flags >> 6)).filter(|&alias| alias != 0);
+    Publish::new(TOPICS[usize::from(flags >> 2 & 7)], payload)
+        .qos(QoS::from_u8(flags & 3).unwrap_or_default())
+        .retain(flags >> 5 & 1 != 0)
+        .properties(PublishProperties { topic_alias, ..PublishProperties::default() })
 }
 
 /// What is kept of a message that the user has got.

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mqtt_wasi::codec::{Ack, Connack, Packet, PacketId, PacketType, Publish, QoS, ReasonCode};
 
+use super::RESPONSE_TOPIC;
+
 /// One network connection after the other.
 #[derive(Default)]
 pub(crate) struct Wire {
@@ -32,6 +34,10 @@ pub(crate) struct Wire {
     owed: BTreeMap<(PacketType, PacketId), usize>,
     /// The Topic Aliases that the broker was told.
     aliases: BTreeSet<u16>,
+    /// The Correlation Data of all requests that the client sent, over all connections.
+    requests: Vec<Vec<u8>>,
+    /// The broker's Topic Aliases that stand for the Response Topic.
+    reply_aliases: BTreeSet<u16>,
     /// The sizes of messages at QoS 0 that the user has not received.
     waiting: VecDeque<usize>,
 }
@@ -62,6 +68,7 @@ impl Wire {
         *self = Self {
             exactly_once: std::mem::take(&mut self.exactly_once),
             resent: self.resent,
+            requests: std::mem::take(&mut self.requests),
             in_flight_limit: self.in_flight_limit,
             ..Self::default()
         };
@@ -93,6 +100,11 @@ impl Wire {
             255 => PacketId::MAX,
             _ => used.copied().unwrap_or(small),
         }
+    }
+
+    /// The Correlation Data of the requests that the client sent.
+    pub(crate) fn requests(&self) -> &[Vec<u8>] {
+        &self.requests
     }
 
     /// The user has got a message at QoS 0.
@@ -150,6 +162,7 @@ impl Wire {
     fn check_publish(&mut self, publish: &Publish<'_>) {
         assert!(publish.properties.subscription_identifiers.is_empty(), "no Subscription Identifiers [MQTT-3.3.4-6]");
         self.resent += usize::from(publish.dup);
+        self.requests.extend(publish.properties.correlation_data.map(ToOwned::to_owned));
         if let Some(alias) = publish.properties.topic_alias {
             assert!(!publish.dup, "what is sent again has its Topic Name");
             let is_known = self.aliases.contains(&alias);
@@ -218,11 +231,16 @@ impl Wire {
 
     fn note(&mut self, packet: &Packet<'_>, len: usize) {
         self.exactly_once.broker_sent(packet);
+        if let Packet::Publish(publish) = packet {
+            self.note_alias(publish);
+        }
         match packet {
             Packet::Connack(_) => self.is_accepted = true,
             Packet::Publish(publish) => match (publish.qos, publish.packet_id) {
                 (QoS::AtLeastOnce, Some(id)) => self.owe(PacketType::Puback, id),
                 (QoS::ExactlyOnce, Some(id)) => self.owe(PacketType::Pubrec, id),
+                // The user does not receive it as a message.
+                _ if self.is_reply(publish) => {}
                 _ => self.waiting.push_back(len),
             },
             Packet::Pubrel(ack) => self.owe(PacketType::Pubcomp, ack.packet_id),
@@ -233,6 +251,21 @@ impl Wire {
             Packet::Pubcomp(ack) => self.free_id(ack.packet_id, &[Use::Publish(QoS::ExactlyOnce), Use::Pubrel]),
             Packet::Suback(suback) => self.free_id(suback.packet_id, &[Use::Subscribe]),
             Packet::Unsuback(unsuback) => self.free_id(unsuback.packet_id, &[Use::Unsubscribe]),
+            _ => {}
+        }
+    }
+
+    fn is_reply(&self, publish: &Publish<'_>) -> bool {
+        let alias = publish.properties.topic_alias;
+        publish.topic == RESPONSE_TOPIC
+            || (publish.topic.is_empty() && alias.is_some_and(|alias| self.reply_aliases.contains(&alias)))
+    }
+
+    /// What a Topic Alias of the broker stands for from now on.
+    fn note_alias(&mut self, publish: &Publish<'_>) {
+        match publish.properties.topic_alias {
+            Some(alias) if publish.topic == RESPONSE_TOPIC => drop(self.reply_aliases.insert(alias)),
+            Some(alias) if !publish.topic.is_empty() => drop(self.reply_aliases.remove(&alias)),
             _ => {}
         }
     }
@@ -270,6 +303,11 @@ impl ExactlyOnce {
         let messages = self.0.entry(id).or_default();
         messages.handed_out += 1;
         assert!(messages.handed_out <= messages.sent, "message {id} is handed out once [MQTT-4.3.3-10]");
+    }
+
+    /// The user acknowledged a message between two connections, so it does not get it again.
+    pub(crate) fn acknowledged_late(&mut self, id: PacketId) {
+        self.handed_out(id);
     }
 
     /// The user had a message and did not acknowledge it while the connection lasted, so it may get it again.
