@@ -1,14 +1,16 @@
 //! An MQTT v5.0 client for WebAssembly (WASI 0.2) and native Rust.
 //!
 //! # In scope
-//! MQTT v5.0, the client's side, over byte streams: as a blocking client, as an engine without I/O for other kinds of
-//! client, and as a WebAssembly component. The codec serves both sides of a connection.
+//! MQTT v5.0, the client's side, over byte streams: as a blocking client, as an async client, as an engine without I/O for
+//! other kinds of client, and as a WebAssembly component. Requests and replies over it, and W3C Trace Context. The codec
+//! serves both sides of a connection.
 //!
 //! # Out of scope
 //! MQTT before version 5, brokers, WebSockets.
 //!
 //! # Which part is for you
 //! - [`Client`]: a program that publishes and receives, native or on `wasm32-wasip2`.
+//! - `AsyncClient`, with the feature `tokio`: one that does so in any number of tasks, over one connection.
 //! - [`session`]: the state machine of a client, for a driver of your own; `no_std`.
 //! - [`codec`] and [`frame`]: packets and where they begin and end, for brokers and gateways; `no_std`.
 //! - The component is built from this crate by `cargo xtask build`; its interface is `wit/mqtt.wit`.
@@ -28,6 +30,7 @@
 //! - `std` (default): `Client::connect` over `std::net::TcpStream`. Without it the crate is `no_std` with `alloc`.
 //! - `json`: typed payloads through serde, with `Client::publish_json` and `Message::json`.
 //! - `scram`: SCRAM-SHA-256 for enhanced authentication, with `ScramSha256`.
+//! - `tokio`: the async client, `AsyncClient`.
 //! - `tls`: `mqtts://`, with rustls and a provider in pure Rust.
 //! - `component`: the WIT exports, for the component build alone.
 #![no_std]
@@ -43,6 +46,15 @@ extern crate std;
 #[cfg(all(doctest, feature = "std"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Those of the other documents.
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../docs/request-reply.md")]
+struct RequestReply;
+
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../docs/rabbitmq.md")]
+struct RabbitMq;
 
 #[cfg(feature = "tokio")]
 mod async_client;

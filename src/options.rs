@@ -335,7 +335,8 @@ impl Options {
         self
     }
 
-    /// How many bytes may wait to be sent, and how many to be acknowledged, before [`RequestError::WouldBlock`]. Default: 1 MiB. One packet always may.
+    /// How many bytes may wait to be sent, and how many to be acknowledged, before [`RequestError::WouldBlock`]. Default: 1
+    /// MiB. One packet always may.
     ///
     /// [`RequestError::WouldBlock`]: crate::RequestError::WouldBlock
     #[must_use]
@@ -358,7 +359,7 @@ impl Options {
         self
     }
 
-    /// The Response Topic of requests. Nothing but replies to this client should come there, and it has to stay the same
+    /// The Response Topic of requests, to which the client subscribes at QoS 1. Nothing but replies to this client should come there, and it has to stay the same
     /// for as long as the session does. Default: made of the broker's Response Information, if it gave
     /// [any](Options::request_response_information), or else `replies`, and of the Client Identifier, in which whatever
     /// is no letter, no digit and not `-` is written as `_` and its byte in hexadecimal: `replies/thermometer-7`.

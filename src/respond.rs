@@ -24,7 +24,9 @@ use crate::trace::TraceContext;
 /// Answers requests, for one session: keeps the replies, so that a request that comes twice is worked on once.
 ///
 /// A request is the same as one before when it has the same Response Topic and the same Correlation Data; without
-/// Correlation Data there is no telling, and it is worked on each time. A request is acknowledged after its reply is on its way, so one that was worked on by a process that died comes again.
+/// Correlation Data there is no telling, and it is worked on each time. A request is acknowledged after its reply is on
+/// its way, so one that was worked on by a process that died comes again. Until then the acknowledgements of all messages
+/// that came after it wait: whoever cannot answer a request says so, or [gives it up](Responder::give_up).
 #[derive(Debug)]
 pub struct Responder {
     most_replies: usize,

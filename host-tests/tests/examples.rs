@@ -19,6 +19,18 @@ fn pubsub_receives_its_readings_back() {
 }
 
 #[test]
+fn request_reply_asks_and_answers() {
+    let request_reply = Runtime::new(&load("examples/request_reply.wasm").unwrap()).unwrap();
+    each_broker(|broker| {
+        let output = request_reply.run(&[&url(broker)], &Permissions::to(broker)).unwrap();
+        assert!(output.success, "{}\n{}", output.stdout, output.stderr);
+        let expected =
+            ["3 squared is 9", "4 squared is 16", "five squared: invalid digit found in string", "6 squared is 36"];
+        assert_eq!(output.stdout.lines().collect::<Vec<_>>(), expected);
+    });
+}
+
+#[test]
 fn guest_gets_every_message_back_intact() {
     let guest = Guest::compose("examples/guest.wasm");
     each_broker(|broker| {

@@ -422,7 +422,8 @@ impl AsyncClient {
     }
 
     /// Answers requests with what `handler` makes of them, one by one, until the connection ends and none is made again.
-    /// For many at the same time take [`AsyncClient::requests`], and a task for each.
+    /// For many at the same time take [`AsyncClient::requests`], and a task for each. An error of the handler goes to the
+    /// requester, as [`Error::RequestFailed`].
     ///
     /// # Errors
     /// As [`AsyncClient::subscribe`], and what ended the connection.

@@ -177,7 +177,7 @@ impl<T: Transport> Client<T> {
     /// Waits for the next request, no longer than `timeout`; forever if that is `None`. One that came before is answered as
     /// it was then, and not handed out again. A message without a Response Topic is a request that wants no reply.
     ///
-    /// It is acknowledged by [`Client::reply`].
+    /// It is acknowledged by [`Client::reply`], and the messages that come after it not before.
     ///
     /// # Errors
     /// As [`Client::receive`].

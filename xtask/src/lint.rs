@@ -7,12 +7,14 @@ use crate::process::{run, step, succeeds};
 use crate::workspace::{EVERYTHING, cargo, is_ci};
 
 /// The shapes in which others use the crate.
-const SHAPES: [&str; 5] = [
+const SHAPES: [&str; 7] = [
     "-p mqtt-wasi",
     "-p mqtt-wasi --no-default-features",
     "-p mqtt-wasi --no-default-features --features json",
     "-p mqtt-wasi --no-default-features --features scram",
     "-p mqtt-wasi --features tls",
+    "-p mqtt-wasi --features tokio",
+    "-p mqtt-wasi --features json,tls,tokio",
 ];
 
 /// Runs the static checks until one fails.

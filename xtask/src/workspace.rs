@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Selects every package, with every feature that is not for components only.
-pub(crate) const EVERYTHING: &str = "--workspace --features mqtt-wasi/json,mqtt-wasi/scram,mqtt-wasi/tls";
+pub(crate) const EVERYTHING: &str =
+    "--workspace --features mqtt-wasi/json,mqtt-wasi/scram,mqtt-wasi/tls,mqtt-wasi/tokio";
 
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")
