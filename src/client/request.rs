@@ -7,15 +7,13 @@ use core::time::Duration;
 
 use super::{Client, Patience};
 use crate::codec::Publish;
-#[cfg(feature = "json")]
-use crate::codec::QoS;
 use crate::error::Error;
 use crate::message::Message;
-use crate::options::borrowed;
 use crate::respond::{Reply, Request, Responder};
 use crate::session::OperationId;
-use crate::trace::TraceContext;
 use crate::transport::Transport;
+#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+use crate::{options::borrowed, trace::TraceContext};
 
 /// A request that waits for its reply: what [`Client::wait_for_reply`] takes. When it is dropped, the reply is too.
 #[derive(Debug)]
@@ -32,6 +30,8 @@ pub(super) struct Awaited {
     result: Option<Result<Message, Error>>,
 }
 
+/// Where there is randomness to be had.
+#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
 impl<T: Transport> Client<T> {
     /// Publishes a request and waits for the reply, no longer than `timeout`. See
     /// [`Session::request`](crate::session::Session::request) for what is sent.
@@ -40,7 +40,6 @@ impl<T: Transport> Client<T> {
     /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker says that nobody serves such
     /// requests; [`Error::RequestFailed`] when the responder says that it failed; [`RequestError::RepliesRefused`](crate::RequestError::RepliesRefused); and
     /// as [`Client::publish`].
-    #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
     pub fn request(&mut self, request: &Publish<'_>, timeout: Duration) -> Result<Message, Error> {
         let pending = self.start_request(request, timeout)?;
         self.wait_for_reply(pending)
@@ -50,7 +49,6 @@ impl<T: Transport> Client<T> {
     ///
     /// # Errors
     /// As [`Client::request`].
-    #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
     pub fn request_traced(
         &mut self,
         request: &Publish<'_>,
@@ -65,7 +63,7 @@ impl<T: Transport> Client<T> {
     ///
     /// # Errors
     /// [`Error::Json`] when either is not possible, and as [`Client::request`].
-    #[cfg(all(feature = "json", any(feature = "std", all(feature = "component", target_arch = "wasm32"))))]
+    #[cfg(feature = "json")]
     pub fn request_json<R: serde::de::DeserializeOwned>(
         &mut self,
         topic: &str,
@@ -74,13 +72,12 @@ impl<T: Transport> Client<T> {
     ) -> Result<R, Error> {
         let payload = crate::message::to_json(request)?;
         let properties = crate::message::json_properties();
-        let publish = Publish::new(topic, &payload).qos(QoS::AtLeastOnce).properties(properties);
+        let publish = Publish::new(topic, &payload).qos(crate::codec::QoS::AtLeastOnce).properties(properties);
         self.request(&publish, timeout)?.json()
     }
 
     /// Publishes requests one behind the other and waits for all of their replies, no longer than `timeout` for each.
     /// Returns for each how it went, in order: as [`Client::request`] would have.
-    #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
     pub fn request_all<'a>(
         &mut self,
         requests: impl IntoIterator<Item = Publish<'a>>,
@@ -98,12 +95,13 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// [`RequestError::RepliesRefused`](crate::RequestError::RepliesRefused), [`Error::Timeout`] when there is no room within `timeout`, and as
     /// [`Client::enqueue`].
-    #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
     pub fn start_request(&mut self, request: &Publish<'_>, timeout: Duration) -> Result<PendingReply, Error> {
         let nonce = crate::random::nonce()?;
         self.start_request_with(request, timeout, nonce)
     }
+}
 
+impl<T: Transport> Client<T> {
     /// As `Client::start_request`, where there is no randomness to be had: with a random number that is used once.
     ///
     /// # Errors
