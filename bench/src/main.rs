@@ -1,16 +1,23 @@
-//! Times and counts of the codec, the frame reader, the session and the blocking client, native, without a network.
+//! Times and counts of the codec, the frame reader, the session and the blocking client, native, without a network; and
+//! how long requests take, with one.
 //!
 //! `cargo xtask bench [--quick] [FILTER]` prints for each job the median time of an operation over many rounds and how
 //! far apart the middle half of the rounds lies, and what does not depend on the machine: allocations, and the
-//! transport writes of the client, both per operation.
+//! transport writes of the client, both per operation. Without a filter, the requests come behind them; `--latency` has
+//! them alone.
 
+#[path = "../../host-tests/src/broker.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests need more of it")]
+mod broker;
 mod counting;
 mod jobs;
+mod latency;
 mod wire;
 
 use std::time::{Duration, Instant};
 
 use counting::allocations;
+use latency::Effort;
 
 /// Something to measure: `run` does `operations` of it.
 struct Job {
@@ -28,16 +35,26 @@ struct Counts {
 }
 
 fn main() {
-    let (mut rounds, mut filter) = (200, String::new());
+    let (mut is_quick, mut only_latency, mut filter) = (false, false, String::new());
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
-            "--quick" => rounds = 20,
-            "--help" => return println!("usage: cargo xtask bench [--quick] [FILTER]"),
+            "--quick" => is_quick = true,
+            "--latency" => only_latency = true,
+            "--help" => return println!("usage: cargo xtask bench [--quick] [--latency | FILTER]"),
             text => filter = text.into(),
         }
     }
+    if !only_latency {
+        run_jobs(&filter, if is_quick { 20 } else { 200 });
+    }
+    if only_latency || filter.is_empty() {
+        latency::run(if is_quick { Effort::QUICK } else { Effort::FULL });
+    }
+}
+
+fn run_jobs(filter: &str, rounds: usize) {
     println!("{:<44} {:>9} {:>7} {:>8} {:>9} {:>9}", "job", "ns/op", "spread", "budget", "allocs/op", "writes/op");
-    let mut jobs: Vec<Job> = jobs::all().into_iter().filter(|job| job.name.contains(&filter)).collect();
+    let mut jobs: Vec<Job> = jobs::all().into_iter().filter(|job| job.name.contains(filter)).collect();
     for job in &mut jobs {
         println!("{}", measure(job, rounds));
     }
