@@ -29,7 +29,7 @@ fn has_test(file: &str, name: &str) -> bool {
         .split("each_subject!(")
         .skip(1)
         .filter_map(|rest| rest.split(')').next())
-        .any(|tests| tests.split(',').any(|test| test.trim() == name));
+        .any(|tests| tests.split([',', ';', ':']).any(|test| test.trim() == name));
     lines.iter().enumerate().any(|(index, line)| {
         line.starts_with(&definition) && lines[..index].last() == Some(&"#[test]")
             || line.starts_with(&generic) && is_for_each_subject
