@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use host_tests::broker::{Mosquitto, each_broker, url};
 use host_tests::each_subject;
-use host_tests::subject::{ErrorKind, Native, SOON, Settings, Subject};
+use host_tests::subject::{Async, ErrorKind, Native, SOON, Settings, Subject};
 use mqtt_wasi::codec::PublishProperties;
-use mqtt_wasi::{Message, Publish, QoS, TraceContext};
+use mqtt_wasi::{Error, Message, Publish, QoS, Responder, Subscription, TraceContext};
 
 each_subject!(
     many_requests_each_get_their_own_reply,
@@ -23,6 +23,40 @@ each_subject!(
 
 /// More than a client has in flight at once.
 const MANY: u32 = 3_000;
+
+#[test]
+fn served_requests_are_answered_by_the_handler() {
+    each_broker(|broker| {
+        // The blocking client serves, and the async client asks.
+        let mut responder = Native::connect(&url(broker), &Settings::default()).unwrap();
+        responder.subscribe("double/blocking", QoS::AtLeastOnce);
+        thread::spawn(move || responder.client.serve(&mut Responder::new(), |request| double(request)));
+        let asking = Async::connect(&url(broker), &Settings::default()).unwrap();
+        // And the other way round.
+        let serving = Async::connect(&url(broker), &Settings::default()).unwrap();
+        let client = serving.client.clone();
+        serving.runtime.spawn(async move {
+            let subscription = Subscription::new("double/async", QoS::AtLeastOnce);
+            client.serve(subscription, async |request: &Message| double(request)).await
+        });
+        for topic in ["double/blocking", "double/async"] {
+            let ask = |number: &'static str| {
+                let request = Publish::new(topic, number).qos(QoS::AtLeastOnce);
+                loop {
+                    // Until the responder has subscribed.
+                    match asking.runtime.block_on(asking.client.request(&request, SOON)) {
+                        Err(Error::NoResponder) => {}
+                        reply => break reply,
+                    }
+                }
+            };
+            assert_eq!(ask("21").unwrap().payload, b"42", "{topic}");
+            assert!(
+                matches!(ask("many"), Err(Error::RequestFailed(failure)) if failure.text.contains("invalid digit"))
+            );
+        }
+    });
+}
 
 fn many_requests_each_get_their_own_reply<S: Subject>() {
     each_broker(|broker| {
@@ -223,6 +257,10 @@ fn number(request: &Message) -> u32 {
 
 fn square(number: u32) -> Vec<u8> {
     (u64::from(number) * u64::from(number)).to_be_bytes().into()
+}
+
+fn double(request: &Message) -> Result<String, std::num::ParseIntError> {
+    String::from_utf8_lossy(&request.payload).parse().map(|number: u32| (2 * number).to_string())
 }
 
 /// The same order each time, and no order at all.
