@@ -1,13 +1,14 @@
 //! Running components in wasmtime, with no permission but the network addresses they are given.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::sockets::SocketAddrUse;
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::capture::Capture;
 
@@ -25,6 +26,8 @@ pub struct Permissions {
     pub addresses: Vec<SocketAddr>,
     /// Whether it may look up host names.
     pub name_lookup: bool,
+    /// The folder that it may read, as `/`.
+    pub folder: Option<PathBuf>,
 }
 
 /// The host's side of a running component.
@@ -48,7 +51,7 @@ impl Permissions {
     /// Leave to connect to this address.
     #[must_use]
     pub fn to(address: SocketAddr) -> Self {
-        Self { addresses: vec![address], name_lookup: false }
+        Self { addresses: vec![address], ..Self::default() }
     }
 }
 
@@ -125,6 +128,10 @@ impl Runtime {
 impl Host {
     fn new(permissions: &Permissions, builder: &mut WasiCtxBuilder) -> Self {
         let allowed = permissions.addresses.clone();
+        if let Some(folder) = &permissions.folder {
+            let opened = builder.preopened_dir(folder, "/", FsPerms::ReadOnly);
+            let _ = opened.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        }
         builder.allow_tcp(!allowed.is_empty()).allow_udp(false).allow_ip_name_lookup(permissions.name_lookup);
         builder.socket_addr_check(move |address, reason| {
             let is_allowed = match reason {

@@ -1,6 +1,10 @@
 //! The examples do what their first lines say, as components, against every broker.
 
-use host_tests::broker::{each_broker, url};
+use std::fs;
+use std::path::Path;
+
+use host_tests::broker::{Mosquitto, TlsListener, each_broker, tls_url, url};
+use host_tests::certificates::{Authority, Certified};
 use host_tests::components::load;
 use host_tests::guest::{Guest, Summary};
 use host_tests::runtime::{Permissions, Runtime};
@@ -28,6 +32,25 @@ fn request_reply_asks_and_answers() {
             ["3 squared is 9", "4 squared is 16", "five squared: invalid digit found in string", "6 squared is 36"];
         assert_eq!(output.stdout.lines().collect::<Vec<_>>(), expected);
     });
+}
+
+#[test]
+fn tls_pubsub_receives_its_words_back() {
+    let authority = Authority::new();
+    let Certified { certificate_pem, key_pem } = authority.server();
+    let listener = TlsListener { certificate_pem, key_pem, ..TlsListener::default() };
+    let Some(broker) = Mosquitto::start_tls(&listener) else { return };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tls_pubsub");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
+    let tls_pubsub = Runtime::new(&load("examples/tls_pubsub.wasm").unwrap()).unwrap();
+    let permissions = Permissions { folder: Some(folder), ..Permissions::to(broker.address()) };
+    let output = tls_pubsub.run(&[&tls_url(broker.address()), "/ca.pem"], &permissions).unwrap();
+    assert!(output.success, "{}\n{}", output.stdout, output.stderr);
+    for word in ["sealed", "signed", "delivered"] {
+        let line = format!("mqtt-wasi/example/tls/{word}: {word}");
+        assert!(output.stdout.contains(&line), "{line}: {}", output.stdout);
+    }
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn invalid_options_are_refused_before_connecting<S: Subject>() {
 
 #[test]
 fn unknown_host_has_no_address() {
-    let lookup = Permissions { addresses: vec![CLOSED_PORT.parse().unwrap()], name_lookup: true };
+    let lookup = Permissions { name_lookup: true, ..Permissions::to(CLOSED_PORT.parse().unwrap()) };
     let component = Component::connect_permitted(UNKNOWN_HOST, &Settings::default(), &lookup).err().unwrap();
     let native = refused::<Native>(UNKNOWN_HOST, &Settings::default());
     assert_eq!((component.kind, native.kind), (ErrorKind::UnknownHost, ErrorKind::UnknownHost), "{component:?}");

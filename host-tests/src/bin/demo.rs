@@ -96,7 +96,7 @@ impl Broker {
         step(&format!("found the broker at {}", list(&addresses)));
         // The component looks a name up by itself, and then may connect to what it names and nothing else.
         let name_lookup = parsed.host.parse::<std::net::IpAddr>().is_err();
-        Ok(Self { url, permissions: Permissions { addresses, name_lookup }, _embedded: None })
+        Ok(Self { url, permissions: Permissions { addresses, name_lookup, ..Permissions::default() }, _embedded: None })
     }
 }
 

@@ -424,7 +424,7 @@ fn leave(url: &str, settings: &Settings) -> Permissions {
         let url: BrokerUrl = url.parse().ok()?;
         Some(SocketAddr::new(url.host.parse::<IpAddr>().ok()?, url.port))
     });
-    Permissions { addresses: addresses.chain(settings.leave.iter().copied()).collect(), name_lookup: false }
+    Permissions { addresses: addresses.chain(settings.leave.iter().copied()).collect(), ..Permissions::default() }
 }
 
 fn untrapped<R>(result: wasmtime::Result<R>) -> R {
