@@ -30,7 +30,7 @@ fn served_requests_are_answered_by_the_handler() {
         // The blocking client serves, and the async client asks.
         let mut responder = Native::connect(&url(broker), &Settings::default()).unwrap();
         responder.subscribe("double/blocking", QoS::AtLeastOnce);
-        thread::spawn(move || responder.client.serve(&mut Responder::new(), |request| double(request)));
+        thread::spawn(move || responder.client.serve(&mut Responder::new(), double));
         let asking = Async::connect(&url(broker), &Settings::default()).unwrap();
         // And the other way round.
         let serving = Async::connect(&url(broker), &Settings::default()).unwrap();
