@@ -408,6 +408,17 @@ impl<T> TlsTransport<T> {
 }
 
 impl<T: Transport> TlsTransport<T> {
+    /// Shakes hands with the broker at the other end of a transport of the caller's own, until then at the latest. The
+    /// broker's certificate must be for `host`, unless the options name another.
+    ///
+    /// # Errors
+    /// [`TlsFailure`] in its kinds; [`TransportErrorKind::ConnectTimeout`]; what the transport fails with.
+    pub fn connect(inner: T, host: &str, options: TlsOptions, until: Instant) -> Result<Self, TransportError> {
+        let mut transport = options.connector()?.begin(inner, host)?;
+        transport.shake_hands(until)?;
+        Ok(transport)
+    }
+
     /// Whether records wait to be sent.
     #[cfg(feature = "tokio")]
     pub(crate) const fn has_outgoing(&self) -> bool {

@@ -6,6 +6,8 @@
 mod codec;
 mod frame;
 mod session;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::fs;
 use std::path::Path;
@@ -55,6 +57,12 @@ fn codec_keeps_its_promises_over_the_corpus() {
 #[test]
 fn frame_keeps_its_promises_over_the_corpus() {
     replay("frame", frame::check);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn tls_keeps_its_promises_over_the_corpus() {
+    replay("tls", tls::check);
 }
 
 #[test]
