@@ -46,7 +46,7 @@ impl Transport for Peer<'_> {
 }
 
 /// Shakes hands with a peer that says what the input says.
-pub fn check(input: &[u8]) {
+pub(crate) fn check(input: &[u8]) {
     let Some((&piece, stream)) = input.split_first() else { return };
     let peer = Peer { stream, piece: usize::from(piece).max(1), sent: 0, now: Instant::ZERO };
     let until = Instant::ZERO + Duration::from_secs(3600);
