@@ -198,6 +198,7 @@ impl AsyncClient {
             None => self.flush().await.map(|()| ReasonCode::Success.into()),
             Some(id) => match self.completion(id, false).await? {
                 Outcome::Published(result) => result,
+                Outcome::Failed(error) => Err(error),
                 _ => Err(Error::Timeout),
             },
         }
@@ -369,7 +370,7 @@ impl AsyncClient {
         });
         match self.completion(id.await?, true).await? {
             Outcome::Replied(result) => result.map(|message| *message),
-            Outcome::Published(Err(error)) => Err(error),
+            Outcome::Failed(error) => Err(error),
             _ => Err(Error::Timeout),
         }
     }
@@ -475,10 +476,12 @@ impl AsyncClient {
     /// [made with an authenticator](AsyncClient::connect_authenticated); and what ends connections: a broker that refuses
     /// does.
     pub async fn authenticate_again(&self) -> Result<(), Error> {
+        let data = match &mut self.handle.shared.lock().authenticator {
+            Some(authenticator) => authenticator.start().map_err(Error::Authentication)?,
+            None => return Err(RequestError::NothingToAuthenticate.into()),
+        };
         let connection = self
             .submit(|state| {
-                let data = state.authenticator.as_mut().map(|authenticator| authenticator.start());
-                let data = data.and_then(Result::ok).ok_or(RequestError::NothingToAuthenticate)?;
                 state.authenticated = None;
                 state.session.authenticate_again(&data).map(|()| state.connection)
             })
@@ -614,7 +617,7 @@ impl AsyncClient {
             });
             let result = match self.completion(id.await?, false).await? {
                 Outcome::Subscribed(result) => result,
-                Outcome::Published(Err(error)) => Err(error),
+                Outcome::Failed(error) => Err(error),
                 _ => Err(Error::Timeout),
             };
             let is_over = self.handle.shared.lock().require_open().is_err();

@@ -100,7 +100,8 @@ pub(super) enum Outcome {
     Published(Result<Reason, Error>),
     Subscribed(Result<SubscribeReason, Error>),
     Replied(Result<Box<Message>, Error>),
-    TimedOut,
+    /// Nobody waits for the broker any more.
+    Failed(Error),
 }
 
 struct Operation {
@@ -280,7 +281,7 @@ impl State {
         for (id, operation) in &mut self.operations {
             if operation.outcome.is_none() {
                 self.session.cancel_request(*id);
-                operation.outcome = Some(Outcome::Published(Err(error.clone())));
+                operation.outcome = Some(Outcome::Failed(error.clone()));
                 operation.waker.take().into_iter().for_each(Waker::wake);
             }
         }
@@ -298,7 +299,7 @@ impl State {
     pub(super) fn expire(&mut self, now: Instant) {
         while let Some(&(timeout, id)) = self.timeouts.first().filter(|(timeout, _)| now >= *timeout) {
             self.timeouts.remove(&(timeout, id));
-            self.complete(id, Outcome::TimedOut);
+            self.complete(id, Outcome::Failed(Error::Timeout));
         }
         self.room.expire(now);
         self.request_room.expire(now);
