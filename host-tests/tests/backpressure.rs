@@ -14,6 +14,7 @@ each_subject!(
     answer_behind_a_flood_wants_messages_received_first,
     both_can_send_more_than_the_network_holds,
     broker_that_stops_reading_is_a_timeout_and_loses_nothing,
+    acknowledgement_that_is_all_that_comes_makes_room,
 );
 
 /// Together far more than a socket's buffers hold.
@@ -88,6 +89,27 @@ fn broker_that_stops_reading_is_a_timeout_and_loses_nothing<S: Subject>() {
     // The one that timed out waits to be sent.
     let_read.send(sent + 1).unwrap();
     assert_eq!(client.publish(&Publish::new("more", "").qos(QoS::AtLeastOnce)), Ok(ReasonCode::Success));
+    client.disconnect().unwrap();
+    broker.finish();
+}
+
+fn acknowledgement_that_is_all_that_comes_makes_room<S: Subject>() {
+    let broker = Scripted::start(|broker| {
+        let mut client = broker.accept_client();
+        for id in 1..=3 {
+            // One at a time, and nothing else comes.
+            client.expect(publish_qos1(id, "a", b""));
+            client.send(&[puback(id)]);
+        }
+        client.serve();
+    });
+    // The broker of the script has less patience than the client, which must not wait for anything more to come.
+    let settings = Settings { in_flight_limit: Some(1), response_timeout: Some(3 * SOON), ..Settings::default() };
+    let mut client = S::connect(&broker.url(), &settings).unwrap();
+    for _ in 0..3 {
+        client.enqueue(&Publish::new("a", "").qos(QoS::AtLeastOnce)).unwrap();
+    }
+    client.flush().unwrap();
     client.disconnect().unwrap();
     broker.finish();
 }

@@ -410,6 +410,9 @@ impl Instance {
         if let Some(timeout) = settings.response_timeout {
             untrapped(guest.call_set_response_timeout_ms(&mut *store, options, millis(timeout)));
         }
+        if let Some(messages) = settings.in_flight_limit {
+            untrapped(guest.call_set_in_flight_limit(&mut *store, options, messages));
+        }
         if let Some(bytes) = settings.backlog_limit {
             untrapped(guest.call_set_backlog_limit(&mut *store, options, bytes));
         }

@@ -212,6 +212,8 @@ pub struct Settings {
     pub connect_timeout: Option<Duration>,
     /// How long an answer may take.
     pub response_timeout: Option<Duration>,
+    /// How many QoS 1 and 2 messages may be in flight.
+    pub in_flight_limit: Option<u16>,
     /// How many bytes may wait to be received.
     pub backlog_limit: Option<u32>,
 }

@@ -187,6 +187,9 @@ impl From<&Settings> for Options {
         if let Some(timeout) = settings.response_timeout {
             options = options.response_timeout(timeout);
         }
+        if let Some(messages) = settings.in_flight_limit {
+            options = options.in_flight_limit(messages);
+        }
         if let Some(bytes) = settings.backlog_limit {
             options = options.backlog_limit(bytes as usize);
         }
