@@ -1,25 +1,52 @@
-//! An allocator that counts how often it is asked.
+//! An allocator that counts how often it is asked, and for how much.
 #![allow(unsafe_code, reason = "an allocator is unsafe by its trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static COUNT: AtomicU64 = AtomicU64::new(0);
+static BYTES: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static IS_COUNTED: Cell<bool> = const { Cell::new(true) };
+}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
 struct Counting;
 
-/// How many allocations and reallocations there were.
-pub(crate) fn allocations() -> u64 {
-    ALLOCATIONS.load(Ordering::Relaxed)
+/// Allocations and reallocations.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allocations {
+    pub(crate) count: u64,
+    /// What they asked for.
+    pub(crate) bytes: u64,
+}
+
+/// How many there were since the start of the process, in every thread that is counted.
+pub(crate) fn allocations() -> Allocations {
+    Allocations { count: COUNT.load(Ordering::Relaxed), bytes: BYTES.load(Ordering::Relaxed) }
+}
+
+/// Counts none of this thread from now on.
+#[cfg(feature = "peers")]
+pub(crate) fn leave_out_this_thread() {
+    IS_COUNTED.set(false);
+}
+
+fn count(bytes: usize) {
+    if IS_COUNTED.get() {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 // SAFETY: every call goes on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count(layout.size());
         // SAFETY: the caller's promises are the system allocator's.
         unsafe { System.alloc(layout) }
     }
@@ -30,7 +57,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count(size);
         // SAFETY: as above.
         unsafe { System.realloc(pointer, layout, size) }
     }

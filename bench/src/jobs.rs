@@ -41,7 +41,7 @@ fn job(name: &'static str, budget: Option<f64>, mut run: impl FnMut() -> u64 + '
     Job { name, operations: OPERATIONS, budget, run: Box::new(move || Counts { writes: run() }) }
 }
 
-fn plain(size: usize) -> Publish<'static> {
+pub(crate) fn plain(size: usize) -> Publish<'static> {
     Publish::new(TOPIC, vec![b'x'; size].leak() as &[u8])
 }
 
@@ -107,7 +107,7 @@ fn frames(size: usize) -> impl FnMut() -> u64 {
     }
 }
 
-fn feed(session: &mut Session, mut bytes: &[u8], mut then: impl FnMut(&mut Session)) {
+pub(crate) fn feed(session: &mut Session, mut bytes: &[u8], mut then: impl FnMut(&mut Session)) {
     while !bytes.is_empty() {
         let space = session.read_buffer();
         let len = space.len().min(bytes.len());
@@ -118,12 +118,12 @@ fn feed(session: &mut Session, mut bytes: &[u8], mut then: impl FnMut(&mut Sessi
     }
 }
 
-fn transmit(session: &mut Session) {
+pub(crate) fn transmit(session: &mut Session) {
     let len = black_box(session.transmit()).len();
     session.transmitted(len, Instant::ZERO);
 }
 
-fn connected(options: Options) -> Session {
+pub(crate) fn connected(options: Options) -> Session {
     let mut session = Session::new(options);
     session.connect(Instant::ZERO).expect("valid options");
     transmit(&mut session);

@@ -15,10 +15,11 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
+use host_tests::broker::{Embedded, Mosquitto, url};
 use mqtt_wasi::{AsyncClient, Client, Options, QoS, Responder, Subscription};
 use requesters::{Rumqttc, Seed, blocking, on_one_thread, on_two_threads};
 
-use crate::broker::{each_broker, url};
+use crate::results::{LatencyRow, LatencyTable};
 
 const TOPIC: &str = "bench/echo";
 const PAYLOAD: &[u8; 64] = &[b'x'; 64];
@@ -82,26 +83,31 @@ struct Load {
 }
 
 /// Measures every case against each broker there is, and prints a table for each.
-pub(crate) fn run(effort: Effort) {
-    each_broker(|broker| against(broker, effort));
+pub(crate) fn run(effort: Effort) -> Vec<LatencyTable> {
+    let embedded = Embedded::start().expect("the embedded broker starts");
+    let mut tables = vec![against("the embedded broker", embedded.address(), effort)];
+    if let Some(mosquitto) = Mosquitto::start() {
+        tables.push(against("mosquitto", mosquitto.address(), effort));
+    }
+    tables
 }
 
-fn against(broker: SocketAddr, effort: Effort) {
+fn against(name: &str, broker: SocketAddr, effort: Effort) -> LatencyTable {
     respond(broker);
-    println!(
-        "{:<44} {:>9} {:>9} {:>9} {:>7} {:>7}",
-        "request until reply, 64 B", "p50 µs", "p90 µs", "p99 µs", "spread", "ratio"
-    );
+    println!("\nrequest until reply, 64 B, over {name}");
+    println!("{:<44} {:>9} {:>9} {:>9} {:>7} {:>7}", "", "p50 µs", "p90 µs", "p99 µs", "spread", "ratio");
     let mut rounds = CASES.map(|_| Vec::new());
     for _ in 0..effort.rounds {
         for (case, rounds) in CASES.iter().zip(&mut rounds) {
             rounds.push(percentiles((case.measure)(broker, case.load(effort))));
         }
     }
-    let reference = median(&rounds[0], 0);
-    for (case, rounds) in CASES.iter().zip(&rounds) {
-        println!("{}", row(case.name, rounds, reference));
+    let rows: Vec<_> = CASES.iter().zip(&rounds).map(|(case, rounds)| row(case, rounds)).collect();
+    for LatencyRow { name, p50, p90, p99, spread, .. } in &rows {
+        let (percent, ratio) = (spread * 100.0, p50 / rows[0].p50);
+        println!("{name:<44} {p50:>9.1} {p90:>9.1} {p99:>9.1} {percent:>6.1}% {ratio:>7.2}");
     }
+    LatencyTable { broker: name.into(), rows }
 }
 
 /// Echoes every request, over a connection of its own, until the broker ends.
@@ -117,12 +123,12 @@ fn percentiles(mut latencies: Vec<Duration>) -> [f64; 3] {
     PERCENTILES.map(|percent| latencies[(latencies.len() - 1) * percent / 100].as_secs_f64() * 1e6)
 }
 
-/// The medians of the rounds, how far apart the rounds' p50 lie, and how many times the reference's p50 this one is.
-fn row(name: &str, rounds: &[[f64; 3]], reference: f64) -> String {
+/// The medians of the rounds, and how far apart the rounds' p50 lie.
+fn row(case: &Case, rounds: &[[f64; 3]]) -> LatencyRow {
     let [p50, p90, p99] = [0, 1, 2].map(|place| median(rounds, place));
     let sorted = sorted(rounds, 0);
-    let spread = (sorted[sorted.len() - 1] - sorted[0]) / p50 * 100.0;
-    format!("{name:<44} {p50:>9.1} {p90:>9.1} {p99:>9.1} {spread:>6.1}% {:>7.2}", p50 / reference)
+    let spread = (sorted[sorted.len() - 1] - sorted[0]) / p50;
+    LatencyRow { name: case.name.into(), in_flight: case.in_flight, p50, p90, p99, spread }
 }
 
 fn median(rounds: &[[f64; 3]], place: usize) -> f64 {

@@ -1,29 +1,45 @@
-//! Times and counts of the codec, the frame reader, the session and the blocking client, native, without a network; and
-//! how long requests take, with one.
+//! How fast, how small, how steady, beside every peer: `cargo xtask bench --help` says what there is.
 //!
-//! `cargo xtask bench [--quick] [FILTER]` prints for each job the median time of an operation over many rounds and how
-//! far apart the middle half of the rounds lies, and what does not depend on the machine: allocations, and the
-//! transport writes of the client, both per operation. Without a filter, the requests come behind them; `--latency` has
-//! them alone.
+//! Without the feature `peers` there is only what this crate alone costs without a network: that is what
+//! `cargo xtask bench --counts` compares with its committed figures.
 
-#[path = "../../host-tests/src/broker.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the tests need more of it")]
-mod broker;
+#[cfg(feature = "peers")]
+mod codecs;
+#[cfg(feature = "peers")]
+mod contenders;
 mod counting;
+#[cfg(feature = "peers")]
+mod driver;
+#[cfg(feature = "peers")]
+mod growth;
+#[cfg(feature = "peers")]
+mod job;
 mod jobs;
+#[cfg(feature = "peers")]
 mod latency;
+#[cfg(feature = "peers")]
+mod machine;
+#[cfg(feature = "peers")]
+mod peers;
+#[cfg(feature = "peers")]
+mod report;
+#[cfg(feature = "peers")]
+mod results;
+#[cfg(feature = "peers")]
+mod sink;
+#[cfg(feature = "peers")]
+mod stage;
 mod wire;
 
 use std::time::{Duration, Instant};
 
 use counting::allocations;
-use latency::Effort;
 
 /// Something to measure: `run` does `operations` of it.
 struct Job {
     name: &'static str,
     operations: u64,
-    /// What DESIGN allows, in nanoseconds.
+    /// What is aimed at, in nanoseconds.
     budget: Option<f64>,
     run: Box<dyn FnMut() -> Counts>,
 }
@@ -34,39 +50,59 @@ struct Counts {
     writes: u64,
 }
 
+/// What a job cost, an operation.
+struct Cost {
+    /// The median of the rounds.
+    nanoseconds: f64,
+    /// How far apart the middle half of the rounds lies, as a share of the median.
+    spread: f64,
+    allocations: f64,
+    writes: f64,
+}
+
 fn main() {
-    let (mut is_quick, mut only_latency, mut filter) = (false, false, String::new());
-    for argument in std::env::args().skip(1) {
-        match argument.as_str() {
-            "--quick" => is_quick = true,
-            "--latency" => only_latency = true,
-            "--help" => return println!("usage: cargo xtask bench [--quick] [--latency | FILTER]"),
-            text => filter = text.into(),
-        }
-    }
-    if !only_latency {
-        run_jobs(&filter, if is_quick { 20 } else { 200 });
-    }
-    if only_latency || filter.is_empty() {
-        latency::run(if is_quick { Effort::QUICK } else { Effort::FULL });
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    #[cfg(feature = "peers")]
+    peers::main(&args);
+    #[cfg(not(feature = "peers"))]
+    match args.as_slice() {
+        [option] if option == "--counts" => print_counts(),
+        _ => panic!("without the feature `peers` there is `--counts` only"),
     }
 }
 
-fn run_jobs(filter: &str, rounds: usize) {
-    println!("{:<44} {:>9} {:>7} {:>8} {:>9} {:>9}", "job", "ns/op", "spread", "budget", "allocs/op", "writes/op");
-    let mut jobs: Vec<Job> = jobs::all().into_iter().filter(|job| job.name.contains(filter)).collect();
-    for job in &mut jobs {
-        println!("{}", measure(job, rounds));
+/// One line each: how many of what.
+#[cfg(not(feature = "peers"))]
+fn print_counts() {
+    for mut job in jobs::all() {
+        let Cost { allocations, writes, .. } = measure(&mut job, 1);
+        println!("{allocations:.4}\tallocations\t{}", job.name);
+        println!("{writes:.4}\twrites\t{}", job.name);
     }
 }
 
-fn measure(job: &mut Job, rounds: usize) -> String {
+/// Measures the jobs of this crate alone, and shows each.
+#[cfg(feature = "peers")]
+fn run_jobs(filter: &str, rounds: usize) -> Vec<results::EngineResult> {
+    println!("{:<48} {:>9} {:>7} {:>8} {:>9} {:>9}", "job", "ns/op", "spread", "budget", "allocs/op", "writes/op");
+    let jobs = jobs::all().into_iter().filter(|job| job.name.contains(filter));
+    let run = |mut job: Job| {
+        let Cost { nanoseconds: ns, spread, allocations, writes } = measure(&mut job, rounds);
+        let budget = job.budget.map_or(String::new(), |budget| format!("{budget:.0}"));
+        let percent = spread * 100.0;
+        println!("{:<48} {ns:>9.1} {percent:>6.1}% {budget:>8} {allocations:>9.4} {writes:>9.4}", job.name);
+        results::EngineResult { job: job.name.into(), ns, spread, budget: job.budget, allocations, writes }
+    };
+    jobs.map(run).collect()
+}
+
+fn measure(job: &mut Job, rounds: usize) -> Cost {
     // The first run finds buffers to be grown.
     (job.run)();
-    let before = allocations();
+    let before = allocations().count;
     let counts = (job.run)();
     let per_operation = |count: u64| count as f64 / job.operations as f64;
-    let (allocations, writes) = (per_operation(allocations() - before), per_operation(counts.writes));
+    let (allocations, writes) = (per_operation(allocations().count - before), per_operation(counts.writes));
     let mut times: Vec<Duration> = (0..rounds)
         .map(|_| {
             let start = Instant::now();
@@ -76,7 +112,5 @@ fn measure(job: &mut Job, rounds: usize) -> String {
         .collect();
     times.sort();
     let at = |part: usize| times[(times.len() - 1) * part / 4].as_secs_f64() * 1e9 / job.operations as f64;
-    let spread = (at(3) - at(1)) / at(2) * 100.0;
-    let budget = job.budget.map_or(String::new(), |budget| format!("{budget:.0}"));
-    format!("{:<44} {:>9.1} {spread:>6.1}% {budget:>8} {allocations:>9.4} {writes:>9.4}", job.name, at(2))
+    Cost { nanoseconds: at(2), spread: (at(3) - at(1)) / at(2), allocations, writes }
 }

@@ -1,5 +1,5 @@
-//! Peers that speak TLS wrongly, or not at all: for everything that no real broker would do. Each takes one connection,
-//! and tells afterwards what came over it.
+//! Peers that speak TLS wrongly, or not at all, or tell what they saw: for everything that no real broker would do. Each
+//! takes one connection, but where it says otherwise, and tells afterwards what came over it.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -26,7 +26,7 @@ use mqtt_wasi::codec::{ConnackProperties, Packet};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{AlertDescription, ServerConfig, ServerConnection, SupportedProtocolVersion};
+use rustls::{AlertDescription, HandshakeKind, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 use crate::broker::{ANY_PORT, tls_url};
 use crate::certificates::Certified;
@@ -52,6 +52,8 @@ pub struct Seen {
     pub inside: Vec<u8>,
     /// The fatal alert that the client ended it with.
     pub alert: Option<AlertDescription>,
+    /// Whether the last handshake resumed a TLS session.
+    pub is_resumed: bool,
 }
 
 /// How a server ends a connection.
@@ -65,6 +67,7 @@ pub enum End {
 
 /// The connection, and what came over it.
 struct Connection {
+    listener: TcpListener,
     stream: TcpStream,
     seen: Seen,
 }
@@ -145,15 +148,26 @@ impl TlsPeer {
     pub fn ending(certified: &Certified, version: &'static SupportedProtocolVersion, end: End) -> Self {
         let mut tls = server(certified, version);
         Self::start(move |connection| {
-            let is_packet = |inside: &[u8]| matches!(Packet::decode(inside), Ok(Some(_)));
-            connection.speak(&mut tls, is_packet);
-            assert!(is_packet(&connection.seen.inside), "{:?} instead of CONNECT", connection.seen.alert);
-            let connack = bytes(&[connack(ConnackProperties::default())]);
-            tls.writer().write_all(&connack).expect("there is room in memory");
-            if end == End::CloseNotify {
-                tls.send_close_notify();
+            connection.take_client(&mut tls, end);
+        })
+    }
+
+    /// As [`TlsPeer::ending`] with `close_notify`, and takes the client a second time when it comes back.
+    ///
+    /// # Panics
+    /// As [`TlsPeer::speaking`].
+    #[must_use = "a peer that is not finished fails unseen"]
+    pub fn taking_twice(certified: &Certified, version: &'static SupportedProtocolVersion) -> Self {
+        let config = server_config(certified, version);
+        Self::start(move |connection| {
+            for is_first in [true, false] {
+                let mut tls = ServerConnection::new(Arc::clone(&config)).expect("a server");
+                connection.take_client(&mut tls, End::CloseNotify);
+                connection.seen.is_resumed = tls.handshake_kind() == Some(HandshakeKind::Resumed);
+                if is_first {
+                    connection.accept_next();
+                }
             }
-            connection.flush_tls(&mut tls);
         })
     }
 
@@ -185,7 +199,7 @@ impl TlsPeer {
         let (running, is_over) = mpsc::channel();
         let thread = thread::spawn(move || {
             let _running = running;
-            let mut connection = Connection::accept(&listener);
+            let mut connection = Connection::accept(listener);
             script(&mut connection);
             connection.end()
         });
@@ -202,12 +216,29 @@ impl Seen {
 }
 
 impl Connection {
-    fn accept(listener: &TcpListener) -> Self {
-        let (stream, _) = listener.accept().expect("a connection");
-        stream.set_nodelay(true).expect("nodelay");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-        Self { stream, seen: Seen::default() }
+    fn accept(listener: TcpListener) -> Self {
+        let stream = accept(&listener);
+        Self { listener, stream, seen: Seen::default() }
+    }
+
+    /// Waits for the client to go and to come back, and forgets what it said.
+    fn accept_next(&mut self) {
+        self.drain();
+        self.stream = accept(&self.listener);
+        self.seen = Seen::default();
+    }
+
+    /// Answers CONNECT with CONNACK.
+    fn take_client(&mut self, tls: &mut ServerConnection, end: End) {
+        let is_packet = |inside: &[u8]| matches!(Packet::decode(inside), Ok(Some(_)));
+        self.speak(tls, is_packet);
+        assert!(is_packet(&self.seen.inside), "{:?} instead of CONNECT", self.seen.alert);
+        let connack = bytes(&[connack(ConnackProperties::default())]);
+        tls.writer().write_all(&connack).expect("there is room in memory");
+        if end == End::CloseNotify {
+            tls.send_close_notify();
+        }
+        self.flush_tls(tls);
     }
 
     /// Answers the first that comes, and leaves the end to the client, who is to see by itself what it got.
@@ -279,7 +310,19 @@ impl Write for Connection {
     }
 }
 
+fn accept(listener: &TcpListener) -> TcpStream {
+    let (stream, _) = listener.accept().expect("a connection");
+    stream.set_nodelay(true).expect("nodelay");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+    stream
+}
+
 fn server(certified: &Certified, version: &'static SupportedProtocolVersion) -> ServerConnection {
+    ServerConnection::new(server_config(certified, version)).expect("a server")
+}
+
+fn server_config(certified: &Certified, version: &'static SupportedProtocolVersion) -> Arc<ServerConfig> {
     let certificate = CertificateDer::from_pem_slice(certified.certificate_pem.as_bytes()).expect("a certificate");
     let key = PrivateKeyDer::from_pem_slice(certified.key_pem.as_bytes()).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -288,5 +331,5 @@ fn server(certified: &Certified, version: &'static SupportedProtocolVersion) -> 
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .expect("the certificate's key");
-    ServerConnection::new(Arc::new(config)).expect("a server")
+    Arc::new(config)
 }

@@ -18,6 +18,7 @@ each_subject!(
     client_certificate_is_presented,
     every_size_comes_back_intact,
     lost_connection_is_made_again,
+    tls_session_is_resumed_with_the_next_connection,
     unknown_authority_is_refused,
     impostor_of_an_authority_is_refused,
     self_signed_certificate_is_refused,
@@ -126,6 +127,24 @@ fn lost_connection_is_made_again<S: Subject>() {
         [Happening::Reconnected { session_present: false }, Happening::SubscriptionRestored("before".into())]
     );
     assert_works(client);
+}
+
+fn tls_session_is_resumed_with_the_next_connection<S: Subject>() {
+    for version in ALL_VERSIONS {
+        println!("{version:?}");
+        let authority = Authority::new();
+        let peer = TlsPeer::taking_twice(&authority.server(), version);
+        let settings = Settings {
+            reconnect: Some((Duration::from_millis(20), Duration::from_millis(100))),
+            ..trusting(&authority)
+        };
+        let mut client = S::connect(&peer.url(), &settings).unwrap();
+        let events = [(); 2].map(|()| client.next_event(SOON).unwrap().expect("an event within seconds"));
+        assert!(matches!(events[0], Happening::Disconnected(_)), "{events:?}");
+        assert_eq!(events[1], Happening::Reconnected { session_present: false });
+        drop(client);
+        assert!(peer.finish().is_resumed);
+    }
 }
 
 fn unknown_authority_is_refused<S: Subject>() {

@@ -15,7 +15,9 @@ Commands:
   toolchain            Print which Rust builds for wasm32-wasip2; fetch one if there is none
   test [-- ARGS]       Build, then run every test; ARGS go to `cargo test` and run the workspace's tests only
   demo [--broker URL]  Build, then run the demo against a broker (an embedded one by default)
-  bench [ARGS]         Run the benchmarks; ARGS go to them
+  bench [ARGS]         Run the benchmarks; ARGS go to them, and `bench --help` lists them
+  bench --counts       Count what no busy machine can blur, and fail where it got worse than bench/counts.txt
+      --accept         Write the counts there instead
   bench --instructions [--against REVISION]
                        Count the instructions of a message, with valgrind, beside those of an earlier revision
   lint                 Run the static checks: format, clippy, rustdoc, the wasm build, licences
@@ -30,6 +32,7 @@ pub(crate) enum Task {
     Test(Vec<String>),
     Demo(Vec<String>),
     Bench(Vec<String>),
+    Counts { accepts: bool },
     Instructions(Option<String>),
     Lint,
 }
@@ -53,6 +56,10 @@ impl Task {
         match (name.as_str(), rest.as_slice()) {
             ("help" | "--help" | "-h", _) => Ok(Self::Help),
             ("build", _) => BuildOptions::parse(rest).map(Self::Build),
+            ("bench", [option]) if option == "--counts" => Ok(Self::Counts { accepts: false }),
+            ("bench", [option, accept]) if option == "--counts" && accept == "--accept" => {
+                Ok(Self::Counts { accepts: true })
+            }
             ("bench", [option]) if option == "--instructions" => Ok(Self::Instructions(None)),
             ("bench", [option, against, revision]) if option == "--instructions" && against == "--against" => {
                 Ok(Self::Instructions(Some(revision.clone())))

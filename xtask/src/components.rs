@@ -40,6 +40,10 @@ const MQTT_TLS_ARGS: &[&str] = &[
     "-Clink-arg=-zstack-size=131072",
 ];
 
+/// The packages that have guests, of the host tests and of the benchmark, and the commands that build them.
+const GUESTS: [(&str, &str); 2] =
+    [("host-tests/guests", "build -p host-tests-guests"), ("bench/guests", "build -p bench-guests")];
+
 pub(crate) fn folder() -> PathBuf {
     workspace::target().join("components")
 }
@@ -106,28 +110,30 @@ fn all() -> Result<Vec<Component>> {
             rustc_args: &[],
         },
     ];
-    components.extend(guests()?.into_iter().map(|guest| Component {
-        name: format!("guests/{guest}"),
-        command: "build -p host-tests-guests",
-        target: format!("--bin {guest}"),
-        artifact: guest,
-        rustc_args: &[],
-    }));
+    for (folder, command) in GUESTS {
+        components.extend(programs(folder)?.into_iter().map(|guest| Component {
+            name: format!("guests/{guest}"),
+            command,
+            target: format!("--bin {guest}"),
+            artifact: guest,
+            rustc_args: &[],
+        }));
+    }
     Ok(components)
 }
 
-/// The guests of the host tests, one a source file.
-fn guests() -> Result<Vec<String>> {
-    let folder = workspace::root().join("host-tests/guests/src/bin");
-    let mut guests = Vec::new();
+/// The programs of a package, one a source file.
+fn programs(package: &str) -> Result<Vec<String>> {
+    let folder = workspace::root().join(package).join("src/bin");
+    let mut programs = Vec::new();
     for entry in fs::read_dir(&folder).at(&folder)? {
         let path = entry.at(&folder)?.path();
         if path.extension().is_some_and(|extension| extension == "rs") {
-            guests.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+            programs.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
         }
     }
-    guests.sort();
-    Ok(guests)
+    programs.sort();
+    Ok(programs)
 }
 
 /// Keeps the components that `only` names, one by one or by folder; all of them if it names none.

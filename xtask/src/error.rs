@@ -22,6 +22,8 @@ pub(crate) enum Error {
     File { path: PathBuf, source: io::Error },
     /// A check needs a tool that is not installed.
     MissingTool { tool: &'static str, remedy: &'static str },
+    /// So many counts got worse, which were printed.
+    Worse { counts: usize },
     /// There is no Rust for wasm32-wasip2, and none could be fetched.
     NoToolchain(Box<Unavailable>),
 }
@@ -51,6 +53,11 @@ impl fmt::Display for Error {
             Self::Failed { command, status } => write!(f, "`{command}` failed ({status})"),
             Self::File { path, source } => write!(f, "{}: {source}", path.display()),
             Self::MissingTool { tool, remedy } => write!(f, "{tool} is missing: {remedy}"),
+            Self::Worse { counts } => write!(
+                f,
+                "{counts} counts got worse than in bench/counts.txt: find out why; where it is worth it, \
+                 `cargo xtask bench --counts --accept` writes what they are now, in a commit that says why"
+            ),
             Self::NoToolchain(why) => write!(
                 f,
                 "no Rust standard library for wasm32-wasip2 here, and Debian's is no way out: {why}\n\n\

@@ -22,14 +22,9 @@ const BATCHES: [u64; 2] = [100, 1100];
 /// How many messages a batch has.
 const BATCH: u64 = 32;
 
-/// Counts, and prints a table. Messages have 64 bytes.
+/// Counts, and prints a table with an earlier revision beside it. Messages have 64 bytes.
 pub(crate) fn count(revision: Option<&str>) -> Result<()> {
-    if !succeeds(Command::new("valgrind").arg("--version")) {
-        return Err(Error::MissingTool {
-            tool: "valgrind",
-            remedy: "apt-get install valgrind, or as your system has it",
-        });
-    }
+    require_valgrind()?;
     let mut programs = Vec::new();
     if let Some(revision) = revision {
         let source = folder().join(revision).join("source");
@@ -50,12 +45,45 @@ pub(crate) fn count(revision: Option<&str>) -> Result<()> {
     for (job, words) in JOBS {
         print!("{words:36}");
         for (_, program) in &programs {
-            let [few, many] = BATCHES.map(|batches| instructions(program, job, batches));
-            print!("{:12}", (many? - few?) / ((BATCHES[1] - BATCHES[0]) * BATCH));
+            print!("{:12}", instructions_a_message(program, job)?);
         }
         println!();
     }
     Ok(())
+}
+
+/// Counts, job by job.
+pub(crate) fn now() -> Result<Vec<(String, u64)>> {
+    require_valgrind()?;
+    step("counting instructions");
+    let program = build("now", workspace::root())?;
+    JOBS.iter().map(|(job, words)| Ok(((*words).to_owned(), instructions_a_message(&program, job)?))).collect()
+}
+
+/// As [`now`], in a file with a line for each; `None` where there is no valgrind.
+pub(crate) fn file() -> Result<Option<PathBuf>> {
+    if !has_valgrind() {
+        step("counting no instructions, since there is no valgrind");
+        return Ok(None);
+    }
+    let text: String = now()?.into_iter().map(|(name, count)| format!("{count}\t{name}\n")).collect();
+    let file = folder().join("now.txt");
+    fs::write(&file, text).at(&file)?;
+    Ok(Some(file))
+}
+
+fn has_valgrind() -> bool {
+    succeeds(Command::new("valgrind").arg("--version"))
+}
+
+fn require_valgrind() -> Result<()> {
+    let remedy = "apt-get install valgrind, or as your system has it";
+    if has_valgrind() { Ok(()) } else { Err(Error::MissingTool { tool: "valgrind", remedy }) }
+}
+
+fn instructions_a_message(program: &Path, job: &str) -> Result<u64> {
+    let [few, many] = BATCHES.map(|batches| instructions(program, job, batches));
+    Ok((many? - few?) / ((BATCHES[1] - BATCHES[0]) * BATCH))
 }
 
 fn folder() -> PathBuf {

@@ -3,6 +3,7 @@
 
 mod args;
 mod components;
+mod counts;
 mod debian;
 mod error;
 mod instructions;
@@ -16,7 +17,7 @@ use std::process::{Command, ExitCode};
 
 use args::{BuildOptions, Task};
 use error::Result;
-use process::{run, step};
+use process::{run, step, succeeds};
 use toolchain::Toolchain;
 use workspace::{EVERYTHING, cargo};
 
@@ -38,6 +39,7 @@ fn execute(task: Task) -> Result<()> {
         Task::Test(extra) => test(&extra)?,
         Task::Demo(extra) => demo(&extra)?,
         Task::Bench(extra) => bench(&extra)?,
+        Task::Counts { accepts } => counts::compare(accepts)?,
         Task::Instructions(revision) => instructions::count(revision.as_deref())?,
         Task::Lint => lint::run_all()?,
     }
@@ -68,5 +70,24 @@ fn demo(extra: &[String]) -> Result<()> {
 }
 
 fn bench(extra: &[String]) -> Result<()> {
-    run(cargo("run --locked --release -p bench --bin bench --").args(extra))
+    // The client in C is built with cmake.
+    let features = if succeeds(Command::new("cmake").arg("--version")) {
+        "paho"
+    } else {
+        step("comparing without paho-mqtt, since there is no cmake");
+        "peers"
+    };
+    step("building the benchmark (the first time, its wasm host and its peers take minutes)");
+    run(&mut cargo(&format!("build --locked --quiet --release -p bench --features {features} --bin bench")))?;
+    let mut bench = Command::new(workspace::target().join(format!("release/bench{}", env::consts::EXE_SUFFIX)));
+    // What needs neither components nor instructions.
+    const ALONE: [&str; 6] = ["--help", "--report", "--latency", "--engine", "--codecs", "--growth"];
+    if !extra.iter().any(|argument| ALONE.contains(&argument.as_str())) {
+        components::build(&BuildOptions { quiet: true, ..BuildOptions::default() })?;
+        bench.env(components::FOLDER_VARIABLE, components::folder());
+        if let Some(file) = instructions::file()? {
+            bench.env("MQTT_WASI_INSTRUCTIONS", file);
+        }
+    }
+    run(bench.args(extra))
 }

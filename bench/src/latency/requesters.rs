@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use host_tests::broker::url;
 use mqtt_wasi::transport::TcpTransport;
 use mqtt_wasi::{AsyncClient, Client, Options, PendingReply, Publish, QoS};
 use rumqttc::NetworkOptions;
@@ -15,7 +16,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use super::{Load, PATIENCE, PAYLOAD, TOPIC};
-use crate::broker::url;
 
 const CONNECTS: &str = "the broker takes the requester";
 const ANSWERS: &str = "a reply in time";

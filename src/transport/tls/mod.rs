@@ -6,21 +6,23 @@
 //!   incoming ◄── plain ◄── decrypt ◄── records ◄──┘
 //! ```
 
+mod options;
+mod provider;
+mod sessions;
+
 use alloc::borrow::ToOwned;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use rustls::client::{ClientConnectionData, ResolvesClientCert, UnbufferedClientConnection};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::sign::CertifiedKey;
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
-use rustls::{AlertDescription, CertificateError, CipherSuite, ClientConfig, RootCertStore, SignatureScheme};
+use rustls::{AlertDescription, CertificateError};
 
+pub(crate) use self::options::TlsConnector;
+pub use self::options::TlsOptions;
 use super::{Transferred, Transport};
 use crate::error::{TlsFailure, TransportError, TransportErrorKind};
 use crate::time::Instant;
@@ -33,333 +35,6 @@ const READ_SIZE: usize = 32 * 1024;
 
 /// What a record takes beside what is in it: header, explicit nonce, content type and tag.
 const RECORD_OVERHEAD: usize = 5 + 8 + 1 + 16;
-
-/// Whom to trust and what to show, for `mqtts://`.
-///
-/// By default: Mozilla's roots, the name of the URL, no client certificate, TLS 1.2 and 1.3.
-///
-/// ```
-/// use mqtt_wasi::{Options, TlsOptions};
-///
-/// # fn main() -> Result<(), mqtt_wasi::Error> {
-/// # let ca = b"-----BEGIN CERTIFICATE-----\nMIIBKTCB0KADAgECAgEBMAoGCCqGSM49BAMCMAAwHhcNMjQwMTAxMDAwMDAwWhcN\n-----END CERTIFICATE-----";
-/// # let _ = || -> Result<(), mqtt_wasi::Error> {
-/// let options = Options::new().tls(TlsOptions::new().ca(ca)?.only_own_ca());
-/// # let _ = options; Ok(()) };
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct TlsOptions {
-    authorities: Vec<CertificateDer<'static>>,
-    trusts_mozilla: bool,
-    client: Option<Identity>,
-    server_name: Option<String>,
-    alpn: Vec<Vec<u8>>,
-    config: Option<Arc<ClientConfig>>,
-    #[cfg(feature = "std")]
-    accepts_any: bool,
-}
-
-/// What a client shows of itself.
-struct Identity {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-}
-
-impl Clone for Identity {
-    fn clone(&self) -> Self {
-        Self { chain: self.chain.clone(), key: self.key.clone_key() }
-    }
-}
-
-impl TlsOptions {
-    /// Mozilla's roots, and the name of the URL.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            authorities: Vec::new(),
-            trusts_mozilla: true,
-            client: None,
-            server_name: None,
-            alpn: Vec::new(),
-            config: None,
-            #[cfg(feature = "std")]
-            accepts_any: false,
-        }
-    }
-
-    /// Trusts these certificate authorities too: one or more certificates in PEM, or one in DER.
-    ///
-    /// # Errors
-    /// [`TlsFailure::Configuration`] when there is no certificate in them.
-    pub fn ca(mut self, certificates: impl AsRef<[u8]>) -> Result<Self, TransportError> {
-        self.authorities.extend(read_certificates(certificates.as_ref())?);
-        Ok(self)
-    }
-
-    /// Trusts none but the authorities that were added.
-    #[must_use]
-    pub const fn only_own_ca(mut self) -> Self {
-        self.trusts_mozilla = false;
-        self
-    }
-
-    /// Shows this certificate to brokers that ask for one, with those between it and its authority behind it: in PEM, or
-    /// one in DER; and its private key in PEM or DER: ECDSA (P-256, P-384), Ed25519 or RSA.
-    ///
-    /// # Errors
-    /// [`TlsFailure::Configuration`] when there is no certificate or no key in them.
-    pub fn client_certificate(
-        mut self,
-        chain: impl AsRef<[u8]>,
-        key: impl AsRef<[u8]>,
-    ) -> Result<Self, TransportError> {
-        let (chain, key) = (read_certificates(chain.as_ref())?, key.as_ref());
-        let key = match PrivateKeyDer::from_pem_slice(key) {
-            Ok(key) => key,
-            Err(_) => PrivateKeyDer::try_from(key.to_vec()).map_err(configuration)?,
-        };
-        self.client = Some(Identity { chain, key });
-        Ok(self)
-    }
-
-    /// The name that the broker's certificate must be for, if it is not the URL's host.
-    #[must_use]
-    pub fn server_name(mut self, name: impl Into<String>) -> Self {
-        self.server_name = Some(name.into());
-        self
-    }
-
-    /// Offers these protocols (ALPN), such as `mqtt`, or `x-amzn-mqtt-ca` for AWS IoT at port 443. Default: none.
-    #[must_use]
-    pub fn alpn(mut self, protocols: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
-        self.alpn = protocols.into_iter().map(Into::into).collect();
-        self
-    }
-
-    #[cfg(all(feature = "component", target_arch = "wasm32"))]
-    pub(crate) fn add_alpn(mut self, protocol: Vec<u8>) -> Self {
-        self.alpn.push(protocol);
-        self
-    }
-
-    #[cfg(all(feature = "component", target_arch = "wasm32"))]
-    pub(crate) const fn trust_mozilla(mut self, trust: bool) -> Self {
-        self.trusts_mozilla = trust;
-        self
-    }
-
-    /// A configuration of one's own, in place of everything here but the server's name.
-    #[must_use]
-    pub fn config(mut self, config: Arc<ClientConfig>) -> Self {
-        self.config = Some(config);
-        self
-    }
-
-    /// Accepts any certificate of anyone: whoever is on the way to the broker can read and change everything, logins
-    /// included. For a look at a test system, and nothing else.
-    #[cfg(feature = "std")]
-    #[must_use]
-    pub const fn dangerous_accept_any_certificate(mut self) -> Self {
-        self.accepts_any = true;
-        self
-    }
-
-    /// Makes the configuration, once for all connections of a client, so that they can resume TLS sessions.
-    pub(crate) fn connector(self) -> Result<TlsConnector, TransportError> {
-        let was_asked = Arc::new(AtomicBool::new(false));
-        let server_name = match self.server_name {
-            Some(name) => Some(ServerName::try_from(name).map_err(configuration)?),
-            None => None,
-        };
-        if let Some(config) = self.config {
-            return Ok(TlsConnector { config, server_name, was_asked });
-        }
-        let mut roots = RootCertStore::empty();
-        if self.trusts_mozilla {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        for authority in self.authorities {
-            roots.add(authority).map_err(configuration)?;
-        }
-        let provider = Arc::new(provider());
-        let key = match self.client {
-            None => None,
-            Some(Identity { chain, key }) => {
-                let key = provider.key_provider.load_private_key(key).map_err(configuration)?;
-                Some(Arc::new(CertifiedKey::new(chain, key)))
-            }
-        };
-        let builder = ClientConfig::builder_with_details(provider, Arc::new(clock()))
-            .with_safe_default_protocol_versions()
-            .map_err(configuration)?;
-        let builder = builder.with_root_certificates(roots);
-        let shows = Shows { key, was_asked: was_asked.clone() };
-        let mut config = builder.with_client_cert_resolver(Arc::new(shows));
-        config.alpn_protocols = self.alpn;
-        #[cfg(feature = "std")]
-        if self.accepts_any {
-            config.dangerous().set_certificate_verifier(Arc::new(AcceptsAny(Arc::new(self::provider()))));
-        }
-        Ok(TlsConnector { config: Arc::new(config), server_name, was_asked })
-    }
-}
-
-impl Default for TlsOptions {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Shows no key.
-impl fmt::Debug for TlsOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsOptions")
-            .field("authorities", &self.authorities.len())
-            .field("trusts_mozilla", &self.trusts_mozilla)
-            .field("shows_a_certificate", &self.client.is_some())
-            .field("server_name", &self.server_name)
-            .finish_non_exhaustive()
-    }
-}
-
-fn read_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TransportError> {
-    let certificates: Vec<_> =
-        CertificateDer::pem_slice_iter(bytes).collect::<Result<_, _>>().map_err(configuration)?;
-    match bytes {
-        _ if !certificates.is_empty() => Ok(certificates),
-        // What DER begins with: a sequence.
-        [0x30, ..] => Ok(Vec::from([CertificateDer::from(bytes.to_vec())])),
-        _ => Err(configuration("there is no certificate in it, neither in PEM nor in DER")),
-    }
-}
-
-/// The pure-Rust provider, with what is fast where it runs in front: WebAssembly has no instructions for AES.
-///
-/// Without the two suites of TLS 1.2 with ChaCha20: the provider subtracts the length of the tag from records that may be
-/// shorter, before it refuses them.
-fn provider() -> CryptoProvider {
-    let mut provider = rustls_rustcrypto::provider();
-    provider.cipher_suites.retain(|suite| {
-        !matches!(
-            suite.suite(),
-            CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
-                | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
-        )
-    });
-    if cfg!(target_family = "wasm") {
-        provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
-    }
-    provider
-}
-
-#[cfg(feature = "std")]
-const fn clock() -> rustls::time_provider::DefaultTimeProvider {
-    rustls::time_provider::DefaultTimeProvider
-}
-
-#[cfg(all(not(feature = "std"), feature = "component", target_arch = "wasm32"))]
-const fn clock() -> super::wasi::WallClock {
-    super::wasi::WallClock
-}
-
-/// Shows the client's certificate, if there is one, and notes that the broker asked for it.
-struct Shows {
-    key: Option<Arc<CertifiedKey>>,
-    was_asked: Arc<AtomicBool>,
-}
-
-/// Shows no key: those of the provider do.
-impl fmt::Debug for Shows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shows").finish_non_exhaustive()
-    }
-}
-
-impl ResolvesClientCert for Shows {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.was_asked.store(true, Ordering::Relaxed);
-        self.key.clone()
-    }
-
-    fn has_certs(&self) -> bool {
-        // Or it would not be asked.
-        true
-    }
-}
-
-/// Trusts everyone, for [`TlsOptions::dangerous_accept_any_certificate`].
-#[cfg(feature = "std")]
-#[derive(Debug)]
-struct AcceptsAny(Arc<CryptoProvider>);
-
-#[cfg(feature = "std")]
-mod accepts_any {
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-
-    use super::{AcceptsAny, Vec};
-
-    impl ServerCertVerifier for AcceptsAny {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
-    }
-}
-
-/// Makes TLS connections over transports that are there.
-#[derive(Debug, Clone)]
-pub(crate) struct TlsConnector {
-    config: Arc<ClientConfig>,
-    server_name: Option<ServerName<'static>>,
-    /// Whether the broker asked for a client certificate.
-    was_asked: Arc<AtomicBool>,
-}
-
-impl TlsConnector {
-    /// Begins to shake hands with the broker at the other end of a transport.
-    pub(crate) fn begin<T: Transport>(&self, inner: T, host: &str) -> Result<TlsTransport<T>, TransportError> {
-        let name = match &self.server_name {
-            Some(name) => name.clone(),
-            None => ServerName::try_from(host.to_owned()).map_err(configuration)?,
-        };
-        self.was_asked.store(false, Ordering::Relaxed);
-        let connection = UnbufferedClientConnection::new(self.config.clone(), name).map_err(configuration)?;
-        Ok(TlsTransport { inner, tls: Tls::new(connection, self.was_asked.clone()) })
-    }
-}
 
 /// A transport with TLS over another one.
 pub struct TlsTransport<T> {
@@ -395,6 +70,10 @@ struct Tls {
 }
 
 impl<T> TlsTransport<T> {
+    const fn new(inner: T, connection: UnbufferedClientConnection, was_asked: Arc<AtomicBool>) -> Self {
+        Self { inner, tls: Tls::new(connection, was_asked) }
+    }
+
     /// The transport under TLS.
     #[must_use]
     pub const fn inner(&self) -> &T {

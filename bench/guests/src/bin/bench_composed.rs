@@ -1,0 +1,263 @@
+//! A guest that imports the mqtt interface, to be composed with `mqtt.wasm`. It does each job by the calls that take
+//! many messages at once, or, with the argument `calls=single`, by those that take one each.
+
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::{env, fmt};
+
+use bindings::mqtt_wasi::client::mqtt::{
+    Client, ConnectOptions, Error, Message, Publication, Qos, RetainHandling, Subscription,
+};
+use job::{Job, Pace, TOPIC, Work};
+use stage::Stage;
+use unable::Unable;
+
+#[path = "../../../src/job.rs"]
+#[allow(dead_code, reason = "the host needs more of it")]
+mod job;
+#[path = "../stage.rs"]
+mod stage;
+#[path = "../unable.rs"]
+mod unable;
+
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+mod bindings {
+    wit_bindgen::generate!({ path: "../../wit", world: "imports", generate_all });
+}
+
+/// The most messages of one call.
+const AT_ONCE: usize = 1024;
+
+/// The most payload of one call at QoS 0, in bytes, unless one message has more: what a cache holds.
+const BYTES_AT_QOS_0: usize = 256 << 10;
+
+/// The same at QoS 1 and 2. A batch begins when the one before is acknowledged, so it has to be much larger than what
+/// is on its way at any time.
+const BYTES_ACKNOWLEDGED: usize = 4 << 20;
+
+/// The same where every message comes back before it is received: a quarter of what may wait for that.
+const BYTES_AND_BACK: usize = 1 << 20;
+
+/// How long a message may take to come, in milliseconds.
+const PATIENCE_MS: u32 = 60_000;
+
+/// How many messages a call takes.
+#[derive(Clone, Copy)]
+enum Calls {
+    Single,
+    Batch,
+}
+
+fn main() -> ExitCode {
+    let is_single = env::args().any(|argument| argument == "calls=single");
+    unable::tell(run(&Stage::from_arguments(), if is_single { Calls::Single } else { Calls::Batch }))
+}
+
+fn run(stage: &Stage, calls: Calls) -> Result<(), Unable> {
+    let Job { work, operations, warm_up } = stage.job();
+    match work {
+        Work::Publish { qos, size, pace } => {
+            let client = connect(stage, None)?;
+            let batch = batch(level(qos), size, if qos == 0 { BYTES_AT_QOS_0 } else { BYTES_ACKNOWLEDGED });
+            publish(&client, &batch, pace, calls, warm_up)?;
+            stage.begin();
+            publish(&client, &batch, pace, calls, operations)?;
+            stage.end();
+        }
+        Work::Receive { qos, .. } => {
+            let client = connect(stage, None)?;
+            subscribe(&client, &[subscription(TOPIC, level(qos))])?;
+            stage.send(warm_up);
+            receive(&client, calls, warm_up)?;
+            stage.begin();
+            stage.send(operations);
+            receive(&client, calls, operations)?;
+            stage.end();
+        }
+        Work::Mixed { size } => {
+            let client = connect(stage, None)?;
+            subscribe(&client, &[subscription(TOPIC, Qos::AtLeastOnce)])?;
+            let batch = batch(Qos::AtLeastOnce, size, BYTES_AND_BACK);
+            exchange(&client, &batch, calls, warm_up)?;
+            stage.begin();
+            exchange(&client, &batch, calls, operations)?;
+            stage.end();
+        }
+        Work::Connect => {
+            connect_and_disconnect(stage, warm_up)?;
+            stage.begin();
+            connect_and_disconnect(stage, operations)?;
+            stage.end();
+        }
+        Work::Reconnect => reconnect(stage, operations)?,
+        Work::Subscribe => {
+            let client = connect(stage, None)?;
+            let subscriptions: Vec<_> =
+                (0..operations).map(|number| subscription(&format!("bench/{number}/+"), Qos::AtLeastOnce)).collect();
+            stage.begin();
+            subscribe(&client, &subscriptions)?;
+            stage.end();
+        }
+        Work::Idle => {
+            let client = connect(stage, None)?;
+            subscribe(&client, &[subscription(TOPIC, Qos::AtMostOnce)])?;
+            stage.begin();
+            client.receive(operations)?;
+            stage.end();
+        }
+    }
+    Ok(())
+}
+
+fn connect(stage: &Stage, options: Option<&ConnectOptions>) -> Result<Client, Error> {
+    let client = Client::connect(&format!("mqtt://{}", stage.address()), options)?;
+    stage.connected();
+    Ok(client)
+}
+
+const fn level(qos: u8) -> Qos {
+    match qos {
+        0 => Qos::AtMostOnce,
+        1 => Qos::AtLeastOnce,
+        _ => Qos::ExactlyOnce,
+    }
+}
+
+fn message(qos: Qos, size: usize) -> Publication {
+    Publication {
+        topic: TOPIC.into(),
+        payload: vec![b'x'; size],
+        qos,
+        retain: false,
+        topic_alias: None,
+        properties: None,
+    }
+}
+
+/// As many messages as go into one call with this much payload, one at least.
+fn batch(qos: Qos, size: usize, bytes: usize) -> Vec<Publication> {
+    let count = (bytes / size.max(1)).clamp(1, AT_ONCE);
+    vec![message(qos, size); count]
+}
+
+/// So many messages, in slices of a batch in which all are the same.
+fn slices(batch: &[Publication], count: u32) -> impl Iterator<Item = &[Publication]> {
+    let start_of_each = (0..count as usize).step_by(batch.len());
+    start_of_each.map(move |start| &batch[..batch.len().min(count as usize - start)])
+}
+
+fn subscription(filter: &str, maximum_qos: Qos) -> Subscription {
+    Subscription {
+        filter: filter.into(),
+        maximum_qos,
+        no_local: false,
+        retain_as_published: false,
+        retain_handling: RetainHandling::Send,
+    }
+}
+
+fn subscribe(client: &Client, subscriptions: &[Subscription]) -> Result<(), Unable> {
+    for granted in client.subscribe(subscriptions, None, &[])? {
+        granted.map_err(|refused| Unable::Failed(format!("a filter was refused: {refused:?}")))?;
+    }
+    Ok(())
+}
+
+fn publish(client: &Client, batch: &[Publication], pace: Pace, calls: Calls, count: u32) -> Result<(), Error> {
+    match (pace, calls) {
+        (Pace::Awaited, _) => (0..count).try_for_each(|_| client.publish(&batch[0]).map(drop)),
+        (Pace::Pipelined, Calls::Batch) => slices(batch, count).try_for_each(|slice| publish_batch(client, slice)),
+        (Pace::Pipelined, Calls::Single) => {
+            (0..count).try_for_each(|_| client.enqueue(&batch[0]))?;
+            client.flush()?;
+            settle(client)
+        }
+    }
+}
+
+fn publish_batch(client: &Client, messages: &[Publication]) -> Result<(), Error> {
+    client.publish_batch(messages).into_iter().try_for_each(|result| result.map(drop))
+}
+
+/// Waits until nothing is in flight. There must be nothing left to receive.
+fn settle(client: &Client) -> Result<(), Error> {
+    while client.in_flight() > 0 {
+        client.receive(1)?;
+    }
+    Ok(())
+}
+
+/// Takes the messages of one call, which waits no longer than that for the first; how many there were.
+fn take(client: &Client, calls: Calls, timeout_ms: u32) -> Result<u32, Error> {
+    Ok(match calls {
+        Calls::Single => look_at(client.receive(timeout_ms)?),
+        Calls::Batch => look_at(client.receive_batch(AT_ONCE as u32, timeout_ms)?),
+    })
+}
+
+fn look_at(messages: impl IntoIterator<Item = Message>) -> u32 {
+    let mut count = 0;
+    for message in messages {
+        black_box(message.payload.len());
+        count += 1;
+    }
+    count
+}
+
+fn receive(client: &Client, calls: Calls, count: u32) -> Result<(), Unable> {
+    let mut left = count;
+    while left > 0 {
+        match take(client, calls, PATIENCE_MS)? {
+            0 => return Err(Unable::Failed("stalled".into())),
+            taken => left = left.saturating_sub(taken),
+        }
+    }
+    Ok(())
+}
+
+/// Publishes messages and receives them again, in whatever order that goes.
+fn exchange(client: &Client, batch: &[Publication], calls: Calls, count: u32) -> Result<(), Unable> {
+    let mut left = count;
+    for slice in slices(batch, count) {
+        match calls {
+            Calls::Batch => publish_batch(client, slice)?,
+            Calls::Single => slice.iter().try_for_each(|message| client.enqueue(message))?,
+        }
+        while left > 0 {
+            match take(client, calls, 0)? {
+                0 => break,
+                taken => left = left.saturating_sub(taken),
+            }
+        }
+    }
+    receive(client, calls, left)?;
+    settle(client)?;
+    Ok(())
+}
+
+fn connect_and_disconnect(stage: &Stage, count: u32) -> Result<(), Error> {
+    (0..count).try_for_each(|_| connect(stage, None)?.disconnect(false))
+}
+
+fn reconnect(stage: &Stage, messages: u32) -> Result<(), Unable> {
+    let in_flight = u16::try_from(messages).map_err(|_| Unable::Lacks("more Packet Identifiers than there are"))?;
+    let options = ConnectOptions::new();
+    options.set_session_expiry_interval_seconds(3600);
+    options.set_in_flight_limit(in_flight);
+    let client = connect(stage, Some(&options))?;
+    let message = message(Qos::AtLeastOnce, Work::Reconnect.size());
+    (0..messages).try_for_each(|_| client.enqueue(&message))?;
+    client.flush()?;
+    stage.begin();
+    stage.cut();
+    client.reconnect()?;
+    settle(&client)?;
+    stage.end();
+    Ok(())
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind(), self.message())
+    }
+}

@@ -1,0 +1,77 @@
+//! The stage of a job, which is in the host: to guests what `bench/src/stage.rs` is to native contenders.
+
+use std::cell::Cell;
+use std::env;
+use std::net::SocketAddr;
+
+use crate::job::Job;
+
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+mod bindings {
+    wit_bindgen::generate!({ path: "wit", world: "guest" });
+}
+
+use bindings::mqtt_wasi::bench::stage as host;
+
+/// The host's stage, and what the command line says about the job.
+pub(crate) struct Stage {
+    address: SocketAddr,
+    job: Job,
+    is_connected: Cell<bool>,
+}
+
+impl Stage {
+    /// With the arguments ADDRESS WORK OPERATIONS WARM_UP, and behind them what is a guest's own.
+    ///
+    /// # Panics
+    /// When they are not there, or not that.
+    pub(crate) fn from_arguments() -> Self {
+        let arguments: Vec<String> = env::args().skip(1).collect();
+        let [address, work, operations, warm_up, ..] = arguments.as_slice() else {
+            panic!("arguments: ADDRESS WORK OPERATIONS WARM_UP")
+        };
+        let job = Job {
+            work: work.parse().expect("the host names jobs as they print themselves"),
+            operations: operations.parse().expect("the host passes a number"),
+            warm_up: warm_up.parse().expect("the host passes a number"),
+        };
+        let address = address.parse().expect("the host passes a socket address");
+        Self { address, job, is_connected: Cell::new(false) }
+    }
+
+    /// Where the guest is to connect.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) const fn job(&self) -> Job {
+        self.job
+    }
+
+    /// The guest is connected. The host hears of the first time only.
+    pub(crate) fn connected(&self) {
+        if !self.is_connected.replace(true) {
+            host::connected();
+        }
+    }
+
+    /// Has the sink send so many more messages.
+    pub(crate) fn send(&self, messages: u32) {
+        host::send(messages);
+    }
+
+    /// Has the sink cut the connection once no more messages come, and acknowledge everything from then on.
+    pub(crate) fn cut(&self) {
+        host::cut();
+    }
+
+    /// What comes before does not count; what follows does.
+    pub(crate) fn begin(&self) {
+        host::begin();
+    }
+
+    /// What was to be measured is done.
+    pub(crate) fn end(&self) {
+        host::end();
+    }
+}

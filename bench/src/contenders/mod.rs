@@ -1,0 +1,66 @@
+//! Who is measured. Each does every job by what its own documentation shows for it, with the settings it has by default
+//! but for what is named in its file; what it cannot do it says, and that is shown in its place.
+
+mod blocking;
+mod endpoint;
+mod minimq;
+mod mqtt5;
+#[cfg(feature = "paho")]
+mod paho;
+mod rumqttc;
+mod runtime;
+mod rust_mqtt;
+mod seed;
+mod seed_blocking;
+mod tokio;
+mod wasm;
+
+pub(crate) use wasm::{prepare, start_times};
+
+use crate::stage::Stage;
+
+/// Somebody who can be asked to do a job.
+pub(crate) struct Contender {
+    /// Its name in tables.
+    pub(crate) name: &'static str,
+    /// Does the job of the stage. Everything it opened is closed when it returns.
+    pub(crate) run: fn(&Stage) -> Result<(), Unable>,
+}
+
+/// Why a contender did not do a job.
+#[derive(Debug)]
+pub(crate) enum Unable {
+    /// It has no way to do it; what is missing.
+    Lacks(&'static str),
+    /// It tried, and failed.
+    Failed(String),
+}
+
+/// The first is what the others are compared with.
+pub(crate) const ALL: &[Contender] = &[
+    contender("mqtt-wasi, blocking", blocking::run),
+    contender("mqtt-wasi, tokio", tokio::run),
+    contender("mqtt-wasi, component in wasmtime", wasm::composed),
+    contender("mqtt-wasi, component, one call each", wasm::composed_single),
+    contender("mqtt-wasi, wasip2 guest", wasm::blocking),
+    contender("mqtt-wasi 0.2.0, blocking", seed::blocking),
+    contender("mqtt-wasi 0.2.0, tokio", seed::tokio),
+    contender("mqtt-wasi 0.2.0, wasip2 guest", wasm::seed),
+    contender("rumqttc 0.25", rumqttc::run),
+    contender("mqtt5 0.49", mqtt5::run),
+    #[cfg(feature = "paho")]
+    contender("paho-mqtt 0.14", paho::run),
+    contender("mqtt-endpoint-tokio 0.6", endpoint::run),
+    contender("rust-mqtt 0.6", rust_mqtt::run),
+    contender("minimq 0.13", minimq::run),
+];
+
+const fn contender(name: &'static str, run: fn(&Stage) -> Result<(), Unable>) -> Contender {
+    Contender { name, run }
+}
+
+impl<E: std::fmt::Display> From<E> for Unable {
+    fn from(error: E) -> Self {
+        Self::Failed(error.to_string())
+    }
+}

@@ -1,0 +1,150 @@
+//! The async client, on a runtime of one thread.
+
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, future, stream};
+use mqtt_wasi::{AsyncClient, AsyncMessages, Error, Options, Publish, QoS, Subscription};
+use tokio::runtime::Builder;
+
+use super::Unable;
+use super::blocking::level;
+use crate::job::{Job, Pace, TOPIC, Work};
+use crate::stage::Stage;
+
+/// As many calls wait for their acknowledgements at the same time.
+const TOGETHER: usize = 1024;
+
+pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
+    Builder::new_current_thread().enable_all().build()?.block_on(run_async(stage))
+}
+
+async fn run_async(stage: &Stage) -> Result<(), Unable> {
+    let Job { work, operations, warm_up } = stage.job();
+    match work {
+        Work::Publish { qos, size, pace } => {
+            let client = connect(stage, Options::new()).await?;
+            let payload = vec![b'x'; size];
+            let message = Publish::new(TOPIC, &payload).qos(level(qos));
+            publish(&client, &message, pace, warm_up).await?;
+            stage.arrived(warm_up).await;
+            stage.begin();
+            publish(&client, &message, pace, operations).await?;
+            stage.arrived(warm_up + operations).await;
+            stage.end();
+        }
+        Work::Receive { qos, .. } => {
+            let client = connect(stage, Options::new()).await?;
+            let mut messages = client.listen(Subscription::new(TOPIC, level(qos))).await?;
+            stage.send(warm_up);
+            receive(&mut messages, warm_up).await?;
+            stage.begin();
+            stage.send(operations);
+            receive(&mut messages, operations).await?;
+            stage.end();
+        }
+        Work::Mixed { size } => {
+            let client = connect(stage, Options::new()).await?;
+            let mut messages = client.listen(Subscription::new(TOPIC, QoS::AtLeastOnce)).await?;
+            let payload = vec![b'x'; size];
+            let message = Publish::new(TOPIC, &payload).qos(QoS::AtLeastOnce);
+            exchange(&client, &mut messages, &message, warm_up).await?;
+            stage.begin();
+            exchange(&client, &mut messages, &message, operations).await?;
+            stage.end();
+        }
+        Work::Connect => {
+            connect_and_disconnect(stage, warm_up).await?;
+            stage.begin();
+            connect_and_disconnect(stage, operations).await?;
+            stage.end();
+        }
+        Work::Reconnect => reconnect(stage, operations).await?,
+        Work::Subscribe => {
+            let client = connect(stage, Options::new()).await?;
+            let filters: Vec<String> = (0..operations).map(|number| format!("bench/{number}/+")).collect();
+            let subscriptions: Vec<_> =
+                filters.iter().map(|filter| Subscription::new(filter, QoS::AtLeastOnce)).collect();
+            stage.begin();
+            client.subscribe(&subscriptions).await?;
+            stage.end();
+        }
+        Work::Idle => {
+            let client = connect(stage, Options::new()).await?;
+            let _messages = client.listen(Subscription::new(TOPIC, QoS::AtMostOnce)).await?;
+            stage.begin();
+            tokio::time::sleep(Duration::from_millis(operations.into())).await;
+            stage.end();
+        }
+    }
+    Ok(())
+}
+
+async fn connect(stage: &Stage, options: Options) -> Result<AsyncClient, Error> {
+    AsyncClient::connect(&format!("mqtt://{}", stage.address()), options).await
+}
+
+async fn publish(client: &AsyncClient, message: &Publish<'_>, pace: Pace, count: u32) -> Result<(), Error> {
+    match pace {
+        Pace::Awaited => {
+            for _ in 0..count {
+                client.publish(message).await?;
+            }
+            Ok(())
+        }
+        Pace::Pipelined if message.qos == QoS::AtMostOnce => {
+            for _ in 0..count {
+                client.enqueue(message).await?;
+            }
+            client.flush().await
+        }
+        Pace::Pipelined => {
+            stream::iter((0..count).map(|_| client.publish(message)))
+                .buffer_unordered(TOGETHER)
+                .try_for_each(|_| future::ready(Ok(())))
+                .await
+        }
+    }
+}
+
+async fn receive(messages: &mut AsyncMessages, count: u32) -> Result<(), Error> {
+    for _ in 0..count {
+        std::hint::black_box(messages.receive().await?);
+    }
+    Ok(())
+}
+
+/// Publishes messages and receives them again, at the same time.
+async fn exchange(
+    client: &AsyncClient,
+    messages: &mut AsyncMessages,
+    message: &Publish<'_>,
+    count: u32,
+) -> Result<(), Error> {
+    tokio::try_join!(publish(client, message, Pace::Pipelined, count), receive(messages, count)).map(drop)
+}
+
+async fn connect_and_disconnect(stage: &Stage, count: u32) -> Result<(), Error> {
+    for _ in 0..count {
+        connect(stage, Options::new()).await?.disconnect().await?;
+    }
+    Ok(())
+}
+
+async fn reconnect(stage: &Stage, messages: u32) -> Result<(), Unable> {
+    let in_flight = u16::try_from(messages).map_err(|_| Unable::Lacks("more Packet Identifiers than there are"))?;
+    let options = Options::new().session_expiry_interval(3600).in_flight_limit(in_flight);
+    let client = connect(stage, options).await?;
+    let message = Publish::new(TOPIC, &[b'x'; 64]).qos(QoS::AtLeastOnce);
+    for _ in 0..messages {
+        client.enqueue(&message).await?;
+    }
+    client.flush().await?;
+    stage.begin();
+    stage.cut();
+    client.reconnect().await?;
+    while client.stats().in_flight > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stage.end();
+    Ok(())
+}

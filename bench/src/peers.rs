@@ -1,0 +1,156 @@
+//! The command line of the whole benchmark, and the order in which things are measured.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use host_tests::broker::Mosquitto;
+
+use crate::results::{Results, Size};
+use crate::{codecs, contenders, driver, growth, latency, machine, report, run_jobs};
+
+const HELP: &str = "\
+usage: cargo xtask bench [--quick] [--json FILE] [FILTER]
+       cargo xtask bench --latency | --engine | --codecs | --growth [--quick]
+       cargo xtask bench --report FILE
+       cargo xtask bench --counts [--accept]
+       cargo xtask bench --instructions [--against REVISION]
+
+Measures this client beside its peers: every job, or those whose names contain FILTER.
+
+  --quick         A short run that shows that all of it works; its figures say little
+  --json FILE     Write the results to FILE, and make docs/performance.md of them if it was a full run of everything
+  --latency       Only how long requests take
+  --engine        Only codec, session and client without a network
+  --codecs        Only codecs beside one another
+  --growth        Only how cost grows
+  --report FILE   Measure nothing: make docs/performance.md of the results in FILE
+  --counts        Compare counts with bench/counts.txt, and fail where one got worse; --accept writes them there
+  --instructions  Count the instructions of a message, with valgrind, beside those of an earlier revision";
+
+/// What is asked for.
+#[derive(Default)]
+struct Call {
+    is_quick: bool,
+    json: Option<PathBuf>,
+    part: Option<String>,
+    filter: String,
+}
+
+pub(crate) fn main(args: &[String]) {
+    let mut call = Call::default();
+    let mut rest = args.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "measure" => return driver::measure_here(&args[1..]),
+            "--quick" => call.is_quick = true,
+            "--json" => call.json = Some(rest.next().expect("--json needs a file").into()),
+            "--report" => return make_report(rest.next().expect("--report needs a file").as_ref()),
+            "--latency" | "--engine" | "--codecs" | "--growth" => call.part = Some(argument.clone()),
+            "--help" => return println!("{HELP}"),
+            option if option.starts_with("--") => panic!("there is no option {option}: see --help"),
+            filter => call.filter = filter.into(),
+        }
+    }
+    match call.part.as_deref() {
+        None => measure_everything(&call),
+        Some("--latency") => drop(latency::run(call.latency())),
+        Some("--engine") => drop(run_jobs(&call.filter, call.rounds())),
+        Some("--codecs") => report::print_codecs(&codecs::run(call.rounds())),
+        Some(_) => report::print_curves(&growth::run(call.growth_rounds())),
+    }
+}
+
+impl Call {
+    const fn rounds(&self) -> usize {
+        if self.is_quick { 20 } else { 200 }
+    }
+
+    const fn growth_rounds(&self) -> usize {
+        if self.is_quick { 3 } else { 15 }
+    }
+
+    const fn latency(&self) -> latency::Effort {
+        if self.is_quick { latency::Effort::QUICK } else { latency::Effort::FULL }
+    }
+
+    const fn driver(&self) -> driver::Effort {
+        if self.is_quick { driver::Effort::QUICK } else { driver::Effort::FULL }
+    }
+}
+
+fn measure_everything(call: &Call) {
+    let calibration = machine::Calibration::start();
+    let mosquitto = Mosquitto::start();
+    let is_whole = call.filter.is_empty();
+    let jobs = driver::run(&call.filter, call.driver(), mosquitto.as_ref().map(Mosquitto::address));
+    let engine = run_jobs(&call.filter, call.rounds());
+    let mut results = Results {
+        machine: machine::describe(mosquitto.is_some(), calibration),
+        is_quick: call.is_quick,
+        jobs,
+        latency: Vec::new(),
+        codecs: Vec::new(),
+        engine,
+        curves: Vec::new(),
+        instructions: instructions(),
+        start_times: Vec::new(),
+        sizes: sizes(),
+    };
+    if is_whole {
+        results.latency = latency::run(call.latency());
+        results.codecs = codecs::run(call.rounds());
+        report::print_codecs(&results.codecs);
+        results.curves = growth::run(call.growth_rounds());
+        report::print_curves(&results.curves);
+        results.start_times = contenders::start_times();
+    }
+    if results.machine.is_noisy() {
+        eprintln!("warning: {}", results.machine.warning());
+    }
+    if let Some(file) = &call.json {
+        let text = serde_json::to_string_pretty(&results).expect("results are numbers and text");
+        fs::write(file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        if is_whole && !call.is_quick {
+            make_report(file);
+        }
+    }
+}
+
+fn make_report(file: &Path) {
+    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let results = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs");
+    report::write(&results, &folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    eprintln!("{} is made of {}", folder.join("performance.md").display(), file.display());
+}
+
+/// What `cargo xtask bench` counted before, if there is valgrind.
+fn instructions() -> BTreeMap<String, u64> {
+    let Some(file) = env::var_os("MQTT_WASI_INSTRUCTIONS") else { return BTreeMap::new() };
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let line = |line: &str| {
+        let (count, name) = line.split_once('\t')?;
+        Some((name.to_owned(), count.parse().ok()?))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// The components, and what is aimed at for each.
+fn sizes() -> Vec<Size> {
+    const KNOWN: [(&str, Option<u64>); 8] = [
+        ("mqtt.wasm", Some(80_000)),
+        ("mqtt-tls.wasm", Some(640_000)),
+        ("examples/pubsub.wasm", Some(110_000)),
+        ("examples/request_reply.wasm", Some(200_000)),
+        ("examples/tls_pubsub.wasm", Some(750_000)),
+        ("guests/bench_composed.wasm", None),
+        ("guests/bench_blocking.wasm", None),
+        ("guests/bench_seed.wasm", None),
+    ];
+    let size = |&(name, budget): &(&str, _)| {
+        let bytes = host_tests::components::load(name).unwrap_or_else(|error| panic!("{error:#}")).len() as u64;
+        Size { name: name.into(), bytes, budget }
+    };
+    KNOWN.iter().map(size).collect()
+}

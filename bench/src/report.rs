@@ -1,0 +1,264 @@
+//! The report of a run: `docs/performance.md` and the charts beside it. Every figure in it is made of the results.
+
+mod board;
+mod budgets;
+mod charts;
+mod curves;
+mod figures;
+mod jobs;
+mod losses;
+mod markdown;
+mod numbers;
+mod tables;
+mod wasm;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use board::Board;
+use charts::Chart;
+use markdown::{bold, item, one_line, paragraph, slug};
+use numbers::{figure, mebibytes, percent};
+
+use crate::results::{CodecResult, Curve, Machine, Results};
+
+const FILE: &str = "performance.md";
+
+/// Writes `performance.md` and its charts into `folder`, where the charts of an earlier run go.
+pub(crate) fn write(results: &Results, folder: &Path) -> io::Result<()> {
+    let boards: Vec<Board<'_>> = results.jobs.iter().map(Board::of).collect();
+    let bars = charts::of_jobs(&boards)?;
+    let curves = charts::of_curves(&results.curves)?;
+    remove_charts(&folder.join(charts::FOLDER))?;
+    for Chart { file, svg, .. } in bars.iter().chain(&curves) {
+        fs::write(folder.join(file), svg)?;
+    }
+    fs::write(folder.join(FILE), text(results, &boards, &bars))
+}
+
+/// Leaves the folder there, without a chart.
+fn remove_charts(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for file in fs::read_dir(folder)? {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == "svg") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Shows on the terminal what codecs took.
+pub(crate) fn print_codecs(results: &[CodecResult]) {
+    println!("\n{:<40} {:<28} {:>9} {:>7} {:>9}", "packet", "codec", "ns/op", "spread", "allocs/op");
+    for CodecResult { codec, job, ns, spread, allocations } in results {
+        println!("{job:<40} {codec:<28} {ns:>9.1} {:>6.1}% {allocations:>9.4}", spread * 100.0);
+    }
+}
+
+/// Shows on the terminal how cost grows.
+pub(crate) fn print_curves(results: &[Curve]) {
+    for curve in results {
+        let exponent = curves::exponent(&curves::drawable(curve));
+        let exponent = exponent.map_or(String::new(), |exponent| format!(", exponent {exponent:.2}"));
+        println!("\n{}{exponent}\n{:>24} {:>24}", curve.name, curve.x, curve.y);
+        for (x, y) in &curve.points {
+            println!("{:>24} {:>24}", figure(*x), figure(*y));
+        }
+    }
+}
+
+fn text(results: &Results, boards: &[Board<'_>], bars: &[Chart]) -> String {
+    let sink = boards.iter().filter(|board| board.is_against_sink());
+    let brokers = boards.iter().filter(|board| !board.is_against_sink());
+    let sections = [
+        ("Budgets", budgets::text(results, boards)),
+        ("What we lose", losses::text(results, boards)),
+        ("How it is measured", method(results)),
+        ("At a glance", charts::text(bars)),
+        ("Jobs against the sink", jobs::text(sink)),
+        ("In WebAssembly", wasm::text(boards, &results.start_times)),
+        ("Jobs against mosquitto", jobs::text(brokers)),
+        ("Requests and replies", tables::latency(&results.latency)),
+        ("Codecs", tables::codecs(&results.codecs)),
+        ("Without a network", tables::engine(&results.engine)),
+        ("How cost grows", curves::text(&results.curves)),
+        ("Instructions", tables::instructions(&results.instructions)),
+        ("Sizes", tables::sizes(&results.sizes)),
+    ];
+    let sections: Vec<_> = sections.into_iter().filter(|(_, body)| !body.is_empty()).collect();
+    let contents: String = sections.iter().map(|(title, _)| format!("- [{title}](#{})\n", slug(title))).collect();
+    let bodies: String = sections.iter().map(|(title, body)| format!("## {title}\n\n{body}")).collect();
+    let all = head(results) + &contents + "\n" + &bodies;
+    all.trim_end().to_owned() + "\n"
+}
+
+fn head(results: &Results) -> String {
+    let mut head = String::from("# Performance\n\n");
+    head += &paragraph(
+        "What this client costs beside its peers and beside itself as it was published before: natively and in \
+         WebAssembly, in time and in what no busy machine can blur. Every figure below comes from one run, and this \
+         file is made of its results by a program. To measure again, and make it again:",
+    );
+    head += "```sh\ncargo xtask bench --json FILE    # measures everything, and makes this file of it\n";
+    head += "cargo xtask bench --report FILE  # only makes this file again\n```\n\n";
+    head += &machine(&results.machine);
+    if results.is_quick {
+        head += &paragraph(&format!("{}: these figures say little.", bold("This was a run with `--quick`")));
+    }
+    if results.machine.is_noisy() {
+        head += &paragraph(&format!("{}: {}.", bold("The machine was noisy"), results.machine.warning()));
+    }
+    head
+}
+
+fn machine(machine: &Machine) -> String {
+    let Machine { date, processor, cores, memory, system, rustc, mosquitto, noise } = machine;
+    let mosquitto = mosquitto.as_ref().map_or("no mosquitto".into(), |version| one_line(version));
+    let memory = mebibytes(*memory as f64);
+    paragraph(&format!(
+        "It ran on {date}: {processor}, {cores} cores, {memory} of memory; {system}; {rustc}; {mosquitto}. The same \
+         calibration took times over the run that lie {} apart.",
+        percent(*noise)
+    ))
+}
+
+fn method(results: &Results) -> String {
+    let samples = results.jobs.iter().flat_map(|job| &job.contenders).map(|contender| contender.samples.len());
+    let rounds = samples.max().unwrap_or(0);
+    let list = [
+        "**A process each.** A measurement is a child process with one contender and one job. Where they are \
+         not the job, connecting, subscribing and a warm-up come before the clock starts."
+            .to_owned(),
+        "**A sink.** In the same process, in threads of its own, is a peer that takes every message, acknowledges it, \
+         and sends messages as fast as they are taken. So what is measured is the client and the way to the peer, and \
+         no broker's speed."
+            .to_owned(),
+        format!(
+            "**Rounds in turns.** There are {rounds} rounds, in which all contenders take turns, so that what slows \
+             the machine down slows them all down. A figure is the median of its rounds. The *spread* is how far apart \
+             the slowest and the fastest lie, as a share of the median: differences within it are none."
+        ),
+        "**Settings.** Every contender does the job by what its own documentation shows for it, with its default \
+         settings but for those that the head of its file in `bench/src/contenders` names. What it cannot do is shown \
+         as such."
+            .to_owned(),
+    ];
+    let columns = [
+        "*messages/s*: by the time from the first call until the sink has the last message, or the contender the last \
+         message or acknowledgement.",
+        "*CPU ns/message*: processor time of all threads but the sink's, the system's part included. *Sink's CPU ns* \
+         is what the sink took itself.",
+        "*time ×* and *CPU ×*: how many times what the first contender of the table takes; less than 1 is better.",
+        "*allocations* and *bytes allocated*: requests to Rust's allocator, reallocations included, without the \
+         sink's. Those of a guest in its own memory, and of a library in C, are not seen.",
+        "*system calls*: counted by strace in runs of their own, without the sink's, for messages of 64 B.",
+        "*wake-ups*: how often a thread other than the sink's gave up the processor by itself.",
+        "*bytes sent* and *received*: on the wire, by the contender.",
+        "*peak memory*: the most that the whole process ever had in use, the sink included.",
+        "**Bold** is where somebody else is better than the best of ours of the same kind: native, or a guest in \
+         WebAssembly.",
+    ];
+    let list: String = list.iter().map(|text| item(text)).collect();
+    let columns: String = columns.iter().map(|text| item(text)).collect();
+    format!("{list}\nWhat the columns mean, medians of an operation each:\n\n{columns}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::board::tests::{contender, job, sample};
+    use super::*;
+    use crate::results::{JobResult, LatencyTable, Size};
+
+    fn results() -> Results {
+        let contenders = || {
+            vec![
+                contender("mqtt-wasi, blocking", vec![sample(100, 90), sample(120, 95)]),
+                contender("rumqttc 0.25", vec![sample(900, 950), sample(910, 960)]),
+            ]
+        };
+        Results {
+            machine: Machine {
+                date: "2026-11-25".into(),
+                processor: "a processor".into(),
+                cores: 2,
+                memory: 8 << 30,
+                system: "Linux 6".into(),
+                rustc: "rustc 1".into(),
+                mosquitto: None,
+                noise: 0.4,
+            },
+            is_quick: false,
+            jobs: vec![
+                job("publish-0-64-pipelined", contenders()),
+                job("connect", contenders()),
+                JobResult { against: "mosquitto".into(), ..job("mixed-64", contenders()) },
+            ],
+            latency: vec![LatencyTable { broker: "mosquitto".into(), rows: Vec::new() }],
+            codecs: Vec::new(),
+            engine: Vec::new(),
+            curves: vec![Curve {
+                name: "publish, by size".into(),
+                x: "bytes".into(),
+                y: "ns a message".into(),
+                points: vec![(16.0, 80.0), (1_048_576.0, 90_000.0)],
+            }],
+            instructions: BTreeMap::from([("publish-0".into(), 606)]),
+            start_times: Vec::new(),
+            sizes: vec![Size { name: "mqtt.wasm".into(), bytes: 331_534, budget: Some(80_000) }],
+        }
+    }
+
+    /// Text and charts by their names.
+    fn written() -> BTreeMap<String, String> {
+        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("mqtt-wasi-report-{}-{number}", std::process::id()));
+        fs::create_dir_all(folder.join(charts::FOLDER)).unwrap();
+        fs::write(folder.join("performance/old.svg"), "").unwrap();
+        write(&results(), &folder).unwrap();
+        let mut files = BTreeMap::from([(FILE.into(), fs::read_to_string(folder.join(FILE)).unwrap())]);
+        for file in fs::read_dir(folder.join(charts::FOLDER)).unwrap() {
+            let path = file.unwrap().path();
+            let name = format!("{}/{}", charts::FOLDER, path.file_name().unwrap().display());
+            files.insert(name, fs::read_to_string(path).unwrap());
+        }
+        fs::remove_dir_all(folder).unwrap();
+        files
+    }
+
+    #[test]
+    fn report_shows_each_chart_there_is_and_no_other() {
+        let files = written();
+        let charts: Vec<_> = files.keys().filter(|name| name.ends_with(".svg")).collect();
+        assert_eq!(
+            charts,
+            ["performance/growth-publish-by-size.svg", "performance/publish-0-cpu.svg", "performance/publish-0.svg"]
+        );
+        assert!(charts.iter().all(|chart| files[FILE].contains(&format!("]({chart})"))));
+        assert_eq!(files[FILE].matches(".svg)").count(), charts.len());
+    }
+
+    #[test]
+    fn same_results_make_the_same_report() {
+        assert_eq!(written(), written());
+    }
+
+    #[test]
+    fn contents_are_the_sections_there_are() {
+        let files = written();
+        let text = &files[FILE];
+        let contents: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("- [")?.split(']').next()).collect();
+        let sections: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        assert_eq!(contents, sections);
+        assert!(!sections.contains(&"Codecs"));
+    }
+
+    #[test]
+    fn noisy_machine_is_warned_of() {
+        assert!(written()[FILE].contains("**The machine was noisy**"));
+    }
+}

@@ -1,0 +1,247 @@
+//! A job with all its contenders, and who of them is compared with whom.
+
+use super::figures::{Figures, Rounds};
+use super::numbers::{figure, whole};
+use crate::job::{Pace, Work};
+use crate::results::{ContenderResult, JobResult};
+
+/// What the jobs' results call the peer that does nothing but acknowledge.
+pub(super) const SINK: &str = "sink";
+
+/// A job, and what came of it.
+pub(super) struct Board<'a> {
+    pub(super) job: &'a JobResult,
+    /// `None` for the job of a version that had others.
+    pub(super) work: Option<Work>,
+    pub(super) entries: Vec<Entry<'a>>,
+}
+
+/// A contender, and what it came to.
+pub(super) struct Entry<'a> {
+    pub(super) result: &'a ContenderResult,
+    /// `None` when it did not do the job.
+    pub(super) figures: Option<Figures>,
+}
+
+/// Where a contender runs. Only those of one kind are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Native,
+    /// A component that others are composed with, in wasmtime.
+    Component,
+    /// A whole program, in wasmtime.
+    Guest,
+}
+
+/// What contenders are compared by. Less is better of what each goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Measure {
+    /// Operations a second, by the time of an operation.
+    Rate,
+    /// Processor time of an operation.
+    Cpu,
+    /// Wake-ups of a connection that does nothing.
+    WakeUps,
+}
+
+/// Whether this is this project's own, as contenders, codecs and requesters are named.
+pub(super) fn is_ours(name: &str) -> bool {
+    let is_client = name.starts_with("Client") || name.starts_with("AsyncClient");
+    is_client || name.starts_with("mqtt-wasi") && !name.starts_with("mqtt-wasi 0.2")
+}
+
+impl Measure {
+    pub(super) const fn rounds(self, figures: &Figures) -> &Rounds {
+        match self {
+            Self::Rate => &figures.wall,
+            Self::Cpu => &figures.cpu,
+            Self::WakeUps => &figures.wake_ups,
+        }
+    }
+
+    /// What tables show of it: operations a second, nanoseconds an operation, wake-ups a second.
+    pub(super) fn show(self, figures: &Figures) -> String {
+        match self {
+            Self::Rate => figure(figures.rate()),
+            Self::Cpu => figure(figures.cpu.median),
+            // An operation is a millisecond.
+            Self::WakeUps => figure(figures.wake_ups.median * 1e3),
+        }
+    }
+}
+
+impl<'a> Board<'a> {
+    pub(super) fn of(job: &'a JobResult) -> Self {
+        let entry = |result: &'a ContenderResult| Entry { result, figures: Figures::of(&result.samples) };
+        Self { job, work: job.job.parse().ok(), entries: job.contenders.iter().map(entry).collect() }
+    }
+
+    pub(super) fn is_against_sink(&self) -> bool {
+        self.job.against == SINK
+    }
+
+    /// What it is compared by.
+    pub(super) const fn measures(&self) -> &'static [Measure] {
+        match self.work {
+            Some(Work::Idle) => &[Measure::Cpu, Measure::WakeUps],
+            _ => &[Measure::Rate, Measure::Cpu],
+        }
+    }
+
+    /// The contender that ratios refer to.
+    pub(super) fn reference(&self) -> Option<&Figures> {
+        self.entries.first()?.figures.as_ref()
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Entry<'a>> {
+        self.entries.iter().find(|entry| entry.name() == name)
+    }
+
+    /// The best of those that did the job.
+    pub(super) fn best(
+        &self,
+        measure: Measure,
+        is_meant: impl Fn(&Entry<'_>) -> bool,
+    ) -> Option<(&Entry<'a>, &Figures)> {
+        let done = self.entries.iter().filter(|entry| is_meant(entry));
+        let done = done.filter_map(|entry| Some((entry, entry.figures.as_ref()?)));
+        let time = |figures: &Figures| measure.rounds(figures).median;
+        done.min_by(|(_, one), (_, other)| time(one).total_cmp(&time(other)))
+    }
+
+    /// The best of ours of this kind.
+    pub(super) fn best_of_ours(&self, kind: Kind, measure: Measure) -> Option<(&Entry<'a>, &Figures)> {
+        self.best(measure, |entry| entry.is_ours() && entry.kind() == kind)
+    }
+
+    /// The best of others of this kind.
+    pub(super) fn best_peer(&self, kind: Kind, measure: Measure) -> Option<(&Entry<'a>, &Figures)> {
+        self.best(measure, |entry| !entry.is_ours() && entry.kind() == kind)
+    }
+
+    /// Whether somebody else is ahead of all of ours of its kind.
+    pub(super) fn is_ahead(&self, entry: &Entry<'_>, measure: Measure) -> bool {
+        let Some(figures) = entry.figures.as_ref().filter(|_| !entry.is_ours()) else { return false };
+        self.best_of_ours(entry.kind(), measure)
+            .is_some_and(|(_, ours)| measure.rounds(figures).median < measure.rounds(ours).median)
+    }
+
+    /// The heading of this job and of those that differ from it in the size of the messages alone.
+    pub(super) fn family(&self) -> String {
+        match self.work {
+            Some(Work::Publish { qos: 0, pace: Pace::Awaited, .. }) => {
+                "Publish at QoS 0, a call for each message".into()
+            }
+            Some(Work::Publish { qos: 0, .. }) => "Publish at QoS 0, as many at once as the client takes".into(),
+            Some(Work::Publish { qos, pace: Pace::Awaited, .. }) => {
+                format!("Publish at QoS {qos}, each acknowledged before the next")
+            }
+            Some(Work::Publish { qos, .. }) => format!("Publish at QoS {qos}, pipelined"),
+            Some(Work::Receive { qos, .. }) => format!("Receive at QoS {qos}"),
+            Some(Work::Mixed { .. }) => "Publish and receive at the same time at QoS 1".into(),
+            Some(Work::Connect) => "Connect and disconnect".into(),
+            Some(Work::Reconnect) => "Reconnect with messages in flight".into(),
+            Some(Work::Subscribe) => "Subscribe".into(),
+            Some(Work::Idle) => "Stay connected and do nothing".into(),
+            None => self.job.job.clone(),
+        }
+    }
+
+    /// What tells it from the others of its family.
+    pub(super) fn size(&self) -> Option<String> {
+        let size = self.work.map(Work::size).filter(|size| *size > 0)?;
+        Some(format!("{} B", whole(size as u64)))
+    }
+
+    /// The job as lists name it.
+    pub(super) fn title(&self) -> String {
+        let size = self.size().map_or(String::new(), |size| format!(", {size}"));
+        let against = if self.is_against_sink() { String::new() } else { format!(", {}", self.job.against) };
+        self.family() + &size + &against
+    }
+
+    /// What there is one of in an operation.
+    pub(super) const fn unit(&self) -> &'static str {
+        match self.work {
+            Some(Work::Publish { .. } | Work::Receive { .. } | Work::Mixed { .. } | Work::Reconnect) => "message",
+            Some(Work::Connect) => "connection",
+            Some(Work::Subscribe) => "subscription",
+            Some(Work::Idle) => "millisecond",
+            None => "operation",
+        }
+    }
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn name(&self) -> &'a str {
+        &self.result.contender
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        is_ours(self.name())
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        if self.name().contains("guest") {
+            Kind::Guest
+        } else if self.name().contains("component") {
+            Kind::Component
+        } else {
+            Kind::Native
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::stage::Sample;
+
+    /// A round of a thousand operations, by what one of them takes in nanoseconds.
+    pub(crate) fn sample(wall_ns: u64, cpu_ns: u64) -> Sample {
+        const OPERATIONS: u32 = 1_000;
+        let all = |each: u64| each * u64::from(OPERATIONS);
+        Sample {
+            operations: OPERATIONS,
+            wall_ns: all(wall_ns),
+            cpu_ns: all(cpu_ns),
+            sink_cpu_ns: all(50),
+            allocations: all(2),
+            allocated_bytes: all(100),
+            wake_ups: 0,
+            bytes_out: all(96),
+            bytes_in: all(4),
+            peak_memory: 1 << 23,
+            linear_memory: None,
+            start_ns: None,
+        }
+    }
+
+    pub(crate) fn contender(name: &str, samples: Vec<Sample>) -> ContenderResult {
+        ContenderResult { contender: name.into(), samples, system_calls: None, lacks: None, failed: None }
+    }
+
+    pub(crate) fn job(job: &str, contenders: Vec<ContenderResult>) -> JobResult {
+        JobResult { job: job.into(), against: SINK.into(), contenders }
+    }
+
+    #[test]
+    fn own_names_are_told_from_those_of_others() {
+        let ours =
+            ["mqtt-wasi, blocking", "mqtt-wasi, wasip2 guest", "mqtt-wasi", "Client", "AsyncClient, current_thread"];
+        let others = ["mqtt-wasi 0.2.0, blocking", "mqtt-wasi 0.2.0, wasip2 guest", "rumqttc 0.25", "mqtt5 0.49"];
+        assert!(ours.iter().all(|name| is_ours(name)));
+        assert!(!others.iter().any(|name| is_ours(name)));
+    }
+
+    #[test]
+    fn title_says_which_of_the_family_it_is() {
+        let titles = ["publish-1-65536-pipelined", "receive-0-64", "connect", "dance"].map(|name| {
+            let job = job(name, Vec::new());
+            Board::of(&job).title()
+        });
+        let expected =
+            ["Publish at QoS 1, pipelined, 65,536 B", "Receive at QoS 0, 64 B", "Connect and disconnect", "dance"];
+        assert_eq!(titles, expected);
+    }
+}

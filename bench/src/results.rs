@@ -1,0 +1,146 @@
+//! What a run of the benchmark found: written as JSON, and read again to make the report of it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::stage::Sample;
+
+/// Everything of one run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Results {
+    pub(crate) machine: Machine,
+    /// Whether it was a run with `--quick`, whose figures say little.
+    pub(crate) is_quick: bool,
+    /// The jobs against the sink, and then some against mosquitto.
+    pub(crate) jobs: Vec<JobResult>,
+    /// How long requests take, one table a broker.
+    pub(crate) latency: Vec<LatencyTable>,
+    /// Codecs of several crates side by side.
+    pub(crate) codecs: Vec<CodecResult>,
+    /// Codec, session and client of this crate without a network.
+    pub(crate) engine: Vec<EngineResult>,
+    /// How cost grows with something.
+    pub(crate) curves: Vec<Curve>,
+    /// Instructions a message, by name of the job; empty where there is no valgrind.
+    pub(crate) instructions: BTreeMap<String, u64>,
+    /// How long it takes until something in WebAssembly runs, in milliseconds, by what that is.
+    pub(crate) start_times: Vec<(String, f64)>,
+    /// Sizes of artefacts.
+    pub(crate) sizes: Vec<Size>,
+}
+
+/// Where it ran.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    /// As `2026-11-25`.
+    pub(crate) date: String,
+    /// The processor's name.
+    pub(crate) processor: String,
+    pub(crate) cores: usize,
+    /// In bytes.
+    pub(crate) memory: u64,
+    /// Kernel and its version.
+    pub(crate) system: String,
+    /// What `rustc --version` says.
+    pub(crate) rustc: String,
+    /// What `mosquitto -h` says in its first line; `None` where there is none.
+    pub(crate) mosquitto: Option<String>,
+    /// How far apart the same calibration lay over the run, as a share: (slowest − fastest) / median. Over 0.25, the
+    /// times of the run say little, and the report warns.
+    pub(crate) noise: f64,
+}
+
+/// One job, and what every contender made of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct JobResult {
+    /// As `Work` prints itself: `publish-1-64-pipelined`.
+    pub(crate) job: String,
+    /// `sink` or `mosquitto`.
+    pub(crate) against: String,
+    pub(crate) contenders: Vec<ContenderResult>,
+}
+
+/// What one contender made of a job.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ContenderResult {
+    pub(crate) contender: String,
+    /// One sample a round; empty when it did not do the job.
+    pub(crate) samples: Vec<Sample>,
+    /// System calls an operation; `None` where there is no strace, and where they were not counted for this job.
+    pub(crate) system_calls: Option<f64>,
+    /// Why it did not do the job: what it lacks, or how it failed.
+    pub(crate) lacks: Option<String>,
+    pub(crate) failed: Option<String>,
+}
+
+/// Requests and replies over one broker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LatencyTable {
+    /// `embedded` or `mosquitto`.
+    pub(crate) broker: String,
+    pub(crate) rows: Vec<LatencyRow>,
+}
+
+/// How long requests took until their replies were there, in microseconds: medians over the rounds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LatencyRow {
+    pub(crate) name: String,
+    pub(crate) in_flight: usize,
+    pub(crate) p50: f64,
+    pub(crate) p90: f64,
+    pub(crate) p99: f64,
+    /// How far apart the rounds' p50 lie, as a share of their median.
+    pub(crate) spread: f64,
+}
+
+/// What one codec took for one packet.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CodecResult {
+    /// The crate.
+    pub(crate) codec: String,
+    /// `encode PUBLISH, 64 B` or the like.
+    pub(crate) job: String,
+    /// Nanoseconds an operation, median over the rounds.
+    pub(crate) ns: f64,
+    /// How far apart the middle half of the rounds lies, as a share of the median.
+    pub(crate) spread: f64,
+    /// An operation.
+    pub(crate) allocations: f64,
+}
+
+/// One job of `jobs.rs`: as a row of the table that `cargo xtask bench` prints.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct EngineResult {
+    pub(crate) job: String,
+    pub(crate) ns: f64,
+    pub(crate) spread: f64,
+    /// What the design allows, in nanoseconds.
+    pub(crate) budget: Option<f64>,
+    pub(crate) allocations: f64,
+    pub(crate) writes: f64,
+}
+
+/// How cost grows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Curve {
+    /// What is done, for example `publish at QoS 1 with others in flight`.
+    pub(crate) name: String,
+    /// What grows, for example `messages in flight`.
+    pub(crate) x: String,
+    /// What that costs, for example `ns an operation`.
+    pub(crate) y: String,
+    /// From the smallest x on.
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// The size of an artefact.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Size {
+    /// Below the folder of components: `mqtt.wasm`, `guests/bench_seed.wasm`.
+    pub(crate) name: String,
+    /// In bytes.
+    pub(crate) bytes: u64,
+    /// What the design allows, in bytes.
+    pub(crate) budget: Option<u64>,
+}

@@ -1,0 +1,213 @@
+//! Where a contender does its job: beside a sink in the same process, with everything counted that the contender costs
+//! and nothing of what the sink does.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use crate::counting::{self, Allocations};
+use crate::job::{Job, Work};
+use crate::sink::{Sink, Traffic};
+
+/// What one contender cost, from [`Stage::begin`] to [`Stage::end`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    pub(crate) operations: u32,
+    pub(crate) wall_ns: u64,
+    /// Processor time of all threads but the sink's.
+    pub(crate) cpu_ns: u64,
+    /// Processor time of the sink.
+    pub(crate) sink_cpu_ns: u64,
+    /// Allocations and reallocations that went through Rust's allocator, without the sink's.
+    pub(crate) allocations: u64,
+    pub(crate) allocated_bytes: u64,
+    /// How often a thread other than the sink's gave up the processor by itself, to be woken up again.
+    pub(crate) wake_ups: u64,
+    /// What the contender wrote to its connections, in bytes; zero against a real broker, where nobody counts.
+    pub(crate) bytes_out: u64,
+    /// What it was sent, in bytes.
+    pub(crate) bytes_in: u64,
+    /// The most memory that the process ever had in use, in bytes, the sink included.
+    pub(crate) peak_memory: u64,
+    /// What a guest's linear memory had grown to, in bytes.
+    pub(crate) linear_memory: Option<u64>,
+    /// From the start of an instance until it was connected, in nanoseconds; the module was compiled before.
+    pub(crate) start_ns: Option<u64>,
+}
+
+/// The stage of one job.
+pub(crate) struct Stage {
+    job: Job,
+    address: SocketAddr,
+    /// There is none against a real broker.
+    sink: Option<Sink>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    begun: Option<Reading>,
+    sample: Option<Sample>,
+    linear_memory: Option<u64>,
+    start_ns: Option<u64>,
+}
+
+/// All counters at one moment.
+struct Reading {
+    time: Instant,
+    cpu_ns: u64,
+    sink_cpu_ns: u64,
+    allocations: Allocations,
+    wake_ups: u64,
+    traffic: Traffic,
+}
+
+impl Stage {
+    /// With a sink of its own; or before a broker at `broker`, which must be real.
+    pub(crate) fn new(job: Job, broker: Option<SocketAddr>) -> Self {
+        let sink = broker.is_none().then(|| Sink::start(job.work));
+        let address = broker.or(sink.as_ref().map(Sink::address)).expect("one of the two");
+        Self { job, address, sink, state: Mutex::default() }
+    }
+
+    /// Where the contender is to connect.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) const fn job(&self) -> Job {
+        self.job
+    }
+
+    /// Has the sink send so many more messages, at the QoS and of the size that the job says. The contender has
+    /// subscribed before. Does nothing before a real broker, where somebody else publishes.
+    pub(crate) fn send(&self, messages: u32) {
+        if let Some(sink) = &self.sink {
+            sink.send(messages);
+        }
+    }
+
+    /// [`Work::Reconnect`] only: waits until no more messages come, cuts the connection, and has everything
+    /// acknowledged from then on.
+    pub(crate) fn cut(&self) {
+        self.sink.as_ref().expect("only a sink cuts connections").cut();
+    }
+
+    /// The contender is connected for the first time. Only a guest's host wants to know.
+    pub(crate) const fn connected(&self) {}
+
+    /// What comes before does not count; what follows does.
+    pub(crate) fn begin(&self) {
+        if let (Some(sink), Work::Publish { .. }) = (&self.sink, self.job.work) {
+            // What the warm-up left behind must not arrive while the clock runs.
+            sink.wait_for(self.job.warm_up.into());
+        }
+        let reading = self.read();
+        self.state.lock().expect("nobody panicked").begun = Some(reading);
+    }
+
+    /// What was to be measured is done as far as the contender knows. Where it publishes, this waits until the sink
+    /// has all of it: who has a runtime to drive awaits [`Stage::arrived`] before.
+    pub(crate) fn end(&self) {
+        if let (Some(sink), Work::Publish { .. }) = (&self.sink, self.job.work) {
+            sink.wait_for(u64::from(self.job.warm_up) + u64::from(self.job.operations));
+        }
+        let now = self.read();
+        let mut state = self.state.lock().expect("nobody panicked");
+        let begun = state.begun.take().expect("begin comes before end");
+        state.sample = Some(Sample {
+            operations: self.job.operations,
+            wall_ns: (now.time - begun.time).as_nanos() as u64,
+            cpu_ns: (now.cpu_ns - begun.cpu_ns).saturating_sub(now.sink_cpu_ns - begun.sink_cpu_ns),
+            sink_cpu_ns: now.sink_cpu_ns - begun.sink_cpu_ns,
+            allocations: now.allocations.count - begun.allocations.count,
+            allocated_bytes: now.allocations.bytes - begun.allocations.bytes,
+            wake_ups: now.wake_ups - begun.wake_ups,
+            bytes_out: now.traffic.received - begun.traffic.received,
+            bytes_in: now.traffic.sent - begun.traffic.sent,
+            peak_memory: 0,
+            linear_memory: None,
+            start_ns: None,
+        });
+    }
+
+    /// Completes when the sink has so many messages in all, those of the warm-up included. For contenders on a
+    /// runtime; before a real broker it completes at once.
+    pub(crate) async fn arrived(&self, messages: u32) {
+        if let Some(sink) = &self.sink {
+            sink.arrived(messages.into()).await;
+        }
+    }
+
+    /// For guests: what their memory has grown to, in bytes.
+    pub(crate) fn set_linear_memory(&self, bytes: u64) {
+        self.state.lock().expect("nobody panicked").linear_memory = Some(bytes);
+    }
+
+    /// For guests: how long an instance took from its start until it was connected.
+    pub(crate) fn set_start(&self, duration: Duration) {
+        self.state.lock().expect("nobody panicked").start_ns = Some(duration.as_nanos() as u64);
+    }
+
+    /// What was measured.
+    ///
+    /// # Panics
+    /// When the contender never came to the end.
+    pub(crate) fn into_sample(self) -> Sample {
+        let State { sample, linear_memory, start_ns, .. } = self.state.into_inner().expect("nobody panicked");
+        Sample {
+            peak_memory: peak_memory(),
+            linear_memory,
+            start_ns,
+            ..sample.expect("the contender came to the end of its job")
+        }
+    }
+
+    /// The threads that are not the contender's, by their numbers in the system.
+    pub(crate) fn sink_threads(&self) -> &[i32] {
+        self.sink.as_ref().map_or(&[], Sink::threads)
+    }
+
+    fn read(&self) -> Reading {
+        let sink_threads = self.sink_threads();
+        Reading {
+            time: Instant::now(),
+            cpu_ns: clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+                .map_or(0, |time| Duration::from(time).as_nanos() as u64),
+            sink_cpu_ns: sink_threads.iter().map(|&thread| cpu_of(thread)).sum(),
+            allocations: counting::allocations(),
+            wake_ups: wake_ups(sink_threads),
+            traffic: self.sink.as_ref().map_or(Traffic::default(), Sink::traffic),
+        }
+    }
+}
+
+/// Nanoseconds that a thread has run.
+fn cpu_of(thread: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap_or_default();
+    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0)
+}
+
+/// How often threads of this process gave up the processor by themselves, but for these.
+fn wake_ups(without: &[i32]) -> u64 {
+    let Ok(threads) = fs::read_dir("/proc/self/task") else { return 0 };
+    let others = threads.flatten().filter(|entry| {
+        entry.file_name().to_string_lossy().parse().is_ok_and(|thread: i32| !without.contains(&thread))
+    });
+    others.filter_map(|entry| status_field(&entry.path().join("status"), "voluntary_ctxt_switches:")).sum()
+}
+
+fn peak_memory() -> u64 {
+    // The kernel says kibibytes.
+    status_field("/proc/self/status".as_ref(), "VmHWM:").unwrap_or(0) * 1024
+}
+
+fn status_field(file: &std::path::Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}

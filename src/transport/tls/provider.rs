@@ -1,0 +1,74 @@
+//! The cryptography: what the pure-Rust provider has, but for what must not be used or nobody needs.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::SigningKey;
+use rustls::{SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
+use rustls_rustcrypto as rustcrypto;
+
+/// How many records AES-GCM may encrypt under one key (RFC 8446, section 5.5: 2^24.5 full ones). Behind them TLS 1.3
+/// changes keys and TLS 1.2 ends the connection. The provider sets no limit.
+const MOST_RECORDS: u64 = 1 << 24;
+
+static TLS13_AES_128: Tls13CipherSuite = limit_tls13(rustcrypto::TLS13_AES_128_GCM_SHA256);
+static TLS13_AES_256: Tls13CipherSuite = limit_tls13(rustcrypto::TLS13_AES_256_GCM_SHA384);
+static ECDSA_AES_128: Tls12CipherSuite = limit_tls12(rustcrypto::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256);
+static ECDSA_AES_256: Tls12CipherSuite = limit_tls12(rustcrypto::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384);
+static RSA_AES_128: Tls12CipherSuite = limit_tls12(rustcrypto::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256);
+static RSA_AES_256: Tls12CipherSuite = limit_tls12(rustcrypto::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384);
+
+/// In the order in which they are offered, of which brokers take the first that they have.
+///
+/// Without the two suites of TLS 1.2 with ChaCha20: the provider subtracts the length of the tag from records that may be
+/// shorter, before it refuses them.
+const CIPHER_SUITES: [SupportedCipherSuite; 7] = [
+    // WebAssembly has no instructions for AES, and processors of this kind mostly have.
+    if cfg!(target_family = "wasm") { rustcrypto::TLS13_CHACHA20_POLY1305_SHA256 } else { TLS13_AES[0] },
+    if cfg!(target_family = "wasm") { TLS13_AES[0] } else { TLS13_AES[1] },
+    if cfg!(target_family = "wasm") { TLS13_AES[1] } else { rustcrypto::TLS13_CHACHA20_POLY1305_SHA256 },
+    SupportedCipherSuite::Tls12(&ECDSA_AES_128),
+    SupportedCipherSuite::Tls12(&ECDSA_AES_256),
+    SupportedCipherSuite::Tls12(&RSA_AES_128),
+    SupportedCipherSuite::Tls12(&RSA_AES_256),
+];
+
+const TLS13_AES: [SupportedCipherSuite; 2] =
+    [SupportedCipherSuite::Tls13(&TLS13_AES_128), SupportedCipherSuite::Tls13(&TLS13_AES_256)];
+
+/// What connections are made with.
+pub(super) fn provider() -> CryptoProvider {
+    CryptoProvider { cipher_suites: Vec::from(CIPHER_SUITES), ..rustcrypto::provider() }
+}
+
+/// Reads a private key.
+pub(super) fn load_key(key: &PrivateKeyDer<'_>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+    rustcrypto::sign::any_supported_type(key)
+}
+
+const fn limit_tls13(suite: SupportedCipherSuite) -> Tls13CipherSuite {
+    let SupportedCipherSuite::Tls13(suite) = suite else { panic!("a suite of TLS 1.3") };
+    Tls13CipherSuite {
+        common: limit(&suite.common),
+        hkdf_provider: suite.hkdf_provider,
+        aead_alg: suite.aead_alg,
+        quic: None,
+    }
+}
+
+const fn limit_tls12(suite: SupportedCipherSuite) -> Tls12CipherSuite {
+    let SupportedCipherSuite::Tls12(suite) = suite else { panic!("a suite of TLS 1.2") };
+    Tls12CipherSuite {
+        common: limit(&suite.common),
+        prf_provider: suite.prf_provider,
+        kx: suite.kx,
+        sign: suite.sign,
+        aead_alg: suite.aead_alg,
+    }
+}
+
+const fn limit(common: &CipherSuiteCommon) -> CipherSuiteCommon {
+    CipherSuiteCommon { suite: common.suite, hash_provider: common.hash_provider, confidentiality_limit: MOST_RECORDS }
+}
