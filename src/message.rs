@@ -76,6 +76,13 @@ pub(crate) fn to_json(value: &(impl serde::Serialize + ?Sized)) -> Result<Vec<u8
 
 impl From<Publish<'_>> for Message {
     fn from(publish: Publish<'_>) -> Self {
+        Self::of(&publish)
+    }
+}
+
+impl Message {
+    /// As the conversion, for a PUBLISH that stays where it is.
+    pub(crate) fn of(publish: &Publish<'_>) -> Self {
         let properties = &publish.properties;
         Self {
             topic: publish.topic.to_owned(),

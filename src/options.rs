@@ -328,7 +328,8 @@ impl Options {
         self
     }
 
-    /// How long a call waits for the broker's answer: to publish, subscribe and unsubscribe. Default: 30 seconds.
+    /// How long a call waits for the broker's answer: to publish, subscribe, unsubscribe and authenticate again.
+    /// Default: 30 seconds.
     #[must_use]
     pub const fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;

@@ -16,6 +16,7 @@ use crate::contenders::{self, Contender, Unable};
 use crate::job::{Job, Pace, Work};
 use crate::results::{ContenderResult, JobResult};
 use crate::stage::{Sample, Stage};
+use crate::target::{self, Suite, Target};
 
 /// How much to measure.
 #[derive(Clone, Copy)]
@@ -26,7 +27,7 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    pub(crate) const FULL: Self = Self { rounds: 5, time: Duration::from_millis(300) };
+    pub(crate) const FULL: Self = Self { rounds: 3, time: Duration::from_millis(200) };
     pub(crate) const QUICK: Self = Self { rounds: 1, time: Duration::from_millis(50) };
 }
 
@@ -47,7 +48,7 @@ enum Outcome {
     Failed(String),
 }
 
-/// Every job against the sink.
+/// Every job against the sink without TLS.
 fn against_sink() -> Vec<Work> {
     let mut works = Vec::new();
     for qos in 0..=2 {
@@ -76,24 +77,43 @@ fn against_broker() -> Vec<Work> {
 
 /// Does the jobs whose names contain `filter`.
 pub(crate) fn run(filter: &str, effort: Effort, mosquitto: Option<SocketAddr>) -> Vec<JobResult> {
-    let mut plan: Vec<_> = against_sink().into_iter().map(|work| (work, None)).collect();
-    plan.extend(
-        mosquitto.into_iter().flat_map(|address| against_broker().into_iter().map(move |work| (work, Some(address)))),
-    );
+    let mut plan = with(Target::Sink, against_sink());
+    if let Some(address) = mosquitto {
+        plan.extend(with(Target::Mosquitto(address), against_broker()));
+    }
+    plan.extend(by_tls());
+    carry_out(plan, filter, effort)
+}
+
+/// Does those of them that are done by TLS.
+pub(crate) fn run_tls(filter: &str, effort: Effort) -> Vec<JobResult> {
+    carry_out(by_tls(), filter, effort)
+}
+
+/// The jobs that are done by TLS, with one cipher suite after the other.
+fn by_tls() -> Vec<(Work, Target)> {
+    Suite::ALL.into_iter().flat_map(|suite| with(Target::Tls(suite), target::BY_TLS)).collect()
+}
+
+fn with(target: Target, works: impl IntoIterator<Item = Work>) -> Vec<(Work, Target)> {
+    works.into_iter().map(|work| (work, target)).collect()
+}
+
+fn carry_out(mut plan: Vec<(Work, Target)>, filter: &str, effort: Effort) -> Vec<JobResult> {
     plan.retain(|(work, _)| work.to_string().contains(filter));
     let count = plan.len();
     let mut results = Vec::new();
-    for (place, (work, broker)) in plan.into_iter().enumerate() {
-        eprintln!("job {} of {count}: {work}{}", place + 1, broker.map_or("", |_| ", mosquitto"));
-        let result = measure_all(work, broker, effort);
+    for (place, (work, target)) in plan.into_iter().enumerate() {
+        eprintln!("job {} of {count}: {work}, {target}", place + 1);
+        let result = measure_all(work, target, effort);
         print_table(&result);
         results.push(result);
     }
     results
 }
 
-fn measure_all(work: Work, broker: Option<SocketAddr>, effort: Effort) -> JobResult {
-    let mut running: Vec<_> = contenders::ALL
+fn measure_all(work: Work, target: Target, effort: Effort) -> JobResult {
+    let mut running: Vec<_> = contenders::of(target)
         .iter()
         .map(|contender| {
             let mut result = ContenderResult {
@@ -103,7 +123,7 @@ fn measure_all(work: Work, broker: Option<SocketAddr>, effort: Effort) -> JobRes
                 lacks: None,
                 failed: None,
             };
-            let job = fit(contender, work, broker, effort.time, &mut result);
+            let job = fit(contender, work, target, effort.time, &mut result);
             (contender, job, result)
         })
         .collect();
@@ -111,13 +131,13 @@ fn measure_all(work: Work, broker: Option<SocketAddr>, effort: Effort) -> JobRes
         for (contender, job, result) in &mut running {
             if let Some(job) = job
                 && result.failed.is_none()
-                && let Some(sample) = note(measure(contender, *job, broker), result)
+                && let Some(sample) = note(measure(contender, *job, target), result)
             {
                 result.samples.push(sample);
             }
         }
     }
-    if broker.is_none() && is_traced(work) {
+    if target == Target::Sink && is_traced(work) {
         for (contender, job, result) in &mut running {
             if job.is_some() && result.failed.is_none() {
                 result.system_calls = system_calls(contender, work);
@@ -125,29 +145,32 @@ fn measure_all(work: Work, broker: Option<SocketAddr>, effort: Effort) -> JobRes
         }
     }
     let contenders = running.into_iter().map(|(_, _, result)| result).collect();
-    JobResult { job: work.to_string(), against: broker.map_or("sink", |_| "mosquitto").into(), contenders }
+    JobResult { job: work.to_string(), against: target.to_string(), contenders }
 }
 
 /// How many operations of a contender take about as long as they may; `None` when it cannot do the job.
-fn fit(
-    contender: &Contender,
-    work: Work,
-    broker: Option<SocketAddr>,
-    time: Duration,
-    result: &mut ContenderResult,
-) -> Option<Job> {
+fn fit(contender: &Contender, work: Work, target: Target, time: Duration, result: &mut ContenderResult) -> Option<Job> {
     let (pilot, most) = match work {
         Work::Reconnect => return Some(Job { work, operations: 10_000, warm_up: 0 }),
         Work::Subscribe => return Some(Job { work, operations: 1_000, warm_up: 0 }),
         Work::Idle => return Some(Job { work, operations: 2_000, warm_up: 0 }),
-        Work::Connect => (20, 2_000),
+        Work::Connect | Work::Resume => (20, 2_000),
         _ if work.size() > 10_000 => (100, 20_000),
         _ => (500, 2_000_000),
     };
-    let job = Job { work, operations: pilot, warm_up: pilot / 2 };
-    let sample = note(measure(contender, job, broker), result)?;
-    let operations = (time.as_nanos() as u64 * u64::from(pilot) / sample.wall_ns.max(1)).clamp(u64::from(pilot), most);
-    Some(Job { work, operations: operations as u32, warm_up: (operations / 10) as u32 })
+    let time = time.as_nanos() as u64;
+    let mut operations = pilot;
+    loop {
+        let job = Job { work, operations, warm_up: operations / 2 };
+        let wall = note(measure(contender, job, target), result)?.wall_ns.max(1);
+        let fitting = |factor: u64| (u64::from(operations) * factor / 100).clamp(pilot.into(), most.into()) as u32;
+        // The last message of a guest may wait 40 ms for TCP, which must not pass for the time that all of them take.
+        if operations == most || wall >= time / 2 {
+            let operations = fitting(100 * time / wall);
+            return Some(Job { work, operations, warm_up: operations / 10 });
+        }
+        operations = fitting((100 * time / wall).clamp(200, 2_000));
+    }
 }
 
 /// Takes the sample out, or notes why there is none.
@@ -161,14 +184,14 @@ fn note(outcome: Outcome, result: &mut ContenderResult) -> Option<Sample> {
 }
 
 /// Has a process of its own do a job.
-fn measure(contender: &Contender, job: Job, broker: Option<SocketAddr>) -> Outcome {
-    measure_in(Command::new(program()), contender, job, broker)
+fn measure(contender: &Contender, job: Job, target: Target) -> Outcome {
+    measure_in(Command::new(program()), contender, job, target)
 }
 
-fn measure_in(mut command: Command, contender: &Contender, job: Job, broker: Option<SocketAddr>) -> Outcome {
+fn measure_in(mut command: Command, contender: &Contender, job: Job, target: Target) -> Outcome {
     let Job { work, operations, warm_up } = job;
     command.args(["measure", contender.name, &work.to_string(), &operations.to_string(), &warm_up.to_string()]);
-    command.args(broker.map(|address| address.to_string()));
+    command.arg(target.argument());
     let (variable, components) = components();
     command.env(variable, components).env("RUST_BACKTRACE", "0");
     match output_in_time(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())) {
@@ -220,15 +243,15 @@ fn program() -> PathBuf {
 
 /// In the process of its own: does the job, and says how it went.
 pub(crate) fn measure_here(args: &[String]) {
-    let [name, work, operations, warm_up, broker @ ..] = args else { panic!("five arguments or six") };
+    let [name, work, operations, warm_up, target] = args else { panic!("five arguments") };
     let job = Job {
         work: work.parse().expect("a job"),
         operations: operations.parse().expect("a number"),
         warm_up: warm_up.parse().expect("a number"),
     };
-    let broker = broker.first().map(|address| address.parse().expect("an address"));
-    let contender = contenders::ALL.iter().find(|contender| contender.name == name).expect("a contender");
-    let stage = Stage::new(job, broker);
+    let target = target.parse().expect("a target");
+    let contender = contenders::of(target).iter().find(|contender| contender.name == name).expect("a contender");
+    let stage = Stage::new(job, target);
     let outcome = match (contender.run)(&stage) {
         Ok(()) => {
             let sink_threads = stage.sink_threads().to_vec();
@@ -261,7 +284,7 @@ fn all_system_calls(contender: &Contender, job: Job) -> Option<f64> {
     let file = env::temp_dir().join(format!("mqtt-wasi-bench-{}-{number}", std::process::id()));
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o"]).arg(&file).arg(program());
-    let outcome = measure_in(command, contender, job, None);
+    let outcome = measure_in(command, contender, job, Target::Sink);
     let text = fs::read_to_string(&file).unwrap_or_default();
     // It is in a folder for what nobody misses.
     let _ = fs::remove_file(&file);
@@ -280,9 +303,10 @@ fn print_table(result: &JobResult) {
         values.sort_by(f64::total_cmp);
         values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
     };
+    println!("\n{}, {}", result.job, result.against);
     println!(
-        "\n{:<44} {:>12} {:>9} {:>7} {:>9} {:>9}",
-        result.job, "ops/s", "cpu ns/op", "ratio", "allocs/op", "calls/op"
+        "{:<44} {:>12} {:>9} {:>7} {:>9} {:>9}",
+        "contender", "ops/s", "cpu ns/op", "ratio", "allocs/op", "calls/op"
     );
     let cpu = |sample: &Sample| sample.cpu_ns as f64 / f64::from(sample.operations);
     let reference = result.contenders.first().map_or(f64::NAN, |first| median(&first.samples, cpu));

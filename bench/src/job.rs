@@ -30,6 +30,8 @@ pub(crate) enum Work {
     /// With all the operations, QoS 1 messages of 64 bytes, published and none acknowledged, lose the connection, come
     /// back, and have all of them acknowledged.
     Reconnect,
+    /// By TLS alone: disconnect, and connect again by the same client, which resumes its TLS session.
+    Resume,
     /// Subscribe to a topic filter, with as many in a packet as the contender lets one.
     Subscribe,
     /// Stay connected for a millisecond and do nothing.
@@ -52,7 +54,7 @@ impl Work {
         match self {
             Self::Publish { qos, .. } | Self::Receive { qos, .. } => qos,
             Self::Mixed { .. } | Self::Reconnect => 1,
-            Self::Connect | Self::Subscribe | Self::Idle => 0,
+            Self::Connect | Self::Resume | Self::Subscribe | Self::Idle => 0,
         }
     }
 
@@ -61,7 +63,7 @@ impl Work {
         match self {
             Self::Publish { size, .. } | Self::Receive { size, .. } | Self::Mixed { size } => size,
             Self::Reconnect => 64,
-            Self::Connect | Self::Subscribe | Self::Idle => 0,
+            Self::Connect | Self::Resume | Self::Subscribe | Self::Idle => 0,
         }
     }
 }
@@ -76,6 +78,7 @@ impl fmt::Display for Work {
             Self::Mixed { size } => write!(f, "mixed-{size}"),
             Self::Connect => f.write_str("connect"),
             Self::Reconnect => f.write_str("reconnect"),
+            Self::Resume => f.write_str("resume"),
             Self::Subscribe => f.write_str("subscribe"),
             Self::Idle => f.write_str("idle"),
         }
@@ -105,6 +108,7 @@ impl FromStr for Work {
             ["mixed", size] => Self::Mixed { size: number(size)? },
             ["connect"] => Self::Connect,
             ["reconnect"] => Self::Reconnect,
+            ["resume"] => Self::Resume,
             ["subscribe"] => Self::Subscribe,
             ["idle"] => Self::Idle,
             _ => return Err(no_job()),

@@ -29,6 +29,8 @@ mod results;
 mod sink;
 #[cfg(feature = "peers")]
 mod stage;
+#[cfg(feature = "peers")]
+mod target;
 mod wire;
 
 use std::time::{Duration, Instant};

@@ -11,7 +11,7 @@ use crate::{codecs, contenders, driver, growth, latency, machine, report, run_jo
 
 const HELP: &str = "\
 usage: cargo xtask bench [--quick] [--json FILE] [FILTER]
-       cargo xtask bench --latency | --engine | --codecs | --growth [--quick]
+       cargo xtask bench --tls | --latency | --engine | --codecs | --growth [--quick]
        cargo xtask bench --report FILE
        cargo xtask bench --counts [--accept]
        cargo xtask bench --instructions [--against REVISION]
@@ -20,6 +20,7 @@ Measures this client beside its peers: every job, or those whose names contain F
 
   --quick         A short run that shows that all of it works; its figures say little
   --json FILE     Write the results to FILE, and make docs/performance.md of them if it was a full run of everything
+  --tls           Only the jobs by TLS, or those of them whose names contain FILTER
   --latency       Only how long requests take
   --engine        Only codec, session and client without a network
   --codecs        Only codecs beside one another
@@ -46,7 +47,7 @@ pub(crate) fn main(args: &[String]) {
             "--quick" => call.is_quick = true,
             "--json" => call.json = Some(rest.next().expect("--json needs a file").into()),
             "--report" => return make_report(rest.next().expect("--report needs a file").as_ref()),
-            "--latency" | "--engine" | "--codecs" | "--growth" => call.part = Some(argument.clone()),
+            "--tls" | "--latency" | "--engine" | "--codecs" | "--growth" => call.part = Some(argument.clone()),
             "--help" => return println!("{HELP}"),
             option if option.starts_with("--") => panic!("there is no option {option}: see --help"),
             filter => call.filter = filter.into(),
@@ -54,6 +55,7 @@ pub(crate) fn main(args: &[String]) {
     }
     match call.part.as_deref() {
         None => measure_everything(&call),
+        Some("--tls") => drop(driver::run_tls(&call.filter, call.driver())),
         Some("--latency") => drop(latency::run(call.latency())),
         Some("--engine") => drop(run_jobs(&call.filter, call.rounds())),
         Some("--codecs") => report::print_codecs(&codecs::run(call.rounds())),

@@ -10,6 +10,7 @@ mod losses;
 mod markdown;
 mod numbers;
 mod tables;
+mod tls;
 mod wasm;
 
 use std::fs;
@@ -71,7 +72,7 @@ pub(crate) fn print_curves(results: &[Curve]) {
 
 fn text(results: &Results, boards: &[Board<'_>], bars: &[Chart]) -> String {
     let sink = boards.iter().filter(|board| board.is_against_sink());
-    let brokers = boards.iter().filter(|board| !board.is_against_sink());
+    let brokers = boards.iter().filter(|board| board.is_against_broker());
     let sections = [
         ("Budgets", budgets::text(results, boards)),
         ("What we lose", losses::text(results, boards)),
@@ -79,6 +80,7 @@ fn text(results: &Results, boards: &[Board<'_>], bars: &[Chart]) -> String {
         ("At a glance", charts::text(bars)),
         ("Jobs against the sink", jobs::text(sink)),
         ("In WebAssembly", wasm::text(boards, &results.start_times)),
+        ("TLS", tls::text(boards)),
         ("Jobs against mosquitto", jobs::text(brokers)),
         ("Requests and replies", tables::latency(&results.latency)),
         ("Codecs", tables::codecs(&results.codecs)),

@@ -12,7 +12,7 @@ pub(crate) struct Results {
     pub(crate) machine: Machine,
     /// Whether it was a run with `--quick`, whose figures say little.
     pub(crate) is_quick: bool,
-    /// The jobs against the sink, and then some against mosquitto.
+    /// The jobs against the sink, then some against mosquitto, and those by TLS.
     pub(crate) jobs: Vec<JobResult>,
     /// How long requests take, one table a broker.
     pub(crate) latency: Vec<LatencyTable>,
@@ -56,7 +56,7 @@ pub(crate) struct Machine {
 pub(crate) struct JobResult {
     /// As `Work` prints itself: `publish-1-64-pipelined`.
     pub(crate) job: String,
-    /// `sink` or `mosquitto`.
+    /// As `Target` prints itself: `sink`, `mosquitto`, `sink, TLS 1.3, AES-128-GCM`.
     pub(crate) against: String,
     pub(crate) contenders: Vec<ContenderResult>,
 }

@@ -1,6 +1,8 @@
 //! A peer that speaks just enough MQTT to keep a client busy: it takes every message, acknowledges it, and sends
 //! messages when it is told to. It runs in two threads of its own, which the stage leaves out of what a contender costs:
-//! one reads and acknowledges, one sends messages.
+//! one reads and acknowledges, one sends messages. Where it is told to, it does so by TLS.
+
+mod tls;
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,14 +15,19 @@ use mqtt_wasi::codec::{AckProperties, Packet, Publish, QoS, ReasonCode, Suback};
 use nix::unistd::gettid;
 use tokio::sync::Notify;
 
+use self::tls::{Server, Tls};
 use crate::counting;
 use crate::job::{TOPIC, Work};
+use crate::target::Suite;
 
 /// As many messages at QoS 1 and 2 are sent before the first is acknowledged, if the client takes as many.
 const WINDOW: u16 = 256;
 
 /// What is read at once, in bytes; as large as the largest packet at least.
 const READ_SIZE: usize = 1 << 20;
+
+/// What is read at once of TLS, in bytes: what was in it has room behind the first part of a packet.
+const READ_SIZE_TLS: usize = READ_SIZE / 2;
 
 /// Messages are written in pieces of about this many bytes.
 const WRITE_SIZE: usize = 1 << 16;
@@ -45,20 +52,23 @@ pub(crate) struct Traffic {
     pub(crate) received: u64,
     /// Bytes.
     pub(crate) sent: u64,
+    /// Handshakes in which a TLS session was resumed.
+    pub(crate) resumed: u64,
 }
 
 struct Shared {
     work: Work,
+    /// `None` without TLS.
+    server: Option<Server>,
     received: AtomicU64,
     sent: AtomicU64,
+    resumed: AtomicU64,
     /// PUBLISH packets that arrived, over all connections.
     messages: AtomicU64,
     /// Who waits, waits for so many of them.
     wanted: AtomicU64,
     /// No message is acknowledged for now.
     holds: AtomicBool,
-    /// Held by who writes.
-    writing: Mutex<()>,
     sending: Mutex<Sending>,
     /// There is more to send, or room for it.
     may_send: Condvar,
@@ -71,7 +81,7 @@ struct Shared {
 #[derive(Default)]
 struct Sending {
     /// Where to.
-    connection: Option<Arc<TcpStream>>,
+    connection: Option<Arc<Connection>>,
     /// Messages that are left to send.
     left: u64,
     /// Messages without an acknowledgement.
@@ -79,19 +89,27 @@ struct Sending {
     window: u16,
 }
 
+/// The connection of a client.
+struct Connection {
+    stream: TcpStream,
+    /// Held by who writes, and by who takes records of TLS apart, without which there is nothing in it.
+    writing: Mutex<Option<Tls>>,
+}
+
 impl Sink {
-    /// Listens at a port of its own.
-    pub(crate) fn start(work: Work) -> Self {
+    /// Listens at a port of its own; where a cipher suite is named, for clients that speak TLS with it.
+    pub(crate) fn start(work: Work, suite: Option<Suite>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
             work,
+            server: suite.map(Server::new),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
             messages: AtomicU64::new(0),
             wanted: AtomicU64::new(u64::MAX),
             holds: AtomicBool::new(work == Work::Reconnect),
-            writing: Mutex::default(),
             sending: Mutex::default(),
             may_send: Condvar::new(),
             arrived: Condvar::new(),
@@ -114,14 +132,20 @@ impl Sink {
         self.address
     }
 
+    /// Who says that the sink is the sink, in PEM, where there is TLS.
+    pub(crate) fn ca(&self) -> Option<&str> {
+        self.shared.server.as_ref().map(Server::ca)
+    }
+
     /// The threads that are the sink's, by their numbers in the system.
     pub(crate) fn threads(&self) -> &[i32] {
         &self.threads
     }
 
     pub(crate) fn traffic(&self) -> Traffic {
-        let Shared { received, sent, .. } = &*self.shared;
-        Traffic { received: received.load(Ordering::Relaxed), sent: sent.load(Ordering::Relaxed) }
+        let Shared { received, sent, resumed, .. } = &*self.shared;
+        let [received, sent, resumed] = [received, sent, resumed].map(|count| count.load(Ordering::Relaxed));
+        Traffic { received, sent, resumed }
     }
 
     /// Sends so many messages more to the client that is connected.
@@ -141,7 +165,7 @@ impl Sink {
         self.shared.holds.store(false, Ordering::Relaxed);
         if let Some(connection) = self.shared.sending().connection.take() {
             // It may be gone already.
-            let _ = connection.shutdown(Shutdown::Both);
+            let _ = connection.stream.shutdown(Shutdown::Both);
         }
     }
 
@@ -198,18 +222,24 @@ impl Shared {
         let mut has_session = false;
         for stream in listener.incoming().flatten() {
             // A client that goes away is no fault of the sink.
-            let _ = self.serve_one(&Arc::new(stream), has_session);
+            let _ = self.serve_one(stream, has_session);
             self.sending().connection = None;
             has_session = true;
         }
     }
 
-    fn serve_one(&self, stream: &Arc<TcpStream>, has_session: bool) -> io::Result<()> {
+    fn serve_one(&self, stream: TcpStream, has_session: bool) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let mut input = Input { buffer: vec![0; READ_SIZE], filled: 0 };
+        let tls = self.server.as_ref().map(Server::accept);
+        let mut records = tls.is_some().then(|| Input::new(READ_SIZE_TLS));
+        let mut input = Input::new(READ_SIZE);
+        let connection = Arc::new(Connection { stream, writing: Mutex::new(tls) });
         let mut answers = Vec::new();
         loop {
-            let len = input.read(stream)?;
+            let len = match &mut records {
+                None => input.read(&connection.stream)?,
+                Some(records) => self.read_tls(&connection, records, &mut input)?,
+            };
             if len == 0 {
                 return Ok(());
             }
@@ -217,23 +247,39 @@ impl Shared {
             let mut tally = Tally::default();
             let mut rest = &input.buffer[..input.filled];
             while let Some((packet, behind)) = split(rest) {
-                self.answer(packet, stream, has_session, &mut answers, &mut tally);
+                self.answer(packet, &connection, has_session, &mut answers, &mut tally);
                 rest = behind;
             }
             let left = rest.len();
-            input.buffer.copy_within(input.filled - left..input.filled, 0);
-            input.filled = left;
-            self.write(stream, &answers)?;
+            input.discard(input.filled - left);
+            self.write(&connection, &answers)?;
             answers.clear();
             self.settle(&tally);
         }
+    }
+
+    /// Reads records, puts what is in them behind the input, and answers what is between the two sides of TLS. How many
+    /// bytes of records there were.
+    fn read_tls(&self, connection: &Connection, records: &mut Input, input: &mut Input) -> io::Result<usize> {
+        let len = records.read(&connection.stream)?;
+        let mut writing = connection.writing();
+        // At the end there is nothing to take apart.
+        let Some(tls) = writing.as_mut().filter(|_| len > 0) else { return Ok(len) };
+        let was_handshaking = tls.is_handshaking();
+        let done = tls.decrypt(&mut records.buffer[..records.filled], input)?;
+        records.discard(done);
+        if was_handshaking && !tls.is_handshaking() {
+            self.resumed.fetch_add(tls.is_resumed().into(), Ordering::Relaxed);
+        }
+        self.write_out(&connection.stream, tls.answers())?;
+        Ok(len)
     }
 
     /// Answers a packet, as the type in its first byte asks for.
     fn answer(
         &self,
         packet: &[u8],
-        stream: &Arc<TcpStream>,
+        connection: &Arc<Connection>,
         has_session: bool,
         answers: &mut Vec<u8>,
         tally: &mut Tally,
@@ -257,7 +303,7 @@ impl Shared {
                 Ok(Some((Packet::Connect(connect), _))) => {
                     let receive_maximum = connect.properties.receive_maximum.map_or(u16::MAX, Into::into);
                     *self.sending() = Sending {
-                        connection: Some(Arc::clone(stream)),
+                        connection: Some(Arc::clone(connection)),
                         window: WINDOW.min(receive_maximum),
                         ..Sending::default()
                     };
@@ -327,7 +373,7 @@ impl Shared {
     }
 
     /// Waits until messages can be sent; to whom, and how many.
-    fn next_piece(&self, len: usize, counts: bool) -> (Arc<TcpStream>, u64) {
+    fn next_piece(&self, len: usize, counts: bool) -> (Arc<Connection>, u64) {
         let most = (WRITE_SIZE / len).max(1) as u64;
         let mut sending = self.sending();
         loop {
@@ -344,14 +390,29 @@ impl Shared {
         }
     }
 
-    fn write(&self, mut stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, connection: &Connection, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         // Packets of two threads must not run into one another where the socket takes only a part.
-        let _writing = self.writing.lock().expect("no thread panics");
+        let mut writing = connection.writing();
+        let bytes = match &mut *writing {
+            None => bytes,
+            Some(tls) => tls.encrypt(bytes)?,
+        };
+        self.write_out(&connection.stream, bytes)
+    }
+
+    /// Writes what goes over the wire, by who may write.
+    fn write_out(&self, mut stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
+        self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         stream.write_all(bytes)
+    }
+}
+
+impl Connection {
+    fn writing(&self) -> MutexGuard<'_, Option<Tls>> {
+        self.writing.lock().expect("no thread panics")
     }
 }
 
@@ -362,10 +423,26 @@ struct Input {
 }
 
 impl Input {
+    fn new(size: usize) -> Self {
+        Self { buffer: vec![0; size], filled: 0 }
+    }
+
     fn read(&mut self, mut stream: &TcpStream) -> io::Result<usize> {
         let len = stream.read(&mut self.buffer[self.filled..])?;
         self.filled += len;
         Ok(len)
+    }
+
+    /// Puts bytes behind those that are there.
+    fn push(&mut self, bytes: &[u8]) {
+        self.buffer[self.filled..][..bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+    }
+
+    /// So many of the first bytes are understood.
+    fn discard(&mut self, len: usize) {
+        self.buffer.copy_within(len..self.filled, 0);
+        self.filled -= len;
     }
 }
 

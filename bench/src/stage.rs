@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::counting::{self, Allocations};
 use crate::job::{Job, Work};
 use crate::sink::{Sink, Traffic};
+use crate::target::Target;
 
 /// What one contender cost, from [`Stage::begin`] to [`Stage::end`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,16 +68,32 @@ struct Reading {
 }
 
 impl Stage {
-    /// With a sink of its own; or before a broker at `broker`, which must be real.
-    pub(crate) fn new(job: Job, broker: Option<SocketAddr>) -> Self {
-        let sink = broker.is_none().then(|| Sink::start(job.work));
-        let address = broker.or(sink.as_ref().map(Sink::address)).expect("one of the two");
+    /// With a sink of its own, unless there is a real broker.
+    pub(crate) fn new(job: Job, target: Target) -> Self {
+        let (address, sink) = match target {
+            Target::Mosquitto(address) => (address, None),
+            Target::Sink | Target::Tls(_) => {
+                let sink = Sink::start(job.work, target.suite());
+                (sink.address(), Some(sink))
+            }
+        };
         Self { job, address, sink, state: Mutex::default() }
     }
 
     /// Where the contender is to connect.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same as a URL, which says whether by TLS.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.ca().is_some() { "mqtts" } else { "mqtt" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Whom the contender is to trust, in PEM; `None` without TLS.
+    pub(crate) fn ca(&self) -> Option<&str> {
+        self.sink.as_ref()?.ca()
     }
 
     pub(crate) const fn job(&self) -> Job {
@@ -119,6 +136,7 @@ impl Stage {
         let now = self.read();
         let mut state = self.state.lock().expect("nobody panicked");
         let begun = state.begun.take().expect("begin comes before end");
+        self.check_handshakes(now.traffic.resumed - begun.traffic.resumed);
         state.sample = Some(Sample {
             operations: self.job.operations,
             wall_ns: (now.time - begun.time).as_nanos() as u64,
@@ -133,6 +151,18 @@ impl Stage {
             linear_memory: None,
             start_ns: None,
         });
+    }
+
+    /// Fails where TLS sessions were resumed that should not be, or the other way round: the figures would be of
+    /// something else than the job.
+    fn check_handshakes(&self, resumed: u64) {
+        let Job { work, operations, .. } = self.job;
+        let expected = match work {
+            Work::Connect => 0,
+            Work::Resume => operations.into(),
+            _ => return,
+        };
+        assert!(resumed == expected, "{resumed} of {operations} TLS sessions were resumed, and not {expected}");
     }
 
     /// Completes when the sink has so many messages in all, those of the warm-up included. For contenders on a

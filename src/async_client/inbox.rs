@@ -24,6 +24,10 @@ pub(super) struct Inboxes {
     shared: HashMap<Delivery, usize>,
     /// How many inboxes that are to hold the broker back are full.
     full: usize,
+    /// Those who listen to the message that is delivered: kept, so that none takes an allocation.
+    listeners: Vec<u64>,
+    /// Messages that nobody takes, or that were dropped from every inbox.
+    settled: Vec<Delivery>,
     unheard: u64,
 }
 
@@ -117,64 +121,62 @@ impl Inboxes {
         }
     }
 
-    /// Puts a message into the inboxes of those who listen to it; returns what is to be acknowledged.
-    pub(super) fn deliver(&mut self, publish: &Publish<'_>, delivery: Option<Delivery>) -> Vec<Delivery> {
-        let listeners = self.listeners(publish);
-        let Some((&last, others)) = listeners.split_last() else {
+    /// Puts a message into the inboxes of those who listen to it.
+    pub(super) fn deliver(&mut self, publish: &Publish<'_>, delivery: Option<Delivery>) {
+        self.find_listeners(publish);
+        let Some(last) = self.listeners.pop() else {
             self.unheard += 1;
-            return delivery.into_iter().collect();
+            return self.settled.extend(delivery);
         };
-        if let Some(delivery) = delivery.filter(|_| !others.is_empty()) {
-            self.shared.insert(delivery, listeners.len());
+        if let Some(delivery) = delivery.filter(|_| !self.listeners.is_empty()) {
+            self.shared.insert(delivery, self.listeners.len() + 1);
         }
-        let message = Message::from(*publish);
-        let mut settled = Vec::new();
-        for &id in others {
-            settled.extend(self.put(id, message.clone(), delivery));
+        while let Some(other) = self.listeners.pop() {
+            self.put(other, publish, delivery);
         }
-        settled.extend(self.put(last, message, delivery));
-        settled.into_iter().filter(|&delivery| self.take_share(delivery)).collect()
+        self.put(last, publish, delivery);
     }
 
-    fn listeners(&self, publish: &Publish<'_>) -> Vec<u64> {
+    fn find_listeners(&mut self, publish: &Publish<'_>) {
         let identifiers = &publish.properties.subscription_identifiers;
         let known = identifiers.iter().filter_map(|identifier| self.identified.get(&identifier));
-        let mut listeners: Vec<u64> = known.flatten().copied().collect();
-        let is_identified = !listeners.is_empty();
-        listeners.extend(self.inboxes.iter().filter_map(|(&id, inbox)| {
+        self.listeners.clear();
+        self.listeners.extend(known.flatten());
+        let is_identified = !self.listeners.is_empty();
+        self.listeners.extend(self.inboxes.iter().filter_map(|(&id, inbox)| {
             let is_listener = match &inbox.filter {
                 None => true,
                 Some(filter) => !is_identified && topic_matches(filter, publish.topic),
             };
             is_listener.then_some(id)
         }));
-        listeners
     }
 
-    /// Puts a message into an inbox; returns what need not be acknowledged by whoever listens.
-    fn put(&mut self, id: u64, message: Message, delivery: Option<Delivery>) -> Option<Delivery> {
-        let inbox = self.inboxes.get_mut(&id)?;
+    /// What to acknowledge since nobody will take it, until there is no more.
+    pub(super) fn next_settled(&mut self) -> Option<Delivery> {
+        self.settled.pop()
+    }
+
+    fn put(&mut self, id: u64, publish: &Publish<'_>, delivery: Option<Delivery>) {
+        let Some(inbox) = self.inboxes.get_mut(&id) else { return };
         let (was_full, held_back) = (inbox.is_full(), inbox.holds_back());
+        let drops = was_full && !matches!(inbox.overflow, Overflow::Wait(_));
+        inbox.dropped += u64::from(drops);
         let mut settled = None;
-        match inbox.overflow {
-            Overflow::DropNewest(_) if was_full => {
-                inbox.dropped += 1;
-                return delivery;
+        if drops && matches!(inbox.overflow, Overflow::DropNewest(_)) {
+            settled = delivery;
+        } else {
+            if drops && let Some((oldest, delivery)) = inbox.queue.pop_front() {
+                inbox.bytes -= size(&oldest);
+                settled = delivery;
             }
-            Overflow::DropOldest(_) if was_full => {
-                inbox.dropped += 1;
-                if let Some((oldest, delivery)) = inbox.queue.pop_front() {
-                    inbox.bytes -= size(&oldest);
-                    settled = delivery;
-                }
-            }
-            _ => {}
+            inbox.bytes += size_of::<Message>() + publish.topic.len() + publish.payload.len();
+            inbox.queue.push_back((Message::of(publish), delivery));
+            self.full += usize::from(inbox.holds_back() && !held_back);
+            inbox.waker.take().into_iter().for_each(Waker::wake);
         }
-        inbox.bytes += size(&message);
-        inbox.queue.push_back((message, delivery));
-        self.full += usize::from(inbox.holds_back() && !held_back);
-        inbox.waker.take().into_iter().for_each(Waker::wake);
-        settled
+        let settled = settled.filter(|&delivery| self.take_share(delivery));
+        self.settled.extend(settled);
     }
 
     /// Takes the next message out of an inbox, and whether the broker need not be held back any more; or has `waker`

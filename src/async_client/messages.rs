@@ -36,11 +36,10 @@ impl Messages {
     /// # Errors
     /// What ended the connection, if none is made again, behind the last message.
     pub async fn receive(&mut self) -> Result<Message, Error> {
-        let (message, delivery) = self.receive_unacknowledged().await?;
-        if let Some(delivery) = delivery {
-            self.handle.shared.lock().acknowledge(delivery);
+        match self.try_receive() {
+            Some(message) => Ok(message),
+            None => poll_fn(|context| self.poll_message(context)).await,
         }
-        Ok(message)
     }
 
     /// As [`Messages::receive`], but the message is acknowledged by
@@ -77,22 +76,35 @@ impl Messages {
         &self.handle
     }
 
-    pub(super) fn poll_receive(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(Message, Option<Delivery>), Error>> {
-        let mut state = self.handle.shared.lock();
-        if let Some(taken) = take(&mut state, self.id, None) {
-            return Poll::Ready(Ok(taken));
-        }
-        // It may have come, and not have been handed out yet.
-        state.distribute();
-        if let Some(taken) = take(&mut state, self.id, Some(context)) {
-            return Poll::Ready(Ok(taken));
-        }
-        state.require_open()?;
-        Poll::Pending
+    pub(super) fn poll_receive(&self, context: &mut Context<'_>) -> Poll<Result<(Message, Option<Delivery>), Error>> {
+        poll_take(&mut self.handle.shared.lock(), self.id, context)
     }
+
+    /// As [`Messages::poll_receive`], and acknowledges it.
+    fn poll_message(&self, context: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+        let mut state = self.handle.shared.lock();
+        poll_take(&mut state, self.id, context).map_ok(|(message, delivery)| {
+            delivery.map(|delivery| state.acknowledge(delivery));
+            message
+        })
+    }
+}
+
+fn poll_take(
+    state: &mut State,
+    id: u64,
+    context: &mut Context<'_>,
+) -> Poll<Result<(Message, Option<Delivery>), Error>> {
+    if let Some(taken) = take(state, id, None) {
+        return Poll::Ready(Ok(taken));
+    }
+    // It may have come, and not have been handed out yet.
+    state.distribute();
+    if let Some(taken) = take(state, id, Some(context)) {
+        return Poll::Ready(Ok(taken));
+    }
+    state.require_open()?;
+    Poll::Pending
 }
 
 fn take(state: &mut State, id: u64, context: Option<&Context<'_>>) -> Option<(Message, Option<Delivery>)> {
@@ -112,12 +124,9 @@ impl Stream for Messages {
         if self.is_over {
             return Poll::Ready(None);
         }
-        self.poll_receive(context).map(|received| {
+        self.poll_message(context).map(|received| {
             self.is_over = received.is_err();
-            Some(received.map(|(message, delivery)| {
-                delivery.map(|delivery| self.handle.shared.lock().acknowledge(delivery));
-                message
-            }))
+            Some(received)
         })
     }
 }

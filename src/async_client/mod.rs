@@ -30,7 +30,7 @@ use driver::Driver;
 pub use messages::Messages;
 use operation::{Completion, Flush, Submit};
 pub use requests::{IncomingRequest, Requests};
-use state::{Command, Outcome, Phase, Shared, State};
+use state::{Call, Command, Outcome, Phase, Shared, State};
 
 use crate::authenticate::Authenticator;
 use crate::codec::{
@@ -469,36 +469,24 @@ impl AsyncClient {
         .await
     }
 
-    /// Authenticates again over this connection (section 4.12.1), before a token of the last time expires, say.
+    /// Authenticates again over this connection (section 4.12.1), before a token of the last time expires, say. Everything
+    /// else goes on meanwhile.
     ///
     /// # Errors
-    /// [`Error::Authentication`]; [`RequestError::NothingToAuthenticate`] when the client was not
-    /// [made with an authenticator](AsyncClient::connect_authenticated); and what ends connections: a broker that refuses
-    /// does.
+    /// [`Error::Authentication`]; [`Error::Timeout`] when the broker has not authenticated the client in time, with the
+    /// connection as it was: the broker may do so later; [`RequestError::NothingToAuthenticate`] when the client was not
+    /// [made with an authenticator](AsyncClient::connect_authenticated), or is authenticating already; and what ends
+    /// connections: a broker that refuses does.
     pub async fn authenticate_again(&self) -> Result<(), Error> {
-        let data = match &mut self.handle.shared.lock().authenticator {
-            Some(authenticator) => authenticator.start().map_err(Error::Authentication)?,
-            None => return Err(RequestError::NothingToAuthenticate.into()),
-        };
-        let connection = self
-            .submit(|state| {
-                state.authenticated = None;
-                state.session.authenticate_again(&data).map(|()| state.connection)
-            })
-            .await?;
-        poll_fn(|context| {
-            let mut state = self.handle.shared.lock();
-            if let Some(result) = state.authenticated.take() {
-                return Poll::Ready(result.map(drop));
-            }
-            state.require_open()?;
-            if state.connection != connection {
-                return Poll::Ready(Err(Error::ConnectionClosed));
-            }
-            state.watchers.push(context.waker().clone());
-            Poll::Pending
-        })
-        .await
+        if self.handle.shared.lock().authenticator.is_none() {
+            return Err(RequestError::NothingToAuthenticate.into());
+        }
+        self.submit(|state| state.authenticate_again(now())).await??;
+        match self.completion(Call::Authentication, false).await? {
+            Outcome::Authenticated => Ok(()),
+            Outcome::Failed(error) => Err(error),
+            _ => Err(Error::Timeout),
+        }
     }
 
     /// Connects again, to the broker at the same URL or the first of the fallbacks that takes the connection; returns
@@ -632,8 +620,8 @@ impl AsyncClient {
         Submit::new(&self.handle.shared, false, until, submit)
     }
 
-    fn completion(&self, id: OperationId, is_request: bool) -> Completion<'_> {
-        Completion::new(&self.handle.shared, id, is_request)
+    fn completion(&self, call: impl Into<Call>, is_request: bool) -> Completion<'_> {
+        Completion::new(&self.handle.shared, call.into(), is_request)
     }
 }
 

@@ -4,9 +4,8 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use super::state::{Outcome, Phase, Queue, Shared, State};
+use super::state::{Call, Outcome, Phase, Queue, Shared, State};
 use crate::error::{Error, RequestError};
-use crate::session::OperationId;
 use crate::time::Instant;
 use crate::transport::now;
 
@@ -142,14 +141,14 @@ impl Drop for Flush<'_> {
 /// Waits for how something went that the session has. When it is dropped, nobody is told, and a request is given up.
 pub(super) struct Completion<'a> {
     shared: &'a Shared,
-    id: OperationId,
+    call: Call,
     is_request: bool,
     is_done: bool,
 }
 
 impl<'a> Completion<'a> {
-    pub(super) const fn new(shared: &'a Shared, id: OperationId, is_request: bool) -> Self {
-        Self { shared, id, is_request, is_done: false }
+    pub(super) const fn new(shared: &'a Shared, call: Call, is_request: bool) -> Self {
+        Self { shared, call, is_request, is_done: false }
     }
 }
 
@@ -157,7 +156,7 @@ impl Future for Completion<'_> {
     type Output = Result<Outcome, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.shared.lock().poll_outcome(self.id, context.waker()) {
+        match self.shared.lock().poll_outcome(self.call, context.waker()) {
             Some(outcome) => {
                 self.is_done = true;
                 Poll::Ready(Ok(outcome))
@@ -171,9 +170,11 @@ impl Drop for Completion<'_> {
     fn drop(&mut self) {
         if !self.is_done {
             let mut state = self.shared.lock();
-            state.forget(self.id);
-            if self.is_request {
-                state.session.cancel_request(self.id);
+            state.forget(self.call);
+            if let Call::Operation(id) = self.call
+                && self.is_request
+            {
+                state.session.cancel_request(id);
             }
         }
     }

@@ -58,14 +58,14 @@ pub(super) struct State {
     pub(super) watchers: Vec<Waker>,
     /// Why the connection ended.
     pub(super) lost: Option<Error>,
-    /// What the broker said when it authenticated the client again.
-    pub(super) authenticated: Option<Result<Challenge, Error>>,
+    /// Whether the client authenticates again, be it that nobody waits for that any more.
+    is_authenticating: bool,
     pub(super) command: Option<Command>,
     pub(super) response_timeout: Duration,
     driver: Option<Waker>,
-    operations: HashMap<OperationId, Operation>,
+    operations: HashMap<Call, Operation>,
     /// When they are given up.
-    timeouts: BTreeSet<(Instant, OperationId)>,
+    timeouts: BTreeSet<(Instant, Call)>,
     is_made: bool,
     /// Since when no more is read, for nobody takes the messages.
     stuck_since: Option<Instant>,
@@ -95,11 +95,28 @@ pub(super) enum Command {
     Stop,
 }
 
+/// A call that waits for the broker's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Call {
+    /// To publish, to subscribe, to unsubscribe, or a request.
+    Operation(OperationId),
+    /// To authenticate again: there is one at a time.
+    Authentication,
+}
+
+impl From<OperationId> for Call {
+    fn from(id: OperationId) -> Self {
+        Self::Operation(id)
+    }
+}
+
 /// How a call went.
 pub(super) enum Outcome {
     Published(Result<Reason, Error>),
     Subscribed(Result<SubscribeReason, Error>),
     Replied(Result<Box<Message>, Error>),
+    /// The broker has authenticated the client again, and is to be trusted.
+    Authenticated,
     /// Nobody waits for the broker any more.
     Failed(Error),
 }
@@ -191,7 +208,7 @@ impl State {
             events: VecDeque::new(),
             watchers: Vec::new(),
             lost: None,
-            authenticated: None,
+            is_authenticating: false,
             command: None,
             response_timeout,
             driver: None,
@@ -246,30 +263,31 @@ impl State {
     }
 
     /// Someone waits for how this goes, until `timeout` unless the session keeps the time.
-    pub(super) fn register(&mut self, id: OperationId, timeout: Option<Instant>) {
-        self.timeouts.extend(timeout.map(|timeout| (timeout, id)));
-        self.operations.insert(id, Operation { timeout, waker: None, outcome: None });
+    pub(super) fn register(&mut self, call: impl Into<Call>, timeout: Option<Instant>) {
+        let call = call.into();
+        self.timeouts.extend(timeout.map(|timeout| (timeout, call)));
+        self.operations.insert(call, Operation { timeout, waker: None, outcome: None });
     }
 
     /// How it went, or `None` and a wake-up later.
-    pub(super) fn poll_outcome(&mut self, id: OperationId, waker: &Waker) -> Option<Outcome> {
-        let operation = self.operations.get_mut(&id)?;
+    pub(super) fn poll_outcome(&mut self, call: Call, waker: &Waker) -> Option<Outcome> {
+        let operation = self.operations.get_mut(&call)?;
         if operation.outcome.is_none() {
             operation.waker = Some(waker.clone());
             return None;
         }
-        self.forget(id)
+        self.forget(call)
     }
 
     /// Nobody waits for it any more.
-    pub(super) fn forget(&mut self, id: OperationId) -> Option<Outcome> {
-        let operation = self.operations.remove(&id)?;
-        operation.timeout.map(|timeout| self.timeouts.remove(&(timeout, id)));
+    pub(super) fn forget(&mut self, call: Call) -> Option<Outcome> {
+        let operation = self.operations.remove(&call)?;
+        operation.timeout.map(|timeout| self.timeouts.remove(&(timeout, call)));
         operation.outcome
     }
 
-    fn complete(&mut self, id: OperationId, outcome: Outcome) {
-        if let Some(operation) = self.operations.get_mut(&id) {
+    fn complete(&mut self, call: impl Into<Call>, outcome: Outcome) {
+        if let Some(operation) = self.operations.get_mut(&call.into()) {
             operation.outcome = Some(outcome);
             operation.waker.take().into_iter().for_each(Waker::wake);
         }
@@ -278,9 +296,11 @@ impl State {
     /// Ends what nobody will answer any more, since no connection is made by itself: it stays in flight, for the next
     /// connection to be made by hand.
     pub(super) fn end_operations(&mut self, error: &Error) {
-        for (id, operation) in &mut self.operations {
+        for (call, operation) in &mut self.operations {
             if operation.outcome.is_none() {
-                self.session.cancel_request(*id);
+                if let Call::Operation(id) = *call {
+                    self.session.cancel_request(id);
+                }
                 operation.outcome = Some(Outcome::Failed(error.clone()));
                 operation.waker.take().into_iter().for_each(Waker::wake);
             }
@@ -297,9 +317,9 @@ impl State {
 
     /// Ends what has waited long enough.
     pub(super) fn expire(&mut self, now: Instant) {
-        while let Some(&(timeout, id)) = self.timeouts.first().filter(|(timeout, _)| now >= *timeout) {
-            self.timeouts.remove(&(timeout, id));
-            self.complete(id, Outcome::Failed(Error::Timeout));
+        while let Some(&(timeout, call)) = self.timeouts.first().filter(|(timeout, _)| now >= *timeout) {
+            self.timeouts.remove(&(timeout, call));
+            self.complete(call, Outcome::Failed(Error::Timeout));
         }
         self.room.expire(now);
         self.request_room.expire(now);
@@ -345,12 +365,13 @@ impl State {
                 }
                 Event::Replied { id, result } => self.complete(id, Outcome::Replied(result)),
                 Event::Challenged(challenge) => self.answer(challenge),
-                Event::Authenticated(said) => self.authenticated_again(said),
+                Event::Authenticated(said) => self.authenticated_again(&said),
                 Event::Connected { session_present } => self.connected(session_present),
                 Event::Disconnected(error) => {
                     if core::mem::take(&mut self.is_made) {
                         self.note(Event::Disconnected(error.clone()));
                     }
+                    self.end_authentication(Outcome::Failed(error.clone()));
                     self.lost.get_or_insert(error);
                 }
                 event => self.note(event),
@@ -364,8 +385,8 @@ impl State {
         // Until somebody listens, what comes waits for that, unless it is in the way of everything else.
         while !self.inboxes.is_full() && (self.inboxes.were_opened() || self.session.is_paused()) {
             let Some((publish, delivery)) = self.session.receive_unacknowledged() else { return };
-            let settled = self.inboxes.deliver(&publish, delivery);
-            for delivery in settled {
+            self.inboxes.deliver(&publish, delivery);
+            while let Some(delivery) = self.inboxes.next_settled() {
                 self.session.acknowledge(delivery);
             }
         }
@@ -389,6 +410,8 @@ impl State {
     }
 
     fn connected(&mut self, session_present: bool) {
+        // One that the client itself ended the last connection in the midst of.
+        self.end_authentication(Outcome::Failed(Error::ConnectionClosed));
         if let Some(authenticator) = &mut self.authenticator {
             let connack = self.session.connack().unwrap_or_default();
             let data = connack.properties.authentication_data.unwrap_or_default();
@@ -409,6 +432,26 @@ impl State {
         self.set_phase(Phase::Connected(session_present));
     }
 
+    /// Begins to authenticate again over this connection; fails inside if the authenticator does. It is not told to begin
+    /// while there is something that it has begun, over this connection or with CONNECT.
+    pub(super) fn authenticate_again(&mut self, now: Instant) -> Result<Result<(), Error>, RequestError> {
+        if !matches!(self.phase, Phase::Connected(_)) || self.session.status() != Status::Connected {
+            return Err(RequestError::NotConnected);
+        }
+        let is_under_way = self.is_authenticating || self.operations.contains_key(&Call::Authentication);
+        let Some(authenticator) = self.authenticator.as_mut().filter(|_| !is_under_way) else {
+            return Err(RequestError::NothingToAuthenticate);
+        };
+        let data = match authenticator.start() {
+            Ok(data) => data,
+            Err(why) => return Ok(Err(Error::Authentication(why))),
+        };
+        self.session.authenticate_again(&data)?;
+        self.is_authenticating = true;
+        self.register(Call::Authentication, Some(now + self.response_timeout));
+        Ok(Ok(()))
+    }
+
     fn answer(&mut self, challenge: Challenge) {
         let answer = match &mut self.authenticator {
             Some(authenticator) => {
@@ -417,30 +460,35 @@ impl State {
             }
             None => Err("the broker has a challenge, and this client no authenticator".into()),
         };
-        let answered = answer.map_err(Some).and_then(|answer| {
-            // The broker takes no such packet, or has gone: what comes of it is told otherwise.
-            self.session.answer_challenge(&answer).map_err(|_: RequestError| None)
-        });
-        if let Err(Some(why)) = answered {
-            self.fail_authentication(why);
+        match answer.map(|answer| self.session.answer_challenge(&answer)) {
+            // The broker may have gone: what comes of it is told otherwise.
+            Ok(Ok(()) | Err(RequestError::NotConnected)) => {}
+            Ok(Err(error)) => self.end_authentication(Outcome::Failed(error.into())),
+            Err(why) => self.fail_authentication(why),
         }
     }
 
-    fn authenticated_again(&mut self, said: Challenge) {
+    fn authenticated_again(&mut self, said: &Challenge) {
         let Some(authenticator) = &mut self.authenticator else { return };
-        authenticator.hear(&said);
+        authenticator.hear(said);
         match authenticator.finish(said.data.as_deref().unwrap_or_default()) {
-            Ok(()) => {
-                self.authenticated = Some(Ok(said));
-                self.wake_watchers();
-            }
+            Ok(()) => self.end_authentication(Outcome::Authenticated),
             Err(why) => self.fail_authentication(why),
+        }
+    }
+
+    /// The client does not authenticate again any more.
+    fn end_authentication(&mut self, outcome: Outcome) {
+        if core::mem::take(&mut self.is_authenticating) {
+            self.complete(Call::Authentication, outcome);
         }
     }
 
     /// Ends the connection to a broker that cannot be authenticated to, or is not to be trusted.
     fn fail_authentication(&mut self, why: alloc::string::String) {
-        self.lost = Some(Error::Authentication(why));
+        let error = Error::Authentication(why);
+        self.end_authentication(Outcome::Failed(error.clone()));
+        self.lost = Some(error);
         // There is nothing else to be done about a broker that does not even take this.
         let _ = self.session.disconnect(&Disconnect::new(ReasonCode::UnspecifiedError));
         if self.session.status() == Status::Connecting {

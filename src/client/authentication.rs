@@ -2,14 +2,13 @@
 
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 use alloc::borrow::ToOwned;
-use alloc::string::String;
+use alloc::string::ToString;
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 use alloc::vec::Vec;
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 use core::time::Duration;
 
 use super::{Client, Patience};
-use crate::codec::{Disconnect, ReasonCode};
 use crate::error::{Error, RequestError};
 use crate::session::Event;
 use crate::transport::Transport;
@@ -49,26 +48,20 @@ impl<T: Transport> Client<T> {
         self.begin()
     }
 
+    /// How the broker goes on, be it that this came in another call.
     pub(crate) fn next_step(&mut self) -> Result<Step, Error> {
-        let is_connected = self.is_connected();
         // Before there is a connection the session keeps the time.
-        let mut patience = if is_connected { self.patience() } else { Patience::new(Duration::MAX) };
-        let step = self.wait_for(&mut patience, |event| match event {
-            Event::Challenged(challenge) => Some(Ok(Ok(Step::Challenge(challenge)))),
-            Event::Authenticated(said) => Some(Ok(Ok(Step::Authenticated(said)))),
-            Event::Connected { session_present } => Some(Ok(Err(session_present))),
-            _ => None,
-        })?;
-        match step {
-            Ok(step) => Ok(step),
-            Err(session_present) => {
-                self.connected(session_present)?;
+        let mut patience = if self.is_connected() { self.patience() } else { Patience::new(Duration::MAX) };
+        Ok(match self.wait_until(&mut patience, |client| client.step.take())? {
+            Event::Challenged(challenge) => Step::Challenge(challenge),
+            Event::Authenticated(said) => Step::Authenticated(said),
+            _ => {
                 let data = self.session.connack().and_then(|connack| connack.properties.authentication_data);
                 let data = data.map(ToOwned::to_owned);
                 // `info` has the rest of CONNACK.
-                Ok(Step::Authenticated(Challenge { data, reason_string: None, user_properties: Vec::new() }))
+                Step::Authenticated(Challenge { data, reason_string: None, user_properties: Vec::new() })
             }
-        }
+        })
     }
 
     pub(crate) fn answer_challenge(&mut self, data: &[u8]) -> Result<(), Error> {
@@ -77,75 +70,76 @@ impl<T: Transport> Client<T> {
     }
 
     pub(crate) fn ask_to_authenticate_again(&mut self, data: &[u8]) -> Result<(), Error> {
+        self.discard_events();
         self.require_open()?;
-        Ok(self.session.authenticate_again(data)?)
+        self.session.authenticate_again(data)?;
+        // How the last time went is no matter any more, if the caller has not asked.
+        self.step = None;
+        Ok(())
     }
 }
 
 impl<T: Transport> Client<T> {
-    /// Authenticates again over this connection (section 4.12.1), before a token of the last time expires, say.
+    /// Authenticates again over this connection (section 4.12.1), before a token of the last time expires, say. A connection
+    /// that is made meanwhile, since this one was lost, does as well: it begins with that.
     ///
     /// # Errors
-    /// [`Error::Authentication`]; [`RequestError::NothingToAuthenticate`] when the client was not
-    /// [made with an authenticator](Client::connect_authenticated_over); [`Error::Timeout`], and what ends connections: a broker that
-    /// refuses does.
+    /// [`Error::Authentication`]; [`Error::Timeout`] when the broker has not authenticated the client in time, with the
+    /// connection as it was: the broker may do so later, and is answered and checked in whatever call that comes; the next
+    /// of these waits for that first. [`RequestError::NothingToAuthenticate`] when the client was not
+    /// [made with an authenticator](Client::connect_authenticated_over); and what ends connections: a broker that refuses
+    /// does.
     pub fn authenticate_again(&mut self) -> Result<(), Error> {
+        let is_done = |client: &mut Self| (client.is_connected() && !client.session.is_authenticating()).then_some(());
+        let mut patience = self.patience();
+        if self.authenticator.is_some() {
+            // It does not begin while there is something that it has begun, over this connection or with CONNECT.
+            self.wait_until(&mut patience, is_done)?;
+        }
         let Some(authenticator) = &mut self.authenticator else {
             return Err(RequestError::NothingToAuthenticate.into());
         };
         let data = authenticator.start().map_err(Error::Authentication)?;
-        let mut patience = self.patience();
-        self.submit(&mut patience, |session| session.authenticate_again(&data))?;
-        let said = self.authenticate(&mut patience, |event| match event {
-            Event::Authenticated(said) => Some(said),
-            _ => None,
-        })?;
-        self.authenticator.iter_mut().for_each(|authenticator| authenticator.hear(&said));
-        self.finish_authentication(&said.data.unwrap_or_default())
+        self.session.authenticate_again(&data)?;
+        self.wait_until(&mut patience, is_done)
     }
 
-    /// Answers challenges until `pick` takes an event.
-    pub(super) fn authenticate<R>(
+    /// Waits until `look` sees it.
+    fn wait_until<R>(
         &mut self,
         patience: &mut Patience,
-        mut pick: impl FnMut(Event) -> Option<R>,
+        mut look: impl FnMut(&mut Self) -> Option<R>,
     ) -> Result<R, Error> {
         loop {
-            let step = self.wait_for(patience, |event| match event {
-                Event::Challenged(challenge) => Some(Ok(Err(challenge))),
-                event => pick(event).map(|done| Ok(Ok(done))),
-            })?;
-            let challenge = match step {
-                Ok(done) => return Ok(done),
-                Err(challenge) => challenge,
-            };
-            let answer = match &mut self.authenticator {
-                Some(authenticator) => {
-                    authenticator.hear(&challenge);
-                    authenticator.answer(&challenge.data.unwrap_or_default())
-                }
-                None => Err("the broker has a challenge, and this client no authenticator".into()),
-            };
-            match answer {
-                Ok(answer) => self.session.answer_challenge(&answer)?,
-                Err(why) => return Err(self.fail_authentication(why)),
+            self.discard_events();
+            if let Some(seen) = look(self) {
+                return Ok(seen);
             }
+            self.require_open()?;
+            patience.wait(self).map_err(Error::while_in_flight)?;
         }
     }
 
-    /// Lets the authenticator check the broker.
-    pub(super) fn finish_authentication(&mut self, data: &[u8]) -> Result<(), Error> {
-        let checked = self.authenticator.as_mut().map_or(Ok(()), |authenticator| authenticator.finish(data));
-        checked.map_err(|why| self.fail_authentication(why))
-    }
-
-    /// Ends the connection to a broker that cannot be authenticated to, or is not to be trusted.
-    fn fail_authentication(&mut self, why: String) -> Error {
-        // That it ends is told with the reason at hand.
-        let _ = self.disconnect_with(&Disconnect::new(ReasonCode::UnspecifiedError));
-        self.close();
-        self.discard_events();
-        self.ended = None;
-        Error::Authentication(why)
+    /// Answers and checks the broker, or keeps what it says for a caller who does.
+    pub(super) fn heed(&mut self, event: Event) {
+        let Some(authenticator) = &mut self.authenticator else {
+            self.step = Some(event);
+            return;
+        };
+        let (Event::Challenged(said) | Event::Authenticated(said)) = &event else { return };
+        authenticator.hear(said);
+        let data = said.data.as_deref().unwrap_or_default();
+        let heeded = if matches!(event, Event::Authenticated(_)) {
+            authenticator.finish(data)
+        } else {
+            authenticator.answer(data).and_then(|answer| match self.session.answer_challenge(&answer) {
+                // That the broker has gone is told otherwise.
+                Ok(()) | Err(RequestError::NotConnected) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            })
+        };
+        if let Err(why) = heeded {
+            self.session.fail_authentication(why);
+        }
     }
 }

@@ -1,8 +1,6 @@
 //! The connection: how it begins and ends, and how bytes and events move over it meanwhile.
 
-use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
-use core::time::Duration;
 
 use super::{CLOSE_TIMEOUT, Client, KEEP_UP, LATE_ROUNDS, MOST_EVENTS, Patience};
 use crate::error::{Error, RequestError};
@@ -21,42 +19,54 @@ impl<T: Transport> Client<T> {
     /// Begins over a new transport; returns whether the broker had the session.
     pub(super) fn start(&mut self) -> Result<bool, Error> {
         self.begin()?;
-        let mut others = VecDeque::new();
-        // The session keeps the connect timeout by itself.
-        let answer = self.authenticate(&mut Patience::new(Duration::MAX), |event| match event {
-            Event::Connected { session_present } => Some(session_present),
-            event => {
-                others.push_back(event);
-                None
-            }
-        });
         // They are about calls that go on over this connection.
+        let mut others = VecDeque::new();
+        let answer = loop {
+            while let Some(event) = self.session_event() {
+                others.push_back(event);
+            }
+            match self.step.take() {
+                Some(Event::Connected { session_present }) => break Ok(session_present),
+                Some(_) => {
+                    let why = "the broker has a challenge, and this client no authenticator";
+                    self.session.fail_authentication(why.into());
+                }
+                None => {}
+            }
+            // The session keeps the connect timeout by itself.
+            if let Err(error) = self.require_open().and_then(|()| self.advance(None)) {
+                break Err(error);
+            }
+        };
         self.others = others;
-        match answer {
-            Ok(session_present) => self.connected(session_present)?,
-            Err(_) => self.close(),
+        if answer.is_err() {
+            self.close();
         }
         answer
     }
 
     /// Sends CONNECT over a new transport.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
+        // The end of the last connection is no news to this one.
+        self.discard_events();
+        self.step = None;
         if let Some(authenticator) = &mut self.authenticator {
             self.session.set_authentication_data(authenticator.start().map_err(Error::Authentication)?);
         }
-        // The end of the last connection is no news to this one.
-        self.discard_events();
         self.session.connect(self.transport.now())?;
         self.ended = None;
         Ok(())
     }
 
     /// The broker took the connection.
-    pub(super) fn connected(&mut self, session_present: bool) -> Result<(), Error> {
-        if self.authenticator.is_some() {
+    fn connected(&mut self, session_present: bool) {
+        if let Some(authenticator) = &mut self.authenticator {
             let connack = self.session.connack().unwrap_or_default();
-            let data = connack.properties.authentication_data.unwrap_or_default().to_owned();
-            self.finish_authentication(&data)?;
+            let data = connack.properties.authentication_data.unwrap_or_default();
+            if let Err(why) = authenticator.finish(data) {
+                self.session.fail_authentication(why);
+                return;
+            }
         }
         self.is_made = true;
         if self.session.stats().reconnects > 0 {
@@ -66,7 +76,7 @@ impl<T: Transport> Client<T> {
         if let Some(dialer) = &mut self.dialer {
             dialer.connected(now);
         }
-        Ok(())
+        self.step = Some(Event::Connected { session_present });
     }
 
     /// Hands something to the session as soon as it has room.
@@ -115,7 +125,8 @@ impl<T: Transport> Client<T> {
         while self.session_event().is_some() {}
     }
 
-    /// The session's next event that is about a call. The end of the connection is noted and seen to here.
+    /// The session's next event that is about a call. What is about the connection is noted and seen to here, whatever
+    /// call it comes in.
     pub(super) fn session_event(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.others.pop_front() {
@@ -129,6 +140,8 @@ impl<T: Transport> Client<T> {
                     }
                     self.plan_after_loss(error);
                 }
+                Event::Connected { session_present } => self.connected(session_present),
+                event @ (Event::Challenged(_) | Event::Authenticated(_)) => self.heed(event),
                 event @ (Event::SubscriptionRestored { .. }
                 | Event::SubscriptionLost { .. }
                 | Event::MessageDropped(_)) => self.note(event),

@@ -86,6 +86,9 @@ pub struct Client<T> {
     events: VecDeque<Event>,
     /// Events about calls that came while a connection was made.
     others: VecDeque<Event>,
+    /// How the broker went on last, until whoever connects or authenticates takes that: [`Event::Connected`], and where
+    /// there is no authenticator [`Event::Challenged`] and [`Event::Authenticated`].
+    step: Option<Event>,
     /// Replies that someone waits for.
     replies: Vec<Awaited>,
     /// When bytes moved last.
@@ -179,6 +182,7 @@ impl<T: Transport> Client<T> {
             ended: None,
             events: VecDeque::new(),
             others: VecDeque::new(),
+            step: None,
             replies: Vec::new(),
             last_moved,
         }
@@ -336,7 +340,7 @@ impl<T: Transport> Client<T> {
     /// What ends connections, after the last message that came before; then [`RequestError::NotConnected`].
     pub fn receive(&mut self) -> Result<Message, Error> {
         loop {
-            if let Some(message) = self.receive_with(None, |publish| Message::from(*publish))? {
+            if let Some(message) = self.receive_with(None, Message::of)? {
                 return Ok(message);
             }
         }
@@ -347,7 +351,7 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// As [`Client::receive`].
     pub fn receive_timeout(&mut self, timeout: Duration) -> Result<Option<Message>, Error> {
-        self.receive_with(Some(timeout), |publish| Message::from(*publish))
+        self.receive_with(Some(timeout), Message::of)
     }
 
     /// Lends the next message to `read`, without a copy, and returns what that makes of it; `None` when none came

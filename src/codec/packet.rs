@@ -238,11 +238,18 @@ impl<'a> Packet<'a> {
             PacketType::Publish => {
                 return Publish::decode(flags, body, options).map(|publish| Some(Self::Publish(publish)));
             }
+            // They are as many as the messages, so they are not moved about as what may be any packet.
+            PacketType::Puback | PacketType::Pubrec | PacketType::Pubrel | PacketType::Pubcomp => {
+                let ack = Ack::read(r, options)?;
+                reader.finish()?;
+                return Ok(Some(match packet_type {
+                    PacketType::Puback => Self::Puback(ack),
+                    PacketType::Pubrec => Self::Pubrec(ack),
+                    PacketType::Pubrel => Self::Pubrel(ack),
+                    _ => Self::Pubcomp(ack),
+                }));
+            }
             PacketType::Connack => Self::Connack(Connack::read(r, options)?),
-            PacketType::Puback => Self::Puback(Ack::read(r, options)?),
-            PacketType::Pubrec => Self::Pubrec(Ack::read(r, options)?),
-            PacketType::Pubrel => Self::Pubrel(Ack::read(r, options)?),
-            PacketType::Pubcomp => Self::Pubcomp(Ack::read(r, options)?),
             PacketType::Suback => Self::Suback(Suback::read(r, options)?),
             PacketType::Unsuback => Self::Unsuback(Unsuback::read(r, options)?),
             PacketType::Pingresp => Self::Pingresp,

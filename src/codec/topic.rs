@@ -67,20 +67,21 @@ pub fn validate_topic_name(topic: &str) -> Result<(), TopicError> {
 /// assert_eq!(validate_topic_filter("sensors/#/temperature"), Err(TopicError::MisplacedWildcard));
 /// ```
 pub fn validate_topic_filter(filter: &str) -> Result<(), TopicError> {
-    validate_characters(filter)?;
-    let filter = if is_shared(filter) { split_share(filter)?.1 } else { filter };
-    let mut levels = filter.split('/').peekable();
-    while let Some(level) = levels.next() {
-        let misplaced = match level {
-            "+" => false,
-            "#" => levels.peek().is_some(),
-            _ => has_wildcard(level),
-        };
-        if misplaced {
-            return Err(TopicError::MisplacedWildcard);
+    let scan = validate_characters(filter)?;
+    let filter = if is_shared(filter) { split_share(filter)?.1 } else { filter }.as_bytes();
+    let is_well_placed = |(place, byte): (usize, &u8)| {
+        let begins = place == 0 || filter[place - 1] == b'/';
+        match (byte, &filter[place + 1..]) {
+            (b'+', [] | [b'/', ..]) | (b'#', []) => begins,
+            (b'+' | b'#', _) => false,
+            _ => true,
         }
+    };
+    if !scan.has_wildcard || filter.iter().enumerate().all(is_well_placed) {
+        Ok(())
+    } else {
+        Err(TopicError::MisplacedWildcard)
     }
-    Ok(())
 }
 
 /// Whether `filter` matches the Topic Name `topic` (section 4.7). A shared subscription matches as the filter behind
@@ -106,22 +107,43 @@ pub fn topic_matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }
-    let mut names = topic.split('/');
-    for level in filter.split('/') {
-        if level == "#" {
-            return true;
+    filter == topic || levels_match(filter.as_bytes(), topic.as_bytes())
+}
+
+/// Byte by byte, since levels are short.
+fn levels_match(mut filter: &[u8], mut topic: &[u8]) -> bool {
+    loop {
+        // Both are at the beginning of a level.
+        match filter {
+            [b'#', ..] => return true,
+            [b'+'] | [b'+', b'/', ..] => {
+                filter = &filter[1..];
+                topic = &topic[level_len(topic)..];
+            }
+            _ => {
+                let len = level_len(filter);
+                if len != level_len(topic) || filter[..len] != topic[..len] {
+                    return false;
+                }
+                (filter, topic) = (&filter[len..], &topic[len..]);
+            }
         }
-        match names.next() {
-            Some(name) if level == "+" || level == name => {}
-            _ => return false,
+        // What is left begins with a `/`.
+        match (filter, topic) {
+            ([], []) | (b"/#", []) => return true,
+            ([], _) | (_, []) => return false,
+            ([_, next_filter @ ..], [_, next_topic @ ..]) => (filter, topic) = (next_filter, next_topic),
         }
     }
-    names.next().is_none()
+}
+
+fn level_len(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| byte == b'/').unwrap_or(bytes.len())
 }
 
 /// Whether the filter is a shared subscription, by its first level (section 4.8.2).
 pub(crate) fn is_shared(filter: &str) -> bool {
-    filter.split('/').next() == Some("$share")
+    filter.strip_prefix("$share").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether there is a `+` or `#` anywhere.
@@ -138,13 +160,16 @@ pub(super) struct Scan {
     pub(super) has_wildcard: bool,
 }
 
+// `+` and `#` differ in one bit, so that they are found at once.
+const _: () = assert!((b'+' ^ b'#').count_ones() == 1);
+
 impl Scan {
     #[inline]
     pub(super) fn new(bytes: &[u8]) -> Self {
         let (mut null, mut wildcard) = (0, 0);
         let mut add = |word: u64| {
             null |= zero_bytes(word);
-            wildcard |= zero_bytes(word ^ repeat(b'+')) | zero_bytes(word ^ repeat(b'#'));
+            wildcard |= zero_bytes((word & !repeat(b'+' ^ b'#')) ^ repeat(b'+' & b'#'));
         };
         match bytes.last_chunk::<8>() {
             // The last eight bytes are looked at whole, whatever of them was seen before.

@@ -9,11 +9,12 @@
 //! ```
 
 use alloc::borrow::ToOwned;
+use alloc::string::String;
 
 use super::Status;
 use super::event::{Challenge, Event};
 use super::machine::Machine;
-use crate::codec::{Auth, AuthProperties, Connack, Packet, PacketType, ReasonCode};
+use crate::codec::{Auth, AuthProperties, Connack, Disconnect, Packet, PacketType, ReasonCode};
 use crate::error::{self, Error, ProtocolError, RequestError};
 
 /// Whose turn it is.
@@ -74,6 +75,14 @@ impl Machine {
     pub(super) fn authenticate_again(&mut self, data: &[u8]) -> Result<(), RequestError> {
         self.require_connected()?;
         self.send_auth(Turn::Idle, ReasonCode::ReAuthenticate, data)
+    }
+
+    /// The user has no answer, or does not trust the broker: the connection ends `[MQTT-4.12.1-2]`.
+    pub(super) fn fail_authentication(&mut self, why: String) {
+        if self.status == Status::Connected {
+            self.send(&Packet::Disconnect(Disconnect::new(ReasonCode::UnspecifiedError)));
+        }
+        self.fail(Error::Authentication(why));
     }
 
     fn send_auth(&mut self, turn: Turn, reason_code: ReasonCode, data: &[u8]) -> Result<(), RequestError> {

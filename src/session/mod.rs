@@ -317,6 +317,17 @@ impl Session {
         self.machine.authenticate_again(data)
     }
 
+    /// Whether the client authenticates, be it that the broker or the user is to go on.
+    pub(crate) const fn is_authenticating(&self) -> bool {
+        !matches!(self.machine.turn, authenticate::Turn::Idle)
+    }
+
+    /// Ends the connection since the user has no answer to [`Event::Challenged`], or does not trust the broker:
+    /// [`Event::Disconnected`] says why.
+    pub(crate) fn fail_authentication(&mut self, why: String) {
+        self.machine.fail_authentication(why);
+    }
+
     /// The Authentication Data that the next CONNECT begins with, for methods that begin with something new each time.
     pub fn set_authentication_data(&mut self, data: impl Into<Vec<u8>>) {
         self.machine.options.authentication_data = Some(data.into());

@@ -72,10 +72,10 @@ fn demo(extra: &[String]) -> Result<()> {
 fn bench(extra: &[String]) -> Result<()> {
     // The client in C is built with cmake.
     let features = if succeeds(Command::new("cmake").arg("--version")) {
-        "paho"
+        "tls-peers,paho"
     } else {
         step("comparing without paho-mqtt, since there is no cmake");
-        "peers"
+        "tls-peers"
     };
     step("building the benchmark (the first time, its wasm host and its peers take minutes)");
     run(&mut cargo(&format!("build --locked --quiet --release -p bench --features {features} --bin bench")))?;

@@ -13,9 +13,13 @@ mod bindings {
 
 use bindings::mqtt_wasi::bench::stage as host;
 
+/// Whom to trust, in PEM, where the guest is to speak TLS; it is not there else.
+const CA_VARIABLE: &str = "MQTT_WASI_BENCH_CA";
+
 /// The host's stage, and what the command line says about the job.
 pub(crate) struct Stage {
     address: SocketAddr,
+    ca: Option<String>,
     job: Job,
     is_connected: Cell<bool>,
 }
@@ -36,12 +40,23 @@ impl Stage {
             warm_up: warm_up.parse().expect("the host passes a number"),
         };
         let address = address.parse().expect("the host passes a socket address");
-        Self { address, job, is_connected: Cell::new(false) }
+        Self { address, ca: env::var(CA_VARIABLE).ok(), job, is_connected: Cell::new(false) }
     }
 
     /// Where the guest is to connect.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same as a URL, which says whether by TLS.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.ca.is_some() { "mqtts" } else { "mqtt" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Whom the guest is to trust, in PEM; `None` without TLS.
+    pub(crate) fn ca(&self) -> Option<&str> {
+        self.ca.as_deref()
     }
 
     pub(crate) const fn job(&self) -> Job {

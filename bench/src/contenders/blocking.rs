@@ -10,10 +10,15 @@ use crate::job::{Job, Pace, TOPIC, Work};
 use crate::stage::Stage;
 
 pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
+    run_with(stage, &Options::new)
+}
+
+/// With other options than those that there are by default; each connection gets its own.
+pub(crate) fn run_with(stage: &Stage, options: &dyn Fn() -> Options) -> Result<(), Unable> {
     let Job { work, operations, warm_up } = stage.job();
     match work {
         Work::Publish { qos, size, pace } => {
-            let mut client = connect(stage, Options::new())?;
+            let mut client = connect(stage, options())?;
             let payload = vec![b'x'; size];
             let message = Publish::new(TOPIC, &payload).qos(level(qos));
             publish(&mut client, &message, pace, warm_up)?;
@@ -22,7 +27,7 @@ pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
             stage.end();
         }
         Work::Receive { qos, .. } => {
-            let mut client = connect(stage, Options::new())?;
+            let mut client = connect(stage, options())?;
             client.subscribe(&[Subscription::new(TOPIC, level(qos))])?;
             stage.send(warm_up);
             receive(&mut client, warm_up)?;
@@ -32,7 +37,7 @@ pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
             stage.end();
         }
         Work::Mixed { size } => {
-            let mut client = connect(stage, Options::new())?;
+            let mut client = connect(stage, options())?;
             client.subscribe(&[Subscription::new(TOPIC, QoS::AtLeastOnce)])?;
             let payload = vec![b'x'; size];
             let message = Publish::new(TOPIC, &payload).qos(QoS::AtLeastOnce);
@@ -42,14 +47,21 @@ pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
             stage.end();
         }
         Work::Connect => {
-            connect_and_disconnect(stage, warm_up)?;
+            connect_and_disconnect(stage, options, warm_up)?;
             stage.begin();
-            connect_and_disconnect(stage, operations)?;
+            connect_and_disconnect(stage, options, operations)?;
             stage.end();
         }
-        Work::Reconnect => reconnect(stage, operations)?,
+        Work::Reconnect => reconnect(stage, options(), operations)?,
+        Work::Resume => {
+            let mut client = connect(stage, options())?;
+            connect_again(&mut client, warm_up)?;
+            stage.begin();
+            connect_again(&mut client, operations)?;
+            stage.end();
+        }
         Work::Subscribe => {
-            let mut client = connect(stage, Options::new())?;
+            let mut client = connect(stage, options())?;
             let filters: Vec<String> = (0..operations).map(|number| format!("bench/{number}/+")).collect();
             let subscriptions: Vec<_> =
                 filters.iter().map(|filter| Subscription::new(filter, QoS::AtLeastOnce)).collect();
@@ -58,7 +70,7 @@ pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
             stage.end();
         }
         Work::Idle => {
-            let mut client = connect(stage, Options::new())?;
+            let mut client = connect(stage, options())?;
             client.subscribe(&[Subscription::new(TOPIC, QoS::AtMostOnce)])?;
             stage.begin();
             client.receive_timeout(Duration::from_millis(operations.into()))?;
@@ -77,7 +89,7 @@ pub(crate) fn level(qos: u8) -> QoS {
 }
 
 fn connect(stage: &Stage, options: Options) -> Result<Client<TcpTransport>, Error> {
-    let client = Client::connect(&format!("mqtt://{}", stage.address()), options)?;
+    let client = Client::connect(&stage.url(), options)?;
     stage.connected();
     Ok(client)
 }
@@ -115,13 +127,17 @@ fn exchange(client: &mut Client<TcpTransport>, message: &Publish<'_>, count: u32
     receive(client, count - received)
 }
 
-fn connect_and_disconnect(stage: &Stage, count: u32) -> Result<(), Error> {
-    (0..count).try_for_each(|_| connect(stage, Options::new())?.disconnect())
+fn connect_and_disconnect(stage: &Stage, options: &dyn Fn() -> Options, count: u32) -> Result<(), Error> {
+    (0..count).try_for_each(|_| connect(stage, options())?.disconnect())
 }
 
-fn reconnect(stage: &Stage, messages: u32) -> Result<(), Unable> {
+fn connect_again(client: &mut Client<TcpTransport>, count: u32) -> Result<(), Error> {
+    (0..count).try_for_each(|_| client.reconnect().map(drop))
+}
+
+fn reconnect(stage: &Stage, options: Options, messages: u32) -> Result<(), Unable> {
     let in_flight = u16::try_from(messages).map_err(|_| Unable::Lacks("more Packet Identifiers than there are"))?;
-    let options = Options::new().session_expiry_interval(3600).in_flight_limit(in_flight);
+    let options = options.session_expiry_interval(3600).in_flight_limit(in_flight);
     let mut client = connect(stage, options)?;
     let message = Publish::new(TOPIC, &[b'x'; 64]).qos(QoS::AtLeastOnce);
     for _ in 0..messages {

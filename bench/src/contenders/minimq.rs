@@ -105,6 +105,7 @@ async fn run_connected(connection: &mut Connection<'_, '_>, stage: &Stage) -> Re
             stage.end();
         }
         Work::Connect | Work::Reconnect => unreachable!("they connect by themselves"),
+        Work::Resume => return Err(Unable::Lacks("TLS, as it is built here")),
         Work::Idle => {
             within(subscribe(connection, &[filter(TOPIC, qos)])).await?;
             stage.begin();

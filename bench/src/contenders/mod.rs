@@ -12,12 +12,14 @@ mod runtime;
 mod rust_mqtt;
 mod seed;
 mod seed_blocking;
+mod tls;
 mod tokio;
 mod wasm;
 
 pub(crate) use wasm::{prepare, start_times};
 
 use crate::stage::Stage;
+use crate::target::Target;
 
 /// Somebody who can be asked to do a job.
 pub(crate) struct Contender {
@@ -37,7 +39,7 @@ pub(crate) enum Unable {
 }
 
 /// The first is what the others are compared with.
-pub(crate) const ALL: &[Contender] = &[
+const ALL: &[Contender] = &[
     contender("mqtt-wasi, blocking", blocking::run),
     contender("mqtt-wasi, tokio", tokio::run),
     contender("mqtt-wasi, component in wasmtime", wasm::composed),
@@ -54,6 +56,24 @@ pub(crate) const ALL: &[Contender] = &[
     contender("rust-mqtt 0.6", rust_mqtt::run),
     contender("minimq 0.13", minimq::run),
 ];
+
+/// Those that are measured by TLS too, in the same order. rumqttc is among them only where its TLS is built.
+const BY_TLS: &[Contender] = &[
+    contender("mqtt-wasi, blocking", tls::run),
+    contender("mqtt-wasi, blocking, ring", tls::run_with_ring),
+    contender("mqtt-wasi, tokio", tokio::run),
+    contender("mqtt-wasi, component in wasmtime", wasm::composed),
+    #[cfg(feature = "tls-peers")]
+    contender("rumqttc 0.25", rumqttc::run),
+];
+
+/// Who does jobs with this peer.
+pub(crate) const fn of(target: Target) -> &'static [Contender] {
+    match target {
+        Target::Sink | Target::Mosquitto(_) => ALL,
+        Target::Tls(_) => BY_TLS,
+    }
+}
 
 const fn contender(name: &'static str, run: fn(&Stage) -> Result<(), Unable>) -> Contender {
     Contender { name, run }

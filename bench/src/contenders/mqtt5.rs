@@ -32,6 +32,7 @@ pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
         Work::Mixed { size } => runtime.block_on(exchange(stage, size)),
         Work::Connect => runtime.block_on(measure(stage, async |count| connect_and_disconnect(stage, count).await)),
         Work::Reconnect => reconnect(stage, &runtime),
+        Work::Resume => Err(Unable::Lacks("TLS, as it is built here")),
         Work::Subscribe => runtime.block_on(subscribe_many(stage, operations)),
         Work::Idle => runtime.block_on(idle(stage, operations)),
     }

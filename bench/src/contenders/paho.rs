@@ -64,6 +64,7 @@ pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
             stage.end();
         }
         Work::Reconnect => reconnect(stage, operations)?,
+        Work::Resume => return Err(Unable::Lacks("TLS, as it is built here")),
         Work::Subscribe => {
             let client = connect(stage)?;
             let filters: Vec<String> = (0..operations).map(|number| format!("bench/{number}/+")).collect();

@@ -1,19 +1,28 @@
 //! rumqttc, by its `AsyncClient` and `EventLoop` for MQTT 5, with TCP_NODELAY on. It takes packets of at most 10 KiB
 //! unless it is told otherwise, as it is where there are larger ones. The channel between the two must be given a
 //! capacity: 128 requests, where its examples have 10, so that the task that publishes is not woken up as often.
+//!
+//! By TLS it has the provider that its features bring by default, aws-lc-rs. Told of an authority, it makes a new
+//! configuration for each connection: where TLS sessions are to be resumed it is given one that lasts.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+#[cfg(feature = "tls-peers")]
+use rumqttc::Transport;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{NetworkOptions, Outgoing};
+#[cfg(feature = "tls-peers")]
+use rustls::crypto::aws_lc_rs;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::Unable;
 use super::runtime::{current_thread, measure, measure_reconnect, within};
+#[cfg(feature = "tls-peers")]
+use super::tls::configuration;
 use crate::job::{Job, Pace, TOPIC, Work};
 use crate::stage::Stage;
 
@@ -24,6 +33,9 @@ const CAPACITY: usize = 128;
 const DEFAULT_LIMIT: usize = 10_000;
 
 pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
+    // With ring built in, too, rustls would not know which it should be. It is the first of the process.
+    #[cfg(feature = "tls-peers")]
+    let _ = aws_lc_rs::default_provider().install_default();
     let runtime = current_thread()?;
     let Job { work, operations, .. } = stage.job();
     match work {
@@ -32,6 +44,7 @@ pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
         Work::Mixed { size } => runtime.block_on(exchange(stage, size)),
         Work::Connect => runtime.block_on(measure(stage, async |count| connect_and_disconnect(stage, count).await)),
         Work::Reconnect => reconnect(stage, &runtime, operations),
+        Work::Resume => runtime.block_on(resume(stage)),
         Work::Subscribe => runtime.block_on(subscribe(stage, operations)),
         Work::Idle => runtime.block_on(idle(stage, operations)),
     }
@@ -57,6 +70,21 @@ impl Connection {
         let mut connection = Self { client, events };
         connection.drive(1, |event| matches!(event, Event::Incoming(Packet::ConnAck(_)))).await?;
         Ok(connection)
+    }
+
+    async fn disconnect(&mut self) -> Result<(), Unable> {
+        self.client.disconnect().await?;
+        self.drive(1, |event| matches!(event, Event::Outgoing(Outgoing::Disconnect))).await
+    }
+
+    /// Disconnects, and connects again, which the event loop does when it is driven without a connection.
+    async fn connect_again(&mut self, count: u32) -> Result<(), Unable> {
+        for _ in 0..count {
+            self.disconnect().await?;
+            self.events.clean();
+            self.drive(1, |event| matches!(event, Event::Incoming(Packet::ConnAck(_)))).await?;
+        }
+        Ok(())
     }
 
     /// Drives the event loop until so many events of a kind have come.
@@ -143,6 +171,10 @@ fn options(stage: &Stage) -> MqttOptions {
     network.set_tcp_nodelay(true);
     let mut options = MqttOptions::new("bench", address.ip().to_string(), address.port());
     options.set_network_options(network);
+    #[cfg(feature = "tls-peers")]
+    if let Some(ca) = stage.ca() {
+        options.set_transport(transport(ca, stage.job().work));
+    }
     let Job { work, operations, .. } = stage.job();
     // A SUBACK has a byte for each topic filter.
     let largest = if work == Work::Subscribe { operations as usize } else { work.size() };
@@ -150,6 +182,14 @@ fn options(stage: &Stage) -> MqttOptions {
         options.set_max_packet_size(Some(1 << 20));
     }
     options
+}
+
+#[cfg(feature = "tls-peers")]
+fn transport(ca: &str, work: Work) -> Transport {
+    match work {
+        Work::Resume => Transport::tls_with_config(configuration(ca, aws_lc_rs::default_provider()).into()),
+        _ => Transport::tls(ca.into(), None, None),
+    }
 }
 
 async fn open(stage: &Stage) -> Result<Connection, Unable> {
@@ -181,9 +221,7 @@ async fn exchange(stage: &Stage, size: usize) -> Result<(), Unable> {
 
 async fn connect_and_disconnect(stage: &Stage, count: u32) -> Result<(), Unable> {
     for _ in 0..count {
-        let mut connection = open(stage).await?;
-        connection.client.disconnect().await?;
-        connection.drive(1, |event| matches!(event, Event::Outgoing(Outgoing::Disconnect))).await?;
+        open(stage).await?.disconnect().await?;
     }
     Ok(())
 }
@@ -204,6 +242,11 @@ async fn publish_unacknowledged(stage: &Stage, messages: u32) -> Result<Connecti
         error = connection.drive_on() => return Err(error.into()),
     }
     Ok(connection)
+}
+
+async fn resume(stage: &Stage) -> Result<(), Unable> {
+    let mut connection = within(open(stage)).await?;
+    measure(stage, async |count| connection.connect_again(count).await).await
 }
 
 async fn subscribe(stage: &Stage, count: u32) -> Result<(), Unable> {

@@ -110,6 +110,7 @@ async fn run_async<'scope>(stage: &'scope Stage, scope: &'scope Scope<'scope, '_
             stage.end();
         }
         Work::Reconnect => within(reconnect(&mut client, stage, scope)).await?,
+        Work::Resume => return Err(Unable::Lacks("TLS, as it is built here")),
         Work::Subscribe => {
             connect(&mut client, stage, &options).await?;
             let filters: Vec<String> = (0..operations).map(|number| format!("bench/{number}/+")).collect();

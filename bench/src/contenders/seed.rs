@@ -79,6 +79,7 @@ async fn run(stage: &Stage) -> Result<(), Unable> {
             stage.end();
         }
         Work::Reconnect => return Err(Unable::Lacks(SESSIONS)),
+        Work::Resume => return Err(Unable::Lacks("TLS, as it is built here")),
         Work::Subscribe => {
             let Connection { client, .. } = Connection::open(stage, options())?;
             let filters: Vec<Vec<String>> =

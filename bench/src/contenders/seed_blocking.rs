@@ -59,6 +59,7 @@ pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
             stage.end();
         }
         Work::Reconnect => return Err(Unable::Lacks(SESSIONS)),
+        Work::Resume => return Err(Unable::Lacks("TLS, as it is built here")),
         Work::Subscribe => {
             let mut client = connect(stage)?;
             let filters: Vec<String> = (0..operations).map(|number| format!("bench/{number}/+")).collect();

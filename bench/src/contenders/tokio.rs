@@ -8,6 +8,7 @@ use tokio::runtime::Builder;
 
 use super::Unable;
 use super::blocking::level;
+use super::tls;
 use crate::job::{Job, Pace, TOPIC, Work};
 use crate::stage::Stage;
 
@@ -20,9 +21,10 @@ pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
 
 async fn run_async(stage: &Stage) -> Result<(), Unable> {
     let Job { work, operations, warm_up } = stage.job();
+    let options = tls::options(stage)?;
     match work {
         Work::Publish { qos, size, pace } => {
-            let client = connect(stage, Options::new()).await?;
+            let client = connect(stage, options).await?;
             let payload = vec![b'x'; size];
             let message = Publish::new(TOPIC, &payload).qos(level(qos));
             publish(&client, &message, pace, warm_up).await?;
@@ -33,7 +35,7 @@ async fn run_async(stage: &Stage) -> Result<(), Unable> {
             stage.end();
         }
         Work::Receive { qos, .. } => {
-            let client = connect(stage, Options::new()).await?;
+            let client = connect(stage, options).await?;
             let mut messages = client.listen(Subscription::new(TOPIC, level(qos))).await?;
             stage.send(warm_up);
             receive(&mut messages, warm_up).await?;
@@ -43,7 +45,7 @@ async fn run_async(stage: &Stage) -> Result<(), Unable> {
             stage.end();
         }
         Work::Mixed { size } => {
-            let client = connect(stage, Options::new()).await?;
+            let client = connect(stage, options).await?;
             let mut messages = client.listen(Subscription::new(TOPIC, QoS::AtLeastOnce)).await?;
             let payload = vec![b'x'; size];
             let message = Publish::new(TOPIC, &payload).qos(QoS::AtLeastOnce);
@@ -53,14 +55,21 @@ async fn run_async(stage: &Stage) -> Result<(), Unable> {
             stage.end();
         }
         Work::Connect => {
-            connect_and_disconnect(stage, warm_up).await?;
+            connect_and_disconnect(stage, &options, warm_up).await?;
             stage.begin();
-            connect_and_disconnect(stage, operations).await?;
+            connect_and_disconnect(stage, &options, operations).await?;
             stage.end();
         }
-        Work::Reconnect => reconnect(stage, operations).await?,
+        Work::Reconnect => reconnect(stage, options, operations).await?,
+        Work::Resume => {
+            let client = connect(stage, options).await?;
+            connect_again(&client, warm_up).await?;
+            stage.begin();
+            connect_again(&client, operations).await?;
+            stage.end();
+        }
         Work::Subscribe => {
-            let client = connect(stage, Options::new()).await?;
+            let client = connect(stage, options).await?;
             let filters: Vec<String> = (0..operations).map(|number| format!("bench/{number}/+")).collect();
             let subscriptions: Vec<_> =
                 filters.iter().map(|filter| Subscription::new(filter, QoS::AtLeastOnce)).collect();
@@ -69,7 +78,7 @@ async fn run_async(stage: &Stage) -> Result<(), Unable> {
             stage.end();
         }
         Work::Idle => {
-            let client = connect(stage, Options::new()).await?;
+            let client = connect(stage, options).await?;
             let _messages = client.listen(Subscription::new(TOPIC, QoS::AtMostOnce)).await?;
             stage.begin();
             tokio::time::sleep(Duration::from_millis(operations.into())).await;
@@ -80,7 +89,7 @@ async fn run_async(stage: &Stage) -> Result<(), Unable> {
 }
 
 async fn connect(stage: &Stage, options: Options) -> Result<AsyncClient, Error> {
-    AsyncClient::connect(&format!("mqtt://{}", stage.address()), options).await
+    AsyncClient::connect(&stage.url(), options).await
 }
 
 async fn publish(client: &AsyncClient, message: &Publish<'_>, pace: Pace, count: u32) -> Result<(), Error> {
@@ -123,16 +132,23 @@ async fn exchange(
     tokio::try_join!(publish(client, message, Pace::Pipelined, count), receive(messages, count)).map(drop)
 }
 
-async fn connect_and_disconnect(stage: &Stage, count: u32) -> Result<(), Error> {
+async fn connect_and_disconnect(stage: &Stage, options: &Options, count: u32) -> Result<(), Error> {
     for _ in 0..count {
-        connect(stage, Options::new()).await?.disconnect().await?;
+        connect(stage, options.clone()).await?.disconnect().await?;
     }
     Ok(())
 }
 
-async fn reconnect(stage: &Stage, messages: u32) -> Result<(), Unable> {
+async fn connect_again(client: &AsyncClient, count: u32) -> Result<(), Error> {
+    for _ in 0..count {
+        client.reconnect().await?;
+    }
+    Ok(())
+}
+
+async fn reconnect(stage: &Stage, options: Options, messages: u32) -> Result<(), Unable> {
     let in_flight = u16::try_from(messages).map_err(|_| Unable::Lacks("more Packet Identifiers than there are"))?;
-    let options = Options::new().session_expiry_interval(3600).in_flight_limit(in_flight);
+    let options = options.session_expiry_interval(3600).in_flight_limit(in_flight);
     let client = connect(stage, options).await?;
     let message = Publish::new(TOPIC, &[b'x'; 64]).qos(QoS::AtLeastOnce);
     for _ in 0..messages {

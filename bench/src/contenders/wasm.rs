@@ -16,7 +16,7 @@ use host_tests::components::{compose, load};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Config, Engine, ResourceLimiter, Store, StoreContextMut};
+use wasmtime::{Config, Engine, ProfilingStrategy, ResourceLimiter, Store, StoreContextMut};
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::sockets::SocketAddrUse;
@@ -25,9 +25,13 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 use super::Unable;
 use crate::job::{Job, Work};
 use crate::stage::Stage;
+use crate::target::Target;
 
 /// Names the folder where components are, so that nobody builds them.
 const FOLDER_VARIABLE: &str = "MQTT_WASI_COMPONENTS";
+
+/// Tells a guest whom to trust, and that it is to speak TLS, by that it is there.
+const CA_VARIABLE: &str = "MQTT_WASI_BENCH_CA";
 
 /// How long a guest may take from one call of the stage to the next.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +44,7 @@ const STARTS: usize = 5;
 
 /// The component, by the calls of its interface that take many messages at once.
 pub(crate) fn composed(stage: &Stage) -> Result<(), Unable> {
-    run(stage, COMPOSED, "calls=batch")
+    run(stage, if stage.ca().is_some() { COMPOSED_TLS } else { COMPOSED }, "calls=batch")
 }
 
 /// The component, by the calls of its interface that take one message each.
@@ -62,7 +66,7 @@ pub(crate) fn seed(stage: &Stage) -> Result<(), Unable> {
 /// need in their environment for that, and its value.
 pub(crate) fn prepare() -> Result<(&'static str, PathBuf)> {
     let engine = engine()?;
-    for guest in [COMPOSED, BLOCKING, SEED] {
+    for guest in [COMPOSED, COMPOSED_TLS, BLOCKING, SEED] {
         guest.compiled(&engine)?;
     }
     let folder = env::var_os(FOLDER_VARIABLE).map_or_else(|| target().join("components"), PathBuf::from);
@@ -83,7 +87,7 @@ fn time_starts() -> Result<Vec<(String, f64)>> {
     let file = COMPOSED.compiled(&engine)?;
     let mut times: [Vec<Duration>; 4] = Default::default();
     for _ in 0..STARTS {
-        let stage = Stage::new(Job { work: Work::Connect, operations: 1, warm_up: 0 }, None);
+        let stage = Stage::new(Job { work: Work::Connect, operations: 1, warm_up: 0 }, Target::Sink);
         let (compiling, _) = timed(|| Ok(Component::new(&engine, &component)?))?;
         let (loading, loaded) = timed(|| load_compiled(&engine, &file))?;
         let program = Program::new(&loaded)?;
@@ -124,20 +128,20 @@ fn run(stage: &Stage, guest: Guest, argument: &str) -> Result<(), Unable> {
 #[derive(Clone, Copy)]
 struct Guest {
     name: &'static str,
-    imports_mqtt: bool,
+    /// The component that it is composed with, if it is with one.
+    mqtt: Option<&'static str>,
 }
 
-const COMPOSED: Guest = Guest { name: "bench_composed", imports_mqtt: true };
-const BLOCKING: Guest = Guest { name: "bench_blocking", imports_mqtt: false };
-const SEED: Guest = Guest { name: "bench_seed", imports_mqtt: false };
+const COMPOSED: Guest = Guest { name: "bench_composed", mqtt: Some("mqtt.wasm") };
+const COMPOSED_TLS: Guest = Guest { name: "bench_composed", mqtt: Some("mqtt-tls.wasm") };
+const BLOCKING: Guest = Guest { name: "bench_blocking", mqtt: None };
+const SEED: Guest = Guest { name: "bench_seed", mqtt: None };
 
 impl Guest {
-    /// The component of its own, and the one that it is composed with if it is with one.
+    /// The component of its own, and the other one if there is one.
     fn parts(self) -> Result<Vec<Vec<u8>>> {
         let mut parts = vec![load(&format!("guests/{}.wasm", self.name))?];
-        if self.imports_mqtt {
-            parts.push(load("mqtt.wasm")?);
-        }
+        parts.extend(self.mqtt.map(load).transpose()?);
         Ok(parts)
     }
 
@@ -175,7 +179,12 @@ fn target() -> PathBuf {
 }
 
 fn engine() -> Result<Engine> {
-    Ok(Engine::new(&Config::new())?)
+    let mut config = Config::new();
+    // For `perf record`, which is told the names of the guests' functions by that.
+    if env::var_os("MQTT_WASI_PERF").is_some() {
+        config.profiler(ProfilingStrategy::PerfMap);
+    }
+    Ok(Engine::new(&config)?)
 }
 
 /// Maps a file that [`Guest::compiled`] made.
@@ -320,6 +329,9 @@ impl Host {
         let mut wasi = WasiCtx::builder();
         wasi.arg("guest").arg(broker.to_string()).arg(work.to_string());
         wasi.arg(operations.to_string()).arg(warm_up.to_string()).arg(argument);
+        if let Some(ca) = stage.ca() {
+            wasi.env(CA_VARIABLE, ca);
+        }
         wasi.stderr(stderr).allow_tcp(true).allow_udp(false).socket_addr_check(move |address, reason| {
             let is_allowed = match reason {
                 SocketAddrUse::TcpConnect => address == broker,

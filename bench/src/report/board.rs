@@ -4,16 +4,23 @@ use super::figures::{Figures, Rounds};
 use super::numbers::{figure, whole};
 use crate::job::{Pace, Work};
 use crate::results::{ContenderResult, JobResult};
-
-/// What the jobs' results call the peer that does nothing but acknowledge.
-pub(super) const SINK: &str = "sink";
+use crate::target::{Suite, Target};
 
 /// A job, and what came of it.
 pub(super) struct Board<'a> {
     pub(super) job: &'a JobResult,
+    against: Against,
     /// `None` for the job of a version that had others.
     pub(super) work: Option<Work>,
     pub(super) entries: Vec<Entry<'a>>,
+}
+
+/// The peer that a job was done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Against {
+    Sink,
+    Tls(Suite),
+    Broker,
 }
 
 /// A contender, and what it came to.
@@ -27,6 +34,8 @@ pub(super) struct Entry<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Native,
+    /// The same with cryptography that it does not have by itself.
+    OtherProvider,
     /// A component that others are composed with, in wasmtime.
     Component,
     /// A whole program, in wasmtime.
@@ -73,11 +82,30 @@ impl Measure {
 impl<'a> Board<'a> {
     pub(super) fn of(job: &'a JobResult) -> Self {
         let entry = |result: &'a ContenderResult| Entry { result, figures: Figures::of(&result.samples) };
-        Self { job, work: job.job.parse().ok(), entries: job.contenders.iter().map(entry).collect() }
+        Self {
+            job,
+            against: Against::of(job),
+            work: job.job.parse().ok(),
+            entries: job.contenders.iter().map(entry).collect(),
+        }
     }
 
+    /// Whether it was done with the sink, without TLS.
     pub(super) fn is_against_sink(&self) -> bool {
-        self.job.against == SINK
+        self.against == Against::Sink
+    }
+
+    /// Whether it was done with a real broker.
+    pub(super) fn is_against_broker(&self) -> bool {
+        self.against == Against::Broker
+    }
+
+    /// The cipher suite, where it was done by TLS.
+    pub(super) const fn suite(&self) -> Option<Suite> {
+        match self.against {
+            Against::Tls(suite) => Some(suite),
+            Against::Sink | Against::Broker => None,
+        }
     }
 
     /// What it is compared by.
@@ -141,6 +169,7 @@ impl<'a> Board<'a> {
             Some(Work::Mixed { .. }) => "Publish and receive at the same time at QoS 1".into(),
             Some(Work::Connect) => "Connect and disconnect".into(),
             Some(Work::Reconnect) => "Reconnect with messages in flight".into(),
+            Some(Work::Resume) => "Disconnect, and connect again with the TLS session".into(),
             Some(Work::Subscribe) => "Subscribe".into(),
             Some(Work::Idle) => "Stay connected and do nothing".into(),
             None => self.job.job.clone(),
@@ -164,10 +193,20 @@ impl<'a> Board<'a> {
     pub(super) const fn unit(&self) -> &'static str {
         match self.work {
             Some(Work::Publish { .. } | Work::Receive { .. } | Work::Mixed { .. } | Work::Reconnect) => "message",
-            Some(Work::Connect) => "connection",
+            Some(Work::Connect | Work::Resume) => "connection",
             Some(Work::Subscribe) => "subscription",
             Some(Work::Idle) => "millisecond",
             None => "operation",
+        }
+    }
+}
+
+impl Against {
+    fn of(job: &JobResult) -> Self {
+        match job.against.parse() {
+            Ok(Target::Sink) => Self::Sink,
+            Ok(Target::Tls(suite)) => Self::Tls(suite),
+            Ok(Target::Mosquitto(_)) | Err(_) => Self::Broker,
         }
     }
 }
@@ -186,6 +225,8 @@ impl<'a> Entry<'a> {
             Kind::Guest
         } else if self.name().contains("component") {
             Kind::Component
+        } else if self.name().ends_with(", ring") {
+            Kind::OtherProvider
         } else {
             Kind::Native
         }
@@ -222,7 +263,11 @@ pub(super) mod tests {
     }
 
     pub(crate) fn job(job: &str, contenders: Vec<ContenderResult>) -> JobResult {
-        JobResult { job: job.into(), against: SINK.into(), contenders }
+        JobResult { job: job.into(), against: Target::Sink.to_string(), contenders }
+    }
+
+    pub(crate) fn job_by_tls(job: &str, suite: Suite, contenders: Vec<ContenderResult>) -> JobResult {
+        JobResult { job: job.into(), against: Target::Tls(suite).to_string(), contenders }
     }
 
     #[test]
@@ -232,6 +277,23 @@ pub(super) mod tests {
         let others = ["mqtt-wasi 0.2.0, blocking", "mqtt-wasi 0.2.0, wasip2 guest", "rumqttc 0.25", "mqtt5 0.49"];
         assert!(ours.iter().all(|name| is_ours(name)));
         assert!(!others.iter().any(|name| is_ours(name)));
+    }
+
+    #[test]
+    fn jobs_by_tls_are_neither_those_of_the_sink_nor_those_of_a_broker() {
+        let job = job_by_tls("connect", Suite::Tls13Aes128Gcm, Vec::new());
+        let board = Board::of(&job);
+        assert_eq!(board.suite(), Some(Suite::Tls13Aes128Gcm));
+        assert!(!board.is_against_sink() && !board.is_against_broker());
+        assert_eq!(board.title(), "Connect and disconnect, sink, TLS 1.3, AES-128-GCM");
+    }
+
+    #[test]
+    fn client_with_cryptography_that_it_does_not_have_by_itself_is_of_a_kind_of_its_own() {
+        let job = job("connect", vec![contender("mqtt-wasi, blocking, ring", vec![sample(1, 1)])]);
+        let board = Board::of(&job);
+        assert_eq!(board.entries[0].kind(), Kind::OtherProvider);
+        assert!(board.best_of_ours(Kind::Native, Measure::Rate).is_none());
     }
 
     #[test]

@@ -118,17 +118,19 @@ fn empty(entry: &Entry<'_>, columns: usize) -> Vec<String> {
 
 /// Why some did not do the job, or not in all rounds.
 fn undone(board: &Board<'_>) -> String {
-    let reason = |entry: &Entry<'_>| {
-        let lacks = entry.result.lacks.as_ref().map(|what| format!("{} lacks: {what}.", entry.name()));
-        let failed = || {
-            let why = one_line(entry.result.failed.as_ref()?);
-            let some = if entry.figures.is_some() { ", but not in every round" } else { "" };
-            Some(format!("{} failed{some}: {}.", entry.name(), code(&why.replace('`', "'"))))
-        };
-        lacks.or_else(failed).map(|text| item(&text))
-    };
-    let list: String = board.entries.iter().filter_map(reason).collect();
+    let list: String = board.entries.iter().filter_map(reason).map(|text| item(&text)).collect();
     if list.is_empty() { list } else { list + "\n" }
+}
+
+/// Why a contender did not do the job, or not in all rounds, if that is so.
+pub(super) fn reason(entry: &Entry<'_>) -> Option<String> {
+    let lacks = entry.result.lacks.as_ref().map(|what| format!("{} lacks: {what}.", entry.name()));
+    let failed = || {
+        let why = one_line(entry.result.failed.as_ref()?);
+        let some = if entry.figures.is_some() { ", but not in every round" } else { "" };
+        Some(format!("{} failed{some}: {}.", entry.name(), code(&why.replace('`', "'"))))
+    };
+    lacks.or_else(failed)
 }
 
 #[cfg(test)]

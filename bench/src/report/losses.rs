@@ -30,8 +30,8 @@ pub(super) fn text(results: &Results, boards: &[Board<'_>]) -> String {
     let rule = paragraph(
         "Every job in which somebody else takes less processor time than the best of ours of the same kind, or gets \
          more done in a second: native clients beside the native ones, the guest of 0.2.0 beside the guest. Idle \
-         connections are compared by processor time and wake-ups, requests by their p50, codecs by their time. *Maybe* \
-         is where the rounds of both overlap.",
+         connections are compared by processor time and wake-ups, requests by their p50, codecs by their time. By TLS \
+         each has its own cryptography: ours with ring does not count. *Maybe* is where the rounds of both overlap.",
     );
     let mut table = Table::new(&["what", "who is better", "figure"], &["theirs", "ours", "times", "for sure"]);
     for Loss { what, who, measure, theirs, ours, factor, overlaps } in &losses {

@@ -11,6 +11,7 @@ mod blocking;
 #[allow(dead_code, reason = "the host needs more of it")]
 mod job;
 #[path = "../stage.rs"]
+#[allow(dead_code, reason = "it has a client without TLS")]
 mod stage;
 #[path = "../unable.rs"]
 mod unable;

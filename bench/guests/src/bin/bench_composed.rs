@@ -1,5 +1,6 @@
-//! A guest that imports the mqtt interface, to be composed with `mqtt.wasm`. It does each job by the calls that take
-//! many messages at once, or, with the argument `calls=single`, by those that take one each.
+//! A guest that imports the mqtt interface, to be composed with `mqtt.wasm`, or with `mqtt-tls.wasm` for TLS. It does
+//! each job by the calls that take many messages at once, or, with the argument `calls=single`, by those that take one
+//! each.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use unable::Unable;
 #[allow(dead_code, reason = "the host needs more of it")]
 mod job;
 #[path = "../stage.rs"]
+#[allow(dead_code, reason = "others need more of it")]
 mod stage;
 #[path = "../unable.rs"]
 mod unable;
@@ -57,7 +59,7 @@ fn run(stage: &Stage, calls: Calls) -> Result<(), Unable> {
     let Job { work, operations, warm_up } = stage.job();
     match work {
         Work::Publish { qos, size, pace } => {
-            let client = connect(stage, None)?;
+            let client = connect(stage)?;
             let batch = batch(level(qos), size, if qos == 0 { BYTES_AT_QOS_0 } else { BYTES_ACKNOWLEDGED });
             publish(&client, &batch, pace, calls, warm_up)?;
             stage.begin();
@@ -65,7 +67,7 @@ fn run(stage: &Stage, calls: Calls) -> Result<(), Unable> {
             stage.end();
         }
         Work::Receive { qos, .. } => {
-            let client = connect(stage, None)?;
+            let client = connect(stage)?;
             subscribe(&client, &[subscription(TOPIC, level(qos))])?;
             stage.send(warm_up);
             receive(&client, calls, warm_up)?;
@@ -75,7 +77,7 @@ fn run(stage: &Stage, calls: Calls) -> Result<(), Unable> {
             stage.end();
         }
         Work::Mixed { size } => {
-            let client = connect(stage, None)?;
+            let client = connect(stage)?;
             subscribe(&client, &[subscription(TOPIC, Qos::AtLeastOnce)])?;
             let batch = batch(Qos::AtLeastOnce, size, BYTES_AND_BACK);
             exchange(&client, &batch, calls, warm_up)?;
@@ -90,8 +92,15 @@ fn run(stage: &Stage, calls: Calls) -> Result<(), Unable> {
             stage.end();
         }
         Work::Reconnect => reconnect(stage, operations)?,
+        Work::Resume => {
+            let client = connect(stage)?;
+            connect_again(&client, warm_up)?;
+            stage.begin();
+            connect_again(&client, operations)?;
+            stage.end();
+        }
         Work::Subscribe => {
-            let client = connect(stage, None)?;
+            let client = connect(stage)?;
             let subscriptions: Vec<_> =
                 (0..operations).map(|number| subscription(&format!("bench/{number}/+"), Qos::AtLeastOnce)).collect();
             stage.begin();
@@ -99,7 +108,7 @@ fn run(stage: &Stage, calls: Calls) -> Result<(), Unable> {
             stage.end();
         }
         Work::Idle => {
-            let client = connect(stage, None)?;
+            let client = connect(stage)?;
             subscribe(&client, &[subscription(TOPIC, Qos::AtMostOnce)])?;
             stage.begin();
             client.receive(operations)?;
@@ -109,10 +118,23 @@ fn run(stage: &Stage, calls: Calls) -> Result<(), Unable> {
     Ok(())
 }
 
-fn connect(stage: &Stage, options: Option<&ConnectOptions>) -> Result<Client, Error> {
-    let client = Client::connect(&format!("mqtt://{}", stage.address()), options)?;
+fn connect(stage: &Stage) -> Result<Client, Error> {
+    connect_with(stage, options(stage)?.as_ref())
+}
+
+fn connect_with(stage: &Stage, options: Option<&ConnectOptions>) -> Result<Client, Error> {
+    let client = Client::connect(&stage.url(), options)?;
     stage.connected();
     Ok(client)
+}
+
+/// What it takes to trust the authority of the stage, if that has one.
+fn options(stage: &Stage) -> Result<Option<ConnectOptions>, Error> {
+    let Some(ca) = stage.ca() else { return Ok(None) };
+    let options = ConnectOptions::new();
+    options.add_ca(ca.as_bytes())?;
+    options.set_only_own_ca(true);
+    Ok(Some(options))
 }
 
 const fn level(qos: u8) -> Qos {
@@ -236,15 +258,20 @@ fn exchange(client: &Client, batch: &[Publication], calls: Calls, count: u32) ->
 }
 
 fn connect_and_disconnect(stage: &Stage, count: u32) -> Result<(), Error> {
-    (0..count).try_for_each(|_| connect(stage, None)?.disconnect(false))
+    let options = options(stage)?;
+    (0..count).try_for_each(|_| connect_with(stage, options.as_ref())?.disconnect(false))
+}
+
+fn connect_again(client: &Client, count: u32) -> Result<(), Error> {
+    (0..count).try_for_each(|_| client.reconnect().map(drop))
 }
 
 fn reconnect(stage: &Stage, messages: u32) -> Result<(), Unable> {
     let in_flight = u16::try_from(messages).map_err(|_| Unable::Lacks("more Packet Identifiers than there are"))?;
-    let options = ConnectOptions::new();
+    let options = options(stage)?.unwrap_or_else(ConnectOptions::new);
     options.set_session_expiry_interval_seconds(3600);
     options.set_in_flight_limit(in_flight);
-    let client = connect(stage, Some(&options))?;
+    let client = connect_with(stage, Some(&options))?;
     let message = message(Qos::AtLeastOnce, Work::Reconnect.size());
     (0..messages).try_for_each(|_| client.enqueue(&message))?;
     client.flush()?;
