@@ -553,3 +553,89 @@ fn messages_of_many_connections_keep_within_the_backlog_limit() {
     let most_held = receive_buffer(maximum_packet_size, backlog_limit);
     client.assert_peak_within(receive_buffer(maximum_packet_size, most_held) + waiting(maximum_packet_size, most_held));
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The peer in a TLS handshake
+
+#[cfg(feature = "tls")]
+mod tls {
+    use std::time::Duration;
+
+    use mqtt_wasi::transport::{TlsTransport, Transferred, Transport};
+    use mqtt_wasi::{Instant, TlsOptions, TransportError};
+
+    use super::{LIVE, PEAK};
+
+    /// Mozilla's roots, ClientHello, and what was received of one handshake message, which rustls takes up to 64 KiB of,
+    /// in buffers that double as they grow.
+    const MOST_HELD: isize = 320 * 1024;
+
+    /// As much would come before a peer gives up.
+    const MOST_SENT: usize = 64 * 1024 * 1024;
+
+    /// Says the same record for ever.
+    struct Peer<'a> {
+        record: &'a [u8],
+        place: usize,
+        left: usize,
+        now: Instant,
+    }
+
+    impl Transport for Peer<'_> {
+        fn now(&self) -> Instant {
+            self.now
+        }
+
+        fn transfer(
+            &mut self,
+            outgoing: &[u8],
+            incoming: &mut [u8],
+            _: Option<Instant>,
+        ) -> Result<Transferred, TransportError> {
+            let received = incoming.len().min(self.left);
+            for byte in &mut incoming[..received] {
+                *byte = self.record[self.place];
+                self.place = (self.place + 1) % self.record.len();
+            }
+            self.left -= received;
+            let closed = received == 0 && !incoming.is_empty();
+            Ok(Transferred { sent: outgoing.len(), received, closed })
+        }
+
+        fn close(&mut self) {}
+    }
+
+    /// The record with this type and content.
+    fn record(content_type: u8, content: &[u8]) -> Vec<u8> {
+        let [high, low] = u16::to_be_bytes(content.len() as u16);
+        [&[content_type, 3, 3, high, low], content].concat()
+    }
+
+    #[test]
+    fn peer_that_talks_without_end_in_the_handshake_is_not_listened_to() {
+        // The beginning of a ServerHello of 16 MiB, whose rest is more of the same.
+        let mut hello = vec![0; 16_384];
+        hello[..4].copy_from_slice(&[2, 0xFF, 0xFF, 0xFF]);
+        let records = [
+            ("a long message", record(22, &hello)),
+            ("a long message, byte by byte", record(22, &[2])),
+            ("empty parts of messages", record(22, &[])),
+            ("change_cipher_spec", record(20, &[1])),
+            ("warnings", record(21, &[1, 90])),
+            ("application data", record(23, &[0; 100])),
+            ("records that are too long", vec![22, 3, 3, 0xFF, 0xFF]),
+            ("no records", vec![0x20, 3, 0, 0, 0]),
+        ];
+        for (what, record) in records {
+            let before = LIVE.get();
+            PEAK.set(before);
+            let peer = Peer { record: &record, place: 0, left: MOST_SENT, now: Instant::ZERO };
+            let until = Instant::ZERO + Duration::from_secs(10);
+            let failure = TlsTransport::connect(peer, "broker.example", TlsOptions::new(), until).map(drop);
+            assert!(failure.is_err(), "{what}");
+            let peak = PEAK.get() - before;
+            assert!(peak <= MOST_HELD, "{what}: {peak} bytes");
+            println!("{what}: {peak} bytes, {}", failure.unwrap_err());
+        }
+    }
+}

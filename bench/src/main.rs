@@ -3,6 +3,8 @@
 //! Without the feature `peers` there is only what this crate alone costs without a network: that is what
 //! `cargo xtask bench --counts` compares with its committed figures.
 
+#![cfg_attr(not(feature = "peers"), allow(dead_code, reason = "times are for the comparison"))]
+
 #[cfg(feature = "peers")]
 mod codecs;
 #[cfg(feature = "peers")]

@@ -100,8 +100,8 @@ fn head(results: &Results) -> String {
     let mut head = String::from("# Performance\n\n");
     head += &paragraph(
         "What this client costs beside its peers and beside itself as it was published before: natively and in \
-         WebAssembly, in time and in what no busy machine can blur. Every figure below comes from one run, and this \
-         file is made of its results by a program. To measure again, and make it again:",
+         WebAssembly, in time and in what no busy machine can blur. Every figure below was measured by the first of \
+         these commands, and this file is made of its results; [profile.md](profile.md) says where the time goes:",
     );
     head += "```sh\ncargo xtask bench --json FILE    # measures everything, and makes this file of it\n";
     head += "cargo xtask bench --report FILE  # only makes this file again\n```\n\n";

@@ -154,14 +154,17 @@ impl Sink {
         self.shared.may_send.notify_one();
     }
 
-    /// Waits until no more messages arrive, and cuts the connection. The next one has its session, and every message
-    /// acknowledged.
-    pub(crate) fn cut(&self) {
+    /// Waits until no more messages arrive.
+    pub(crate) fn wait_for_silence(&self) {
         let mut before = u64::MAX;
         while before != self.messages() {
             before = self.messages();
             thread::sleep(SILENCE);
         }
+    }
+
+    /// Cuts the connection. The next one has its session, and every message acknowledged.
+    pub(crate) fn cut(&self) {
         self.shared.holds.store(false, Ordering::Relaxed);
         if let Some(connection) = self.shared.sending().connection.take() {
             // It may be gone already.

@@ -108,10 +108,13 @@ impl Stage {
         }
     }
 
-    /// [`Work::Reconnect`] only: waits until no more messages come, cuts the connection, and has everything
-    /// acknowledged from then on.
+    /// [`Work::Reconnect`] only: waits until no more messages come, [begins](Stage::begin), cuts the connection, and has
+    /// everything acknowledged from then on.
     pub(crate) fn cut(&self) {
-        self.sink.as_ref().expect("only a sink cuts connections").cut();
+        let sink = self.sink.as_ref().expect("only a sink cuts connections");
+        sink.wait_for_silence();
+        self.begin();
+        sink.cut();
     }
 
     /// The contender is connected for the first time. Only a guest's host wants to know.

@@ -144,7 +144,6 @@ fn reconnect(stage: &Stage, options: Options, messages: u32) -> Result<(), Unabl
         client.enqueue(&message)?;
     }
     client.flush()?;
-    stage.begin();
     stage.cut();
     client.reconnect()?;
     while client.stats().in_flight > 0 {

@@ -213,7 +213,6 @@ async fn reconnect<'scope>(
         connection.publish(Publication::bytes(TOPIC, outgoing.payload).qos(outgoing.qos)).await?;
         published += 1;
     }
-    stage.begin();
     scope.spawn(move || stage.cut());
     loop {
         match connection.poll().await {

@@ -191,7 +191,6 @@ fn reconnect(stage: &Stage, messages: u32) -> Result<(), Unable> {
     client.connect(ConnectOptionsBuilder::new_v5().clean_start(false).properties(properties).finalize()).wait()?;
     let message = Message::new(TOPIC, [b'x'; 64], QOS_1);
     let tokens = (0..messages).map(|_| client.try_publish(message.clone())).collect::<Result<Vec<_>, _>>()?;
-    stage.begin();
     stage.cut();
     lost.recv_timeout(PATIENCE).map_err(|_| "stalled")?;
     client.reconnect().wait()?;

@@ -59,7 +59,6 @@ pub(crate) fn measure_reconnect(
     runtime: &Runtime,
     resume: impl Future<Output = Result<(), Unable>>,
 ) -> Result<(), Unable> {
-    stage.begin();
     thread::scope(|scope| {
         // It blocks until no more messages come, which the runtime may still send.
         scope.spawn(|| stage.cut());

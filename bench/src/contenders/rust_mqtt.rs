@@ -244,7 +244,6 @@ async fn reconnect<'scope>(
     connect(client, stage, &options).await?;
     let outgoing = Outgoing { options: publication(1), payload: &[b'x'; 64], in_flight: IN_FLIGHT };
     let unacknowledged = publish_only(client, &outgoing, messages).await?;
-    stage.begin();
     scope.spawn(move || stage.cut());
     while client.poll().await.is_ok() {}
     client.abort().await.map_err(failed)?;

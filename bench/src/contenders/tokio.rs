@@ -155,7 +155,6 @@ async fn reconnect(stage: &Stage, options: Options, messages: u32) -> Result<(),
         client.enqueue(&message).await?;
     }
     client.flush().await?;
-    stage.begin();
     stage.cut();
     client.reconnect().await?;
     while client.stats().in_flight > 0 {

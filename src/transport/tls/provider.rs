@@ -72,3 +72,24 @@ const fn limit_tls12(suite: SupportedCipherSuite) -> Tls12CipherSuite {
 const fn limit(common: &CipherSuiteCommon) -> CipherSuiteCommon {
     CipherSuiteCommon { suite: common.suite, hash_provider: common.hash_provider, confidentiality_limit: MOST_RECORDS }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::CipherSuite;
+
+    use super::*;
+
+    #[test]
+    fn keys_of_aes_gcm_have_their_limit_and_chacha20_is_for_tls_1_3_alone() {
+        let suites = provider().cipher_suites;
+        let limits = suites.iter().map(|suite| match suite {
+            SupportedCipherSuite::Tls12(suite) => &suite.common,
+            SupportedCipherSuite::Tls13(suite) => &suite.common,
+        });
+        let unlimited: Vec<_> = limits.filter(|common| common.confidentiality_limit > MOST_RECORDS).collect();
+        let [CipherSuiteCommon { suite: CipherSuite::TLS13_CHACHA20_POLY1305_SHA256, .. }] = unlimited[..] else {
+            panic!("{:?}", unlimited.iter().map(|common| common.suite).collect::<Vec<_>>());
+        };
+        assert_eq!(suites.len(), 7);
+    }
+}

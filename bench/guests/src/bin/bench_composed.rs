@@ -275,7 +275,6 @@ fn reconnect(stage: &Stage, messages: u32) -> Result<(), Unable> {
     let message = message(Qos::AtLeastOnce, Work::Reconnect.size());
     (0..messages).try_for_each(|_| client.enqueue(&message))?;
     client.flush()?;
-    stage.begin();
     stage.cut();
     client.reconnect()?;
     settle(&client)?;
