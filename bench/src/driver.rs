@@ -197,8 +197,8 @@ fn measure_in(mut command: Command, contender: &Contender, job: Job, target: Tar
     match output_in_time(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())) {
         Ok((stdout, stderr)) => serde_json::from_str(&stdout).unwrap_or_else(|_| {
             // The last words of a panic.
-            let words = stderr.lines().filter(|line| !line.starts_with("note:") && !line.trim().is_empty());
-            Outcome::Failed(words.last().unwrap_or("ended without a word").into())
+            let mut words = stderr.lines().filter(|line| !line.starts_with("note:") && !line.trim().is_empty());
+            Outcome::Failed(words.next_back().unwrap_or("ended without a word").into())
         }),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Outcome::Failed("stalled".into()),
         Err(error) => Outcome::Failed(error.to_string()),

@@ -22,11 +22,17 @@ impl<T: Transport> Client<T> {
         // They are about calls that go on over this connection.
         let mut others = VecDeque::new();
         let answer = loop {
-            while let Some(event) = self.session_event() {
+            // What comes behind CONNACK is for the calls that come behind this one.
+            while self.step.is_none()
+                && let Some(event) = self.session_event()
+            {
                 others.push_back(event);
             }
             match self.step.take() {
-                Some(Event::Connected { session_present }) => break Ok(session_present),
+                Some(Event::Connected { session_present }) => {
+                    others.pop_back();
+                    break Ok(session_present);
+                }
                 Some(_) => {
                     let why = "the broker has a challenge, and this client no authenticator";
                     self.session.fail_authentication(why.into());
@@ -125,8 +131,8 @@ impl<T: Transport> Client<T> {
         while self.session_event().is_some() {}
     }
 
-    /// The session's next event that is about a call. What is about the connection is noted and seen to here, whatever
-    /// call it comes in.
+    /// The session's next event that is about a call, or that there is a connection now. What is about the connection is
+    /// noted and seen to here, whatever call it comes in.
     pub(super) fn session_event(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.others.pop_front() {
@@ -140,7 +146,12 @@ impl<T: Transport> Client<T> {
                     }
                     self.plan_after_loss(error);
                 }
-                Event::Connected { session_present } => self.connected(session_present),
+                Event::Connected { session_present } => {
+                    self.connected(session_present);
+                    if self.step.is_some() {
+                        return Some(Event::Connected { session_present });
+                    }
+                }
                 event @ (Event::Challenged(_) | Event::Authenticated(_)) => self.heed(event),
                 event @ (Event::SubscriptionRestored { .. }
                 | Event::SubscriptionLost { .. }
