@@ -102,7 +102,9 @@ fn run_jobs(filter: &str, rounds: usize) -> Vec<results::EngineResult> {
 
 fn measure(job: &mut Job, rounds: usize) -> Cost {
     // The first runs find buffers to be grown.
-    (0..5).for_each(|_| drop((job.run)()));
+    for _ in 0..5 {
+        (job.run)();
+    }
     let before = allocations().count;
     let counts = (job.run)();
     let per_operation = |count: u64| count as f64 / job.operations as f64;

@@ -87,7 +87,7 @@ impl TlsOptions {
     /// Trusts these certificate authorities too: one or more certificates in PEM, or one in DER.
     ///
     /// # Errors
-    /// [`TlsFailure::Configuration`] when there is no certificate in them.
+    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) when there is no certificate in them.
     pub fn ca(mut self, certificates: impl AsRef<[u8]>) -> Result<Self, TransportError> {
         self.authorities.extend(read_certificates(certificates.as_ref())?);
         Ok(self)
@@ -104,7 +104,7 @@ impl TlsOptions {
     /// one in DER; and its private key in PEM or DER: ECDSA (P-256, P-384), Ed25519 or RSA.
     ///
     /// # Errors
-    /// [`TlsFailure::Configuration`] when there is no certificate or no key in them.
+    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) when there is no certificate or no key in them.
     pub fn client_certificate(
         mut self,
         chain: impl AsRef<[u8]>,
