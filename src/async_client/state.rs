@@ -382,8 +382,11 @@ impl State {
 
     /// Hands messages to those who listen.
     pub(super) fn distribute(&mut self) {
-        // Until somebody listens, what comes waits for that, unless it is in the way of everything else.
-        while !self.inboxes.is_full() && (self.inboxes.were_opened() || self.session.is_paused()) {
+        // Until somebody listens, what comes waits for that; and what an earlier connection left behind, for whether the
+        // broker kept the session and sends it again, behind what is before it; unless it is in the way of everything else.
+        let is_settled = self.session.status() == Status::Connected || matches!(self.phase, Phase::Resting(_));
+        let may_go = is_settled && self.inboxes.were_opened();
+        while !self.inboxes.is_full() && (may_go || self.session.is_paused()) {
             let Some((publish, delivery)) = self.session.receive_unacknowledged() else { return };
             self.inboxes.deliver(&publish, delivery);
             while let Some(delivery) = self.inboxes.next_settled() {

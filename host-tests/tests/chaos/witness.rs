@@ -4,7 +4,8 @@
 //! that may count against the client, and nothing else may be excused:
 //! - It sends a PUBLISH again whose PUBREL it has sent, so that the client takes it for a new message
 //!   (`[MQTT-4.3.3-6]` forbids that).
-//! - It sends messages of one topic in another order than they were published in (section 4.6).
+//! - It sends messages of one topic in another order than they were published in (section 4.6): over one connection, over
+//!   several, or by sending later ones while it still has to send one again.
 //!
 //! What a client sends is watched, too: in order on each topic, and nothing again without DUP.
 
@@ -51,6 +52,10 @@ struct Order {
 struct Client {
     /// Messages that it has sent over any connection.
     sent: HashSet<Message>,
+    /// Messages for it, over any connection.
+    received: Order,
+    /// Those of them that it has not acknowledged, by their Packet Identifiers.
+    unacknowledged: HashMap<u16, Message>,
     /// QoS 2 messages for it by their Packet Identifiers, and whether the broker has sent PUBREL.
     incoming: HashMap<u16, (Message, bool)>,
     /// Messages that the broker sent again as no broker may.
@@ -142,6 +147,9 @@ impl Seen {
 
 impl Client {
     fn sends(&mut self, packet: &Packet<'_>, order: &mut Order) {
+        if let Packet::Puback(ack) | Packet::Pubrec(ack) = packet {
+            self.unacknowledged.remove(&ack.packet_id.get());
+        }
         let Packet::Publish(publish) = packet else { return };
         let message = message(publish);
         if order.is_late(&message) {
@@ -156,8 +164,15 @@ impl Client {
         match packet {
             Packet::Publish(publish) => {
                 let message = message(publish);
-                if order.is_late(&message) {
+                // Both have to take note of it.
+                if order.is_late(&message) | self.received.is_late(&message) {
                     self.late.insert(message.clone());
+                }
+                let is_skipped =
+                    |other: &&Message| other.0 == message.0 && other.1 < message.1 && !order.seen.contains(other);
+                self.late.extend(self.unacknowledged.values().filter(is_skipped).cloned());
+                if let Some(id) = publish.packet_id {
+                    self.unacknowledged.insert(id.get(), message.clone());
                 }
                 if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
                     match self.incoming.insert(id.get(), (message.clone(), false)) {
