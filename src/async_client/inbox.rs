@@ -116,7 +116,7 @@ impl Inboxes {
         self.full = 0;
         for inbox in self.inboxes.values_mut() {
             inbox.queue.retain(|(_, delivery)| delivery.is_none());
-            inbox.bytes = inbox.queue.iter().map(|(message, _)| size(message)).sum();
+            inbox.bytes = inbox.queue.iter().map(|(message, _)| size(&message.topic, &message.payload)).sum();
             self.full += usize::from(inbox.holds_back());
         }
     }
@@ -167,10 +167,10 @@ impl Inboxes {
             settled = delivery;
         } else {
             if drops && let Some((oldest, delivery)) = inbox.queue.pop_front() {
-                inbox.bytes -= size(&oldest);
+                inbox.bytes -= size(&oldest.topic, &oldest.payload);
                 settled = delivery;
             }
-            inbox.bytes += size_of::<Message>() + publish.topic.len() + publish.payload.len();
+            inbox.bytes += size(publish.topic, publish.payload);
             inbox.queue.push_back((Message::of(publish), delivery));
             self.full += usize::from(inbox.holds_back() && !held_back);
             inbox.waker.take().into_iter().for_each(Waker::wake);
@@ -188,7 +188,7 @@ impl Inboxes {
             inbox.waker = waker.cloned();
             return None;
         };
-        inbox.bytes -= size(&message);
+        inbox.bytes -= size(&message.topic, &message.payload);
         let is_free = held_back && !inbox.holds_back();
         self.full -= usize::from(is_free);
         Some((message, delivery, is_free))
@@ -214,6 +214,7 @@ impl Inboxes {
     }
 }
 
-fn size(message: &Message) -> usize {
-    size_of::<Message>() + message.topic.len() + message.payload.len()
+/// What a message counts for in an inbox, in bytes.
+const fn size(topic: &str, payload: &[u8]) -> usize {
+    size_of::<Message>() + topic.len() + payload.len()
 }
