@@ -12,7 +12,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use mqtt_wasi::{AsyncClient, Error, Message, Options, Publish, QoS, Requests, Subscription};
+use mqtt_wasi::{AsyncClient, AsyncRequests, Error, Message, Options, Publish, QoS, Subscription};
 
 const TOPIC: &str = "mqtt-wasi/example/square";
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -63,13 +63,13 @@ async fn ask(url: &str) -> Result<(), Error> {
 }
 
 /// Subscribes to the questions.
-async fn listen(url: &str) -> Result<Requests, Error> {
+async fn listen(url: &str) -> Result<AsyncRequests, Error> {
     let client = AsyncClient::connect(url, Options::new()).await?;
     client.requests(Subscription::new(TOPIC, QoS::AtLeastOnce)).await
 }
 
 /// Answers questions for as long as they come.
-async fn answer(mut requests: Requests) -> Result<(), Error> {
+async fn answer(mut requests: AsyncRequests) -> Result<(), Error> {
     loop {
         let request = requests.receive().await?;
         match text(request.message()).parse::<i64>() {

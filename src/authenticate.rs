@@ -1,5 +1,6 @@
 //! Enhanced authentication for clients: what answers the broker's challenges (section 4.12).
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -8,12 +9,14 @@ use crate::session::Challenge;
 /// One side of an Authentication Method: says what CONNECT begins with, answers challenges, and checks in the end that
 /// the broker is who it should be.
 ///
-/// With the feature `scram` there is one for SCRAM-SHA-256.
+/// [`Options::authenticator`](crate::Options::authenticator) takes one. It may take its time: whoever calls it holds nothing
+/// that others wait for. With the feature `scram` there is one for SCRAM-SHA-256.
 ///
 /// ```
 /// use mqtt_wasi::Authenticator;
 ///
 /// /// A method in which whoever knows the token says it.
+/// #[derive(Clone)]
 /// struct Token(Vec<u8>);
 ///
 /// impl Authenticator for Token {
@@ -59,4 +62,26 @@ pub trait Authenticator {
     /// # Errors
     /// Why the broker is not to be trusted, in words. The connection is closed.
     fn finish(&mut self, data: &[u8]) -> Result<(), String>;
+}
+
+/// What [`Options`](crate::Options) hold: they can be cloned, and each client has an authenticator of its own.
+pub(crate) trait CloneAuthenticator: Send {
+    fn clone_box(&self) -> Box<dyn CloneAuthenticator>;
+    fn to_authenticator(&self) -> Box<dyn Authenticator + Send>;
+}
+
+impl<A: Authenticator + Clone + Send + 'static> CloneAuthenticator for A {
+    fn clone_box(&self) -> Box<dyn CloneAuthenticator> {
+        Box::new(self.clone())
+    }
+
+    fn to_authenticator(&self) -> Box<dyn Authenticator + Send> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn CloneAuthenticator> {
+    fn clone(&self) -> Self {
+        (**self).clone_box()
+    }
 }

@@ -12,33 +12,36 @@ use alloc::vec::Vec;
 
 use serde_json::{Map, Value};
 
-use crate::error::RequestError;
+use crate::error::{CallError, ERROR_PROPERTY};
 use crate::message::Message;
 use crate::rabbitmq;
-use crate::session::ERROR_PROPERTY;
+use crate::session::Envelope;
 
 const CORRELATION: &str = "correlationId";
 const REPLY_TO: &str = "replyTo";
 const RESULT: &str = "result";
 const ERROR: &str = "error";
 
+/// JSON objects with these members.
+pub(crate) static JSON: Envelope = Envelope { wrap_request, unwrap_reply, reply_address, wrap_reply };
+
 /// The payload of a request, with where its reply goes.
-pub(crate) fn wrap_request(payload: &[u8], topic: &str, correlation: &[u8]) -> Result<Vec<u8>, RequestError> {
-    let mut members = read(payload).ok_or(RequestError::NotJson)?;
+fn wrap_request(payload: &[u8], topic: &str, correlation: &[u8]) -> Result<Vec<u8>, CallError> {
+    let mut members = read(payload).ok_or(CallError::NotJson)?;
     members.insert(CORRELATION.into(), text(correlation).into());
     members.insert(REPLY_TO.into(), rabbitmq::routing_key(topic).into());
     Ok(Value::Object(members).to_string().into_bytes())
 }
 
 /// The Response Topic and Correlation Data in the payload of a request, if it has them.
-pub(crate) fn reply_address(payload: &[u8]) -> Option<(String, Option<Vec<u8>>)> {
+fn reply_address(payload: &[u8]) -> Option<(String, Option<Vec<u8>>)> {
     let members = read(payload)?;
     let topic = rabbitmq::topic(members.get(REPLY_TO)?.as_str()?);
     Some((topic, correlation(&members)))
 }
 
 /// The payload of a reply, or of an error, with what it answers; `None` if it is not JSON.
-pub(crate) fn wrap_reply(payload: &[u8], error: Option<&str>, correlation: Option<&[u8]>) -> Option<Vec<u8>> {
+fn wrap_reply(payload: &[u8], error: Option<&str>, correlation: Option<&[u8]>) -> Option<Vec<u8>> {
     let mut members = Map::new();
     if let Some(correlation) = correlation {
         members.insert(CORRELATION.into(), text(correlation).into());
@@ -51,7 +54,7 @@ pub(crate) fn wrap_reply(payload: &[u8], error: Option<&str>, correlation: Optio
 }
 
 /// A reply as it would be without an envelope, and its Correlation Data. Where there is no envelope, it is what it is.
-pub(crate) fn unwrap_reply(mut reply: Message) -> (Option<Vec<u8>>, Message) {
+fn unwrap_reply(mut reply: Message) -> (Option<Vec<u8>>, Message) {
     let said = reply.correlation_data.clone();
     let Some(members) = read(&reply.payload) else { return (said, reply) };
     if let Some(error) = members.get(ERROR).and_then(Value::as_str).filter(|_| !members.contains_key(RESULT)) {

@@ -9,10 +9,14 @@ use core::fmt;
 
 use crate::codec::{EncodeError, PacketType, PropertyId, QoS, ReasonCode, UserProperties};
 use crate::frame::FrameError;
-use crate::message::Message;
-use crate::session::{ERROR_PROPERTY, SnapshotError, SubscribeReason};
-use crate::trace::TraceError;
+use crate::message::{Message, owned};
 use crate::url::UrlError;
+
+/// The version of snapshots that this crate writes and reads.
+pub(crate) const SNAPSHOT_VERSION: u8 = 2;
+
+/// The User Property that makes a reply say that the request failed, and why.
+pub(crate) const ERROR_PROPERTY: &str = "reply-error";
 
 /// Why a call failed or a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +36,7 @@ pub enum Error {
     /// connection goes on.
     SubscribeRefused(Box<SubscribeReason>),
     /// The call cannot be done as it was made. Nothing was sent; the connection goes on.
-    Request(RequestError),
+    Call(CallError),
     /// The URL says no place to connect to.
     Url(UrlError),
     /// The network failed. The connection is over.
@@ -46,10 +50,11 @@ pub enum Error {
     Authentication(String),
     /// The connection ended without a DISCONNECT.
     ConnectionClosed,
+    /// The task that keeps the connection of an async client is gone: its runtime was shut down, or it panicked. Make a new
+    /// client.
+    Stopped,
     /// The bytes are no snapshot of a session to go on with.
     Snapshot(SnapshotError),
-    /// The text is no trace context.
-    Trace(TraceError),
     /// The call's own time ran out. The connection goes on; what was sent stays in flight.
     Timeout,
     /// Nobody is there to answer the request, says the broker (No matching subscribers, 0x10).
@@ -96,6 +101,41 @@ pub struct Reason {
     pub user_properties: Vec<(String, String)>,
 }
 
+/// What a broker says to SUBSCRIBE or UNSUBSCRIBE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscribeReason {
+    /// A Reason Code for each Topic Filter, in order: the granted QoS, or why not.
+    pub reason_codes: Vec<ReasonCode>,
+    /// The Reason String: why, in words.
+    pub reason_string: Option<String>,
+    /// User Properties.
+    pub user_properties: Vec<(String, String)>,
+}
+
+impl SubscribeReason {
+    /// The granted QoS of each Topic Filter.
+    ///
+    /// # Errors
+    /// [`Error::SubscribeRefused`] when any was refused.
+    pub fn granted(self) -> Result<Vec<QoS>, Error> {
+        if self.reason_codes.iter().any(|code| code.is_error()) {
+            return Err(Error::SubscribeRefused(self.into()));
+        }
+        // The success codes of SUBACK are QoS levels by their numbers; UNSUBACK has no levels to tell.
+        Ok(self.reason_codes.iter().filter_map(|&code| QoS::from_u8(code as u8)).collect())
+    }
+}
+
+/// Why bytes are no snapshot to go on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// They are not a snapshot, or only a part of one, or were changed.
+    Corrupt,
+    /// They are a snapshot of a version that this one does not know.
+    Version(u8),
+}
+
 /// What a broker did that the specification forbids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -125,7 +165,7 @@ pub enum ProtocolError {
 /// Why a call cannot be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum RequestError {
+pub enum CallError {
     /// Not now: too much is in flight or waiting to be sent. Try again when something was acknowledged or sent.
     WouldBlock,
     /// There is no connection.
@@ -200,7 +240,8 @@ pub enum TransportErrorKind {
     Unreachable,
     /// The connection could not be made in time.
     ConnectTimeout,
-    /// The peer or the network cut the connection.
+    /// The peer or the network cut the connection, or the peer has not acknowledged what was sent for so long that the system
+    /// gave the connection up.
     ConnectionReset,
     /// The host of this component does not let it use the network there.
     AccessDenied,
@@ -265,25 +306,14 @@ impl Error {
         match self {
             Self::PublishRefused(_)
             | Self::SubscribeRefused(_)
-            | Self::Trace(_)
             | Self::Timeout
             | Self::AnswerBehindMessages
             | Self::NoResponder
             | Self::RequestFailed(_) => false,
-            Self::Request(error) => matches!(error, RequestError::NotConnected),
+            Self::Call(error) => matches!(error, CallError::NotConnected),
             #[cfg(feature = "json")]
             Self::Json(_) => false,
             _ => true,
-        }
-    }
-}
-
-impl Error {
-    /// What an error of waiting means once something was sent.
-    pub(crate) fn while_in_flight(self) -> Self {
-        match self {
-            Self::Request(RequestError::ReceiveFirst) => Self::AnswerBehindMessages,
-            error => error,
         }
     }
 }
@@ -309,10 +339,6 @@ impl From<ReasonCode> for Reason {
     fn from(reason_code: ReasonCode) -> Self {
         Self { reason_code, reason_string: None, server_reference: None, user_properties: Vec::new() }
     }
-}
-
-pub(crate) fn owned(user_properties: &UserProperties<'_>) -> Vec<(String, String)> {
-    user_properties.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 impl ProtocolError {
@@ -345,15 +371,15 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
-            Self::Request(error) => error.fmt(f),
+            Self::Call(error) => error.fmt(f),
             Self::Url(error) => error.fmt(f),
             Self::Transport(error) => error.fmt(f),
             Self::ConnectTimeout => f.write_str("the broker did not answer CONNECT in time"),
             Self::KeepAliveTimeout => f.write_str("the broker did not answer PINGREQ: the connection is dead"),
             Self::Snapshot(error) => error.fmt(f),
-            Self::Trace(error) => error.fmt(f),
             Self::Authentication(why) => write!(f, "authentication failed: {why}"),
             Self::ConnectionClosed => f.write_str("the connection ended without a DISCONNECT"),
+            Self::Stopped => f.write_str("the client's task is gone: make a new client"),
             Self::NoResponder => f.write_str("nobody is there to answer the request, says the broker"),
             Self::RequestFailed(failure) => write!(f, "the responder says that the request failed: {}", failure.text),
             Self::Timeout => f.write_str("the time given for the call ran out"),
@@ -369,10 +395,9 @@ impl core::error::Error for Error {
         match self {
             Self::Malformed(error) => Some(error),
             Self::Protocol(error) => Some(error),
-            Self::Request(error) => Some(error),
+            Self::Call(error) => Some(error),
             Self::Url(error) => Some(error),
             Self::Snapshot(error) => Some(error),
-            Self::Trace(error) => Some(error),
             Self::Transport(error) => Some(error),
             _ => None,
         }
@@ -391,6 +416,19 @@ impl fmt::Display for Reason {
         Ok(())
     }
 }
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Corrupt => f.write_str("not a snapshot of a session, or not all of one: start without it"),
+            Self::Version(version) => {
+                write!(f, "a snapshot of version {version}, where {SNAPSHOT_VERSION} is known: start without it")
+            }
+        }
+    }
+}
+
+impl core::error::Error for SnapshotError {}
 
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -413,7 +451,7 @@ impl fmt::Display for ProtocolError {
 
 impl core::error::Error for ProtocolError {}
 
-impl fmt::Display for RequestError {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WouldBlock => f.write_str("too much is in flight or waiting to be sent: try again later"),
@@ -452,7 +490,7 @@ impl fmt::Display for RequestError {
     }
 }
 
-impl core::error::Error for RequestError {
+impl core::error::Error for CallError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Invalid(error) | Self::InvalidOptions(error) => Some(error),
@@ -461,18 +499,30 @@ impl core::error::Error for RequestError {
     }
 }
 
+impl TransportErrorKind {
+    /// An error of this kind.
+    #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+    pub(crate) fn because(self, message: &str) -> TransportError {
+        TransportError { kind: self, message: message.to_owned() }
+    }
+
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::UnknownHost => "the host's name has no address",
+            Self::ConnectionRefused => "nothing listens there",
+            Self::Unreachable => "the host cannot be reached",
+            Self::ConnectTimeout => "the connection could not be made in time",
+            Self::ConnectionReset => "the connection was cut",
+            Self::AccessDenied => "this component may not use the network there",
+            Self::Tls(failure) => failure.text(),
+            Self::Other => "the network failed",
+        }
+    }
+}
+
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            TransportErrorKind::UnknownHost => "the host's name has no address",
-            TransportErrorKind::ConnectionRefused => "nothing listens there",
-            TransportErrorKind::Unreachable => "the host cannot be reached",
-            TransportErrorKind::ConnectTimeout => "the connection could not be made in time",
-            TransportErrorKind::ConnectionReset => "the connection was cut",
-            TransportErrorKind::AccessDenied => "this component may not use the network there",
-            TransportErrorKind::Tls(failure) => failure.text(),
-            TransportErrorKind::Other => "the network failed",
-        };
+        let kind = self.kind.text();
         if self.message.is_empty() { f.write_str(kind) } else { write!(f, "{kind}: {}", self.message) }
     }
 }
@@ -513,21 +563,15 @@ impl From<ProtocolError> for Error {
     }
 }
 
-impl From<RequestError> for Error {
-    fn from(error: RequestError) -> Self {
-        Self::Request(error)
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
     }
 }
 
 impl From<TransportError> for Error {
     fn from(error: TransportError) -> Self {
         Self::Transport(error)
-    }
-}
-
-impl From<TraceError> for Error {
-    fn from(error: TraceError) -> Self {
-        Self::Trace(error)
     }
 }
 

@@ -1,8 +1,8 @@
 //! An MQTT v5.0 client for WebAssembly (WASI 0.2) and native Rust.
 //!
 //! # In scope
-//! MQTT v5.0, the client's side, over byte streams: as a blocking client, as an async client, as an engine without I/O for
-//! other kinds of client, and as a WebAssembly component. Requests and replies over it, and W3C Trace Context. The codec
+//! MQTT v5.0, the client's side, over byte streams: as a blocking client, as an async client, as a WebAssembly component,
+//! and as the engine without I/O that these are faces of. Requests and replies over it, and W3C Trace Context. The codec
 //! serves both sides of a connection.
 //!
 //! # Out of scope
@@ -11,7 +11,8 @@
 //! # Which part is for you
 //! - [`Client`]: a program that publishes and receives, native or on `wasm32-wasip2`.
 //! - `AsyncClient`, with the feature `tokio`: one that does so in any number of tasks, over one connection.
-//! - [`session`]: the state machine of a client, for a driver of your own; `no_std`.
+//! - [`engine`]: what all of these do alike, without I/O, for a client of your own over whatever moves bytes; `no_std`.
+//! - [`session`]: the protocol alone, as a state machine over one connection at a time; `no_std`.
 //! - [`codec`] and [`frame`]: packets and where they begin and end, for brokers and gateways; `no_std`.
 //! - The component is built from this crate by `cargo xtask build`; its interface is `wit/mqtt.wit`.
 //!
@@ -34,6 +35,11 @@
 //! - `tls`: `mqtts://`, with rustls and a provider in pure Rust.
 //! - `component`: the WIT exports, for the component build alone.
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    all(feature = "component", target_arch = "wasm32"),
+    allow(unreachable_pub, reason = "generated macros are")
+)]
 // The component's ABI needs a few unsafe lines, in `component::abi`; nothing else may have any.
 #![cfg_attr(not(feature = "component"), forbid(unsafe_code))]
 #![cfg_attr(feature = "component", deny(unsafe_code))]
@@ -63,16 +69,20 @@ mod client;
 pub mod codec;
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 mod component;
+mod deadlines;
+pub mod engine;
 #[cfg(feature = "json")]
 mod envelope;
 mod error;
 pub mod frame;
+#[cfg(feature = "json")]
+mod json;
 mod message;
 mod options;
+mod ordered;
 pub mod rabbitmq;
 #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
 mod random;
-mod reconnect;
 mod respond;
 #[cfg(feature = "scram")]
 mod scram;
@@ -81,22 +91,33 @@ mod time;
 mod trace;
 pub mod transport;
 mod url;
+#[cfg(all(feature = "component", target_arch = "wasm32"))]
+mod wit;
 
 #[cfg(feature = "tokio")]
-pub use async_client::{AsyncClient, IncomingRequest, Messages as AsyncMessages, Overflow, Requests};
+pub use async_client::{AsyncClient, AsyncMessages, AsyncRequests, IncomingRequest};
 pub use authenticate::Authenticator;
 pub use client::{Client, Messages, PendingReply};
-pub use codec::{Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription};
-pub use error::{Error, Failure, ProtocolError, Reason, RequestError, TlsFailure, TransportError, TransportErrorKind};
+pub use codec::{
+    Disconnect, DisconnectProperties, EncodeError, Publish, PublishProperties, QoS, ReasonCode, RetainHandling,
+    SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties,
+};
+pub use engine::{Event, Overflow};
+pub use error::{
+    CallError, Error, Failure, ProtocolError, Reason, SnapshotError, SubscribeReason, TlsFailure, TransportError,
+    TransportErrorKind,
+};
+pub use frame::FrameError;
 pub use message::Message;
-pub use options::{Options, WillMessage};
-pub use reconnect::Reconnect;
+pub use options::{Options, Reconnect};
 pub use respond::{Reply, Request, Responder, ResponderStats};
 #[cfg(feature = "scram")]
 pub use scram::{ProhibitedCharacter, ScramSha256};
-pub use session::{Delivery, Event, Snapshot, SnapshotError, Stats};
+pub use session::{Challenge, ConnectionInfo, Delivery, Snapshot, Stats, WillMessage};
 pub use time::Instant;
 pub use trace::{TraceContext, TraceError};
+#[cfg(feature = "std")]
+pub use transport::TcpTransport;
 #[cfg(feature = "tls")]
 pub use transport::TlsOptions;
 pub use url::{BrokerUrl, Scheme, UrlError};

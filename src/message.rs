@@ -4,9 +4,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::codec::{Publish, QoS};
-use crate::error;
-use crate::trace::TraceContext;
+use crate::codec::{Publish, QoS, UserProperties, UserProperty};
 
 /// A received message.
 ///
@@ -34,44 +32,11 @@ pub struct Message {
     pub response_topic: Option<String>,
     /// Tells the requester which request a response answers.
     pub correlation_data: Option<Vec<u8>>,
-    /// The identifiers of the subscriptions that it matched.
+    /// The identifiers of the subscriptions that it matched, without those that the async client's listeners choose by
+    /// themselves.
     pub subscription_identifiers: Vec<u32>,
     /// User Properties, in the order they came.
     pub user_properties: Vec<(String, String)>,
-}
-
-impl Message {
-    /// The trace context that came with it, in its User Properties; `None` if there is no valid one.
-    #[must_use]
-    pub fn trace_context(&self) -> Option<TraceContext> {
-        TraceContext::from_properties(self.user_properties.iter().map(|(name, value)| (name.as_str(), value.as_str())))
-    }
-
-    /// Reads the payload as JSON.
-    ///
-    /// # Errors
-    /// [`Error::Json`](crate::Error::Json) when it is not what `T` wants; says what and where.
-    #[cfg(feature = "json")]
-    pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::Error> {
-        serde_json::from_slice(&self.payload)
-            .map_err(|error| crate::Error::Json(alloc::string::ToString::to_string(&error)))
-    }
-}
-
-/// What says that a payload is JSON.
-#[cfg(feature = "json")]
-pub(crate) fn json_properties<'a>() -> crate::codec::PublishProperties<'a> {
-    crate::codec::PublishProperties {
-        payload_format_indicator: Some(true),
-        content_type: Some("application/json"),
-        ..Default::default()
-    }
-}
-
-/// A value as JSON.
-#[cfg(feature = "json")]
-pub(crate) fn to_json(value: &(impl serde::Serialize + ?Sized)) -> Result<Vec<u8>, crate::Error> {
-    serde_json::to_vec(value).map_err(|error| crate::Error::Json(alloc::string::ToString::to_string(&error)))
 }
 
 impl From<Publish<'_>> for Message {
@@ -83,6 +48,12 @@ impl From<Publish<'_>> for Message {
 impl Message {
     /// As the conversion, for a PUBLISH that stays where it is.
     pub(crate) fn of(publish: &Publish<'_>) -> Self {
+        Self::with_identifiers(publish, publish.properties.subscription_identifiers.iter().collect())
+    }
+
+    /// The same, with other Subscription Identifiers.
+    #[inline]
+    pub(crate) fn with_identifiers(publish: &Publish<'_>, subscription_identifiers: Vec<u32>) -> Self {
         let properties = &publish.properties;
         Self {
             topic: publish.topic.to_owned(),
@@ -95,8 +66,18 @@ impl Message {
             content_type: properties.content_type.map(ToOwned::to_owned),
             response_topic: properties.response_topic.map(ToOwned::to_owned),
             correlation_data: properties.correlation_data.map(ToOwned::to_owned),
-            subscription_identifiers: properties.subscription_identifiers.iter().collect(),
-            user_properties: error::owned(&properties.user_properties),
+            subscription_identifiers,
+            user_properties: owned(&properties.user_properties),
         }
     }
+}
+
+/// User Properties that own what they say.
+pub(crate) fn owned(user_properties: &UserProperties<'_>) -> Vec<(String, String)> {
+    user_properties.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The pairs as the codec wants them.
+pub(crate) fn borrowed(pairs: &[(String, String)]) -> Vec<UserProperty<'_>> {
+    pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }

@@ -1,16 +1,14 @@
-//! What a client tells the broker when it connects, and the bounds it keeps to.
+//! How to connect, and how much may pile up: the options of a client.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::codec::{
-    Connect, ConnectProperties, DecodeOptions, EncodeError, Packet, QoS, UnknownProperties, UserProperty, Will,
-    WillProperties,
-};
-use crate::reconnect::Reconnect;
-use crate::session::Snapshot;
+use crate::authenticate::{Authenticator, CloneAuthenticator};
+use crate::codec::{EncodeError, UnknownProperties};
+use crate::session::{SessionOptions, Snapshot, WillMessage};
 #[cfg(feature = "tls")]
 use crate::transport::TlsOptions;
 use crate::url::BrokerUrl;
@@ -30,75 +28,53 @@ use crate::url::BrokerUrl;
 /// ```
 #[derive(Clone)]
 pub struct Options {
-    pub(crate) client_id: String,
-    pub(crate) clean_start: bool,
-    pub(crate) keep_alive: u16,
-    pub(crate) user_name: Option<String>,
-    pub(crate) password: Option<Vec<u8>>,
-    pub(crate) will: Option<WillMessage>,
-    pub(crate) session_expiry_interval: u32,
-    pub(crate) receive_maximum: u16,
-    pub(crate) maximum_packet_size: u32,
-    pub(crate) topic_alias_maximum: u16,
-    pub(crate) outbound_topic_aliases: u16,
-    pub(crate) request_response_information: bool,
-    pub(crate) request_problem_information: bool,
-    pub(crate) authentication_method: Option<String>,
-    pub(crate) authentication_data: Option<Vec<u8>>,
-    pub(crate) user_properties: Vec<(String, String)>,
-    pub(crate) decode: DecodeOptions,
-    pub(crate) connect_timeout: Duration,
+    pub(crate) session: SessionOptions,
     pub(crate) response_timeout: Duration,
-    pub(crate) outbound_limit: usize,
-    pub(crate) in_flight_limit: u16,
-    pub(crate) backlog_limit: usize,
-    pub(crate) restore_subscriptions: bool,
-    pub(crate) adopt_session: bool,
-    pub(crate) resume: Option<Snapshot>,
     pub(crate) reconnect: Option<Reconnect>,
     pub(crate) fallbacks: Vec<String>,
-    pub(crate) response_topic: Option<String>,
-    pub(crate) pending_request_limit: usize,
-    #[cfg(feature = "json")]
-    pub(crate) json_envelope: bool,
+    pub(crate) authenticator: Option<Box<dyn CloneAuthenticator>>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<TlsOptions>,
 }
 
-/// The message that the broker publishes for the client when the connection ends without a normal DISCONNECT
-/// (section 3.1.2.5).
+/// How a client connects again by itself when its connection is lost: after delays that grow, each a random part of what
+/// it may be ("full jitter"), so that not all clients of a broker come back at once.
+///
+/// Some ends are final whatever this says: a broker that refuses the login or the Client Identifier, that says that
+/// another client has taken over the session, or a network that this program may not use.
 ///
 /// ```
-/// use mqtt_wasi::{QoS, WillMessage};
+/// use std::time::Duration;
+/// use mqtt_wasi::{Options, Reconnect};
 ///
-/// let mut will = WillMessage::new("status/thermometer-7", "gone");
-/// will.qos = QoS::AtLeastOnce;
-/// will.will_delay_interval = Some(30);
+/// let patient = Reconnect { longest_delay: Duration::from_secs(300), ..Reconnect::default() };
+/// let options = Options::new().client_id("thermometer-7").reconnect(patient);
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WillMessage {
-    /// The Topic Name.
-    pub topic: String,
-    /// The payload, of 65,535 bytes at most.
-    pub payload: Vec<u8>,
-    /// The QoS.
-    pub qos: QoS,
-    /// Whether the broker keeps it for subscribers to come.
-    pub retain: bool,
-    /// Seconds that the broker waits before it publishes it.
-    pub will_delay_interval: Option<u32>,
-    /// Whether the payload is UTF-8 text.
-    pub payload_format_indicator: Option<bool>,
-    /// The message's lifetime in seconds.
-    pub message_expiry_interval: Option<u32>,
-    /// What the payload is, a MIME type for example.
-    pub content_type: Option<String>,
-    /// The Topic Name for a response.
-    pub response_topic: Option<String>,
-    /// Tells the requester which request a response answers.
-    pub correlation_data: Option<Vec<u8>>,
-    /// User Properties.
-    pub user_properties: Vec<(String, String)>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reconnect {
+    /// The longest that the first delay may be. Doubles with every round of attempts. Default: 1 second.
+    pub first_delay: Duration,
+    /// The longest that any delay may be. A connection that lasts this long makes the delays begin anew. Default: 60
+    /// seconds.
+    pub longest_delay: Duration,
+    /// How many rounds of attempts may fail one after the other before the client gives up; a round tries every broker
+    /// once. `None`: any number. Default: `None`.
+    pub attempts: Option<u32>,
+    /// How many times in a row the client follows a broker that names another one to use (Server Reference, section
+    /// 4.11). It logs in there as it did before, so a broker that is not to be trusted with that should not be connected
+    /// to. 0: never. Default: 3.
+    pub redirects: u8,
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self {
+            first_delay: Duration::from_secs(1),
+            longest_delay: Duration::from_secs(60),
+            attempts: None,
+            redirects: 3,
+        }
+    }
 }
 
 impl Options {
@@ -106,37 +82,11 @@ impl Options {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            client_id: String::new(),
-            clean_start: true,
-            keep_alive: 60,
-            user_name: None,
-            password: None,
-            will: None,
-            session_expiry_interval: 0,
-            receive_maximum: u16::MAX,
-            maximum_packet_size: 16 * 1024 * 1024,
-            topic_alias_maximum: 0,
-            outbound_topic_aliases: 0,
-            request_response_information: false,
-            request_problem_information: true,
-            authentication_method: None,
-            authentication_data: None,
-            user_properties: Vec::new(),
-            decode: DecodeOptions { unknown_properties: UnknownProperties::Malformed },
-            connect_timeout: Duration::from_secs(10),
+            session: SessionOptions::new(),
             response_timeout: Duration::from_secs(30),
-            outbound_limit: 1024 * 1024,
-            in_flight_limit: 1024,
-            backlog_limit: 4 * 1024 * 1024,
-            restore_subscriptions: true,
-            adopt_session: false,
-            resume: None,
             reconnect: None,
             fallbacks: Vec::new(),
-            response_topic: None,
-            pending_request_limit: 4096,
-            #[cfg(feature = "json")]
-            json_envelope: false,
+            authenticator: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -146,7 +96,7 @@ impl Options {
     /// then use.
     #[must_use]
     pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
-        self.client_id = client_id.into();
+        self.session.client_id = client_id.into();
         self
     }
 
@@ -154,36 +104,36 @@ impl Options {
     /// yes. Later connections of the same client always go on with the session.
     #[must_use]
     pub const fn clean_start(mut self, clean_start: bool) -> Self {
-        self.clean_start = clean_start;
+        self.session.clean_start = clean_start;
         self
     }
 
     /// The Keep Alive in seconds; 0 turns it off. Default: 60. The broker may demand another.
     #[must_use]
     pub const fn keep_alive(mut self, seconds: u16) -> Self {
-        self.keep_alive = seconds;
+        self.session.keep_alive = seconds;
         self
     }
 
     /// The User Name and Password.
     #[must_use]
     pub fn login(mut self, user_name: impl Into<String>, password: impl Into<Vec<u8>>) -> Self {
-        self.user_name = Some(user_name.into());
-        self.password = Some(password.into());
+        self.session.user_name = Some(user_name.into());
+        self.session.password = Some(password.into());
         self
     }
 
     /// The User Name alone.
     #[must_use]
     pub fn user_name(mut self, user_name: impl Into<String>) -> Self {
-        self.user_name = Some(user_name.into());
+        self.session.user_name = Some(user_name.into());
         self
     }
 
     /// The Password alone, a token for example, which v5.0 allows (section 3.1.2.9).
     #[must_use]
     pub fn password(mut self, password: impl Into<Vec<u8>>) -> Self {
-        self.password = Some(password.into());
+        self.session.password = Some(password.into());
         self
     }
 
@@ -191,15 +141,24 @@ impl Options {
     /// [`Session::answer_challenge`](crate::session::Session::answer_challenge) for what comes then.
     #[must_use]
     pub fn authentication(mut self, method: impl Into<String>, data: Option<Vec<u8>>) -> Self {
-        self.authentication_method = Some(method.into());
-        self.authentication_data = data;
+        self.session.authentication_method = Some(method.into());
+        self.session.authentication_data = data;
+        self
+    }
+
+    /// Enhanced authentication with an [`Authenticator`], which each connection begins anew (section 4.12). All of it has the
+    /// time that CONNACK has. Each client that is made with these options gets a clone of its own.
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: impl Authenticator + Clone + Send + 'static) -> Self {
+        self.session.authentication_method = Some(authenticator.method().into());
+        self.authenticator = Some(Box::new(authenticator));
         self
     }
 
     /// The Will Message.
     #[must_use]
     pub fn will(mut self, will: WillMessage) -> Self {
-        self.will = Some(will);
+        self.session.will = Some(will);
         self
     }
 
@@ -209,7 +168,7 @@ impl Options {
     /// going on with a session in full.
     #[must_use]
     pub const fn adopt_session(mut self, adopt: bool) -> Self {
-        self.adopt_session = adopt;
+        self.session.adopt_session = adopt;
         self
     }
 
@@ -217,7 +176,7 @@ impl Options {
     /// session's, whatever else the options say.
     #[must_use]
     pub fn resume(mut self, snapshot: Snapshot) -> Self {
-        self.resume = Some(snapshot);
+        self.session.resume = Some(snapshot);
         self
     }
 
@@ -246,10 +205,10 @@ impl Options {
 
     /// Whether subscriptions that the broker has lost with the session are asked for again by themselves, when the client
     /// connects again. Their User Properties are not. Default: yes;
-    /// [`Event::SubscriptionLost`](crate::session::Event::SubscriptionLost) tells of each otherwise.
+    /// [`Event::SubscriptionLost`](crate::Event::SubscriptionLost) tells of each otherwise.
     #[must_use]
     pub const fn restore_subscriptions(mut self, restore: bool) -> Self {
-        self.restore_subscriptions = restore;
+        self.session.restore_subscriptions = restore;
         self
     }
 
@@ -257,7 +216,7 @@ impl Options {
     /// `u32::MAX`: it never ends.
     #[must_use]
     pub const fn session_expiry_interval(mut self, seconds: u32) -> Self {
-        self.session_expiry_interval = seconds;
+        self.session.session_expiry_interval = seconds;
         self
     }
 
@@ -265,7 +224,7 @@ impl Options {
     /// 65,535. They are acknowledged as they are received by the caller, so this bounds what waits.
     #[must_use]
     pub const fn receive_maximum(mut self, receive_maximum: u16) -> Self {
-        self.receive_maximum = receive_maximum;
+        self.session.receive_maximum = receive_maximum;
         self
     }
 
@@ -273,7 +232,7 @@ impl Options {
     /// `[MQTT-3.1.2-25]`.
     #[must_use]
     pub const fn maximum_packet_size(mut self, bytes: u32) -> Self {
-        self.maximum_packet_size = bytes;
+        self.session.maximum_packet_size = bytes;
         self
     }
 
@@ -281,7 +240,7 @@ impl Options {
     /// 65,535. Messages are received with their full Topic Name either way.
     #[must_use]
     pub const fn topic_alias_maximum(mut self, topic_alias_maximum: u16) -> Self {
-        self.topic_alias_maximum = topic_alias_maximum;
+        self.session.topic_alias_maximum = topic_alias_maximum;
         self
     }
 
@@ -289,91 +248,93 @@ impl Options {
     /// last. Saves bytes where long Topic Names repeat, for some time to find them. Default: 0, none.
     #[must_use]
     pub const fn outbound_topic_aliases(mut self, aliases: u16) -> Self {
-        self.outbound_topic_aliases = aliases;
+        self.session.outbound_topic_aliases = aliases;
         self
     }
 
     /// Whether to ask the broker for Response Information. Default: no.
     #[must_use]
     pub const fn request_response_information(mut self, request: bool) -> Self {
-        self.request_response_information = request;
+        self.session.request_response_information = request;
         self
     }
 
     /// Whether the broker may explain failures with Reason Strings and User Properties. Default: yes.
     #[must_use]
     pub const fn request_problem_information(mut self, request: bool) -> Self {
-        self.request_problem_information = request;
+        self.session.request_problem_information = request;
         self
     }
 
     /// Adds a User Property to CONNECT.
     #[must_use]
     pub fn user_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.user_properties.push((name.into(), value.into()));
+        self.session.user_properties.push((name.into(), value.into()));
         self
     }
 
     /// What to do about property identifiers outside the 27 of the specification. Default: the packet is malformed.
     #[must_use]
     pub const fn unknown_properties(mut self, unknown_properties: UnknownProperties) -> Self {
-        self.decode.unknown_properties = unknown_properties;
+        self.session.decode.unknown_properties = unknown_properties;
         self
     }
 
-    /// How long making the connection may take, and then how long CONNACK may take. Default: 10 seconds each.
+    /// How long making the connection may take, from looking the name up to the end of the TLS handshake, whichever of the
+    /// host's addresses it is; and then how long CONNACK may take. Default: 10 seconds each.
     #[must_use]
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.session.connect_timeout = timeout;
         self
     }
 
-    /// How long a call waits for the broker's answer: to publish, subscribe, unsubscribe and authenticate again.
-    /// Default: 30 seconds.
+    /// How long a call waits for the broker: for its answer to publish, subscribe, unsubscribe and authenticate again, and
+    /// for room. Default: 30 seconds. Requests have a timeout of their own.
     #[must_use]
     pub const fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
         self
     }
 
-    /// How many bytes may wait to be sent, and how many to be acknowledged, before [`RequestError::WouldBlock`]. Default: 1
+    /// How many bytes may wait to be sent, and how many to be acknowledged, before [`CallError::WouldBlock`]. Default: 1
     /// MiB. One packet always may.
     ///
-    /// [`RequestError::WouldBlock`]: crate::RequestError::WouldBlock
+    /// [`CallError::WouldBlock`]: crate::CallError::WouldBlock
     #[must_use]
     pub const fn outbound_limit(mut self, bytes: usize) -> Self {
-        self.outbound_limit = bytes;
+        self.session.outbound_limit = bytes;
         self
     }
 
     /// How many QoS 1 and 2 messages may be in flight, if the broker's Receive Maximum is no lower. Default: 1024.
     #[must_use]
     pub const fn in_flight_limit(mut self, messages: u16) -> Self {
-        self.in_flight_limit = messages;
+        self.session.in_flight_limit = messages;
         self
     }
 
     /// How many bytes of messages may wait to be received before no more is read off the connection. Default: 4 MiB.
     #[must_use]
     pub const fn backlog_limit(mut self, bytes: usize) -> Self {
-        self.backlog_limit = bytes;
+        self.session.backlog_limit = bytes;
         self
     }
 
-    /// The Response Topic of requests, to which the client subscribes at QoS 1. Nothing but replies to this client should come there, and it has to stay the same
-    /// for as long as the session does. Default: made of the broker's Response Information, if it gave
-    /// [any](Options::request_response_information), or else `replies`, and of the Client Identifier, in which whatever
-    /// is no letter, no digit and not `-` is written as `_` and its byte in hexadecimal: `replies/thermometer-7`.
+    /// The Response Topic of requests, to which the client subscribes at QoS 1. Nothing but replies to this client should
+    /// come there, and it has to stay the same for as long as the session does. Default: made of the broker's Response
+    /// Information, if it gave [any](Options::request_response_information), or else `replies`, and of the Client
+    /// Identifier, in which whatever is no letter, no digit and not `-` is written as `_` and its byte in hexadecimal:
+    /// `replies/thermometer-7`.
     #[must_use]
     pub fn response_topic(mut self, topic: impl Into<String>) -> Self {
-        self.response_topic = Some(topic.into());
+        self.session.response_topic = Some(topic.into());
         self
     }
 
     /// How many requests may wait for their replies. Default: 4,096.
     #[must_use]
     pub const fn pending_request_limit(mut self, requests: usize) -> Self {
-        self.pending_request_limit = requests;
+        self.session.pending_request_limit = requests;
         self
     }
 
@@ -384,16 +345,16 @@ impl Options {
     #[cfg(feature = "json")]
     #[must_use]
     pub const fn json_envelope(mut self, envelope: bool) -> Self {
-        self.json_envelope = envelope;
+        self.session.envelope = if envelope { Some(&crate::envelope::JSON) } else { None };
         self
     }
 
     /// Takes the login of a URL, unless there is one already.
     #[must_use]
     pub fn login_from(mut self, url: BrokerUrl) -> Self {
-        if self.user_name.is_none() && self.password.is_none() {
-            self.user_name = url.user_name;
-            self.password = url.password;
+        if self.session.user_name.is_none() && self.session.password.is_none() {
+            self.session.user_name = url.user_name;
+            self.session.password = url.password;
         }
         self
     }
@@ -403,40 +364,7 @@ impl Options {
     /// # Errors
     /// [`EncodeError`] that names the option: a Client Identifier of more than 65,535 bytes, for example.
     pub fn validate(&self) -> Result<(), EncodeError> {
-        self.with_connect(&self.client_id, self.clean_start, |connect| {
-            Packet::Connect(*connect).encoded_len_from_client()
-        })
-        .map(drop)
-    }
-
-    /// Lends the CONNECT of these options to `use_it`.
-    pub(crate) fn with_connect<R>(
-        &self,
-        client_id: &str,
-        clean_start: bool,
-        use_it: impl FnOnce(&Connect<'_>) -> R,
-    ) -> R {
-        let user_properties = borrowed(&self.user_properties);
-        let will_user_properties = self.will.as_ref().map(|will| borrowed(&will.user_properties)).unwrap_or_default();
-        use_it(&Connect {
-            clean_start,
-            keep_alive: self.keep_alive,
-            client_id,
-            will: self.will.as_ref().map(|will| will.lend(&will_user_properties)),
-            user_name: self.user_name.as_deref(),
-            password: self.password.as_deref(),
-            properties: ConnectProperties {
-                session_expiry_interval: (self.session_expiry_interval != 0).then_some(self.session_expiry_interval),
-                receive_maximum: (self.receive_maximum != u16::MAX).then_some(self.receive_maximum),
-                maximum_packet_size: Some(self.maximum_packet_size),
-                topic_alias_maximum: (self.topic_alias_maximum != 0).then_some(self.topic_alias_maximum),
-                request_response_information: self.request_response_information.then_some(true),
-                request_problem_information: (!self.request_problem_information).then_some(false),
-                user_properties: user_properties.as_slice().into(),
-                authentication_method: self.authentication_method.as_deref(),
-                authentication_data: self.authentication_data.as_deref(),
-            },
-        })
+        self.session.validate()
     }
 }
 
@@ -446,47 +374,19 @@ impl Default for Options {
     }
 }
 
+impl From<Options> for SessionOptions {
+    /// What the session is told of the options of a client.
+    fn from(options: Options) -> Self {
+        options.session
+    }
+}
+
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.with_connect(&self.client_id, self.clean_start, |connect| {
-            f.debug_struct("Options")
-                .field("connect", connect)
-                .field("connect_timeout", &self.connect_timeout)
-                .field("outbound_limit", &self.outbound_limit)
-                .field("in_flight_limit", &self.in_flight_limit)
-                .field("backlog_limit", &self.backlog_limit)
-                .finish()
-        })
+        f.debug_struct("Options")
+            .field("session", &self.session)
+            .field("response_timeout", &self.response_timeout)
+            .field("reconnect", &self.reconnect)
+            .finish_non_exhaustive()
     }
-}
-
-impl WillMessage {
-    /// A message at QoS 0, not retained, without properties.
-    #[must_use]
-    pub fn new(topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
-        Self { topic: topic.into(), payload: payload.into(), ..Self::default() }
-    }
-
-    fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> Will<'a> {
-        Will {
-            qos: self.qos,
-            retain: self.retain,
-            topic: &self.topic,
-            payload: &self.payload,
-            properties: WillProperties {
-                will_delay_interval: self.will_delay_interval,
-                payload_format_indicator: self.payload_format_indicator,
-                message_expiry_interval: self.message_expiry_interval,
-                content_type: self.content_type.as_deref(),
-                response_topic: self.response_topic.as_deref(),
-                correlation_data: self.correlation_data.as_deref(),
-                user_properties: user_properties.into(),
-            },
-        }
-    }
-}
-
-/// The pairs as the codec wants them.
-pub(crate) fn borrowed(pairs: &[(String, String)]) -> Vec<UserProperty<'_>> {
-    pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }

@@ -24,5 +24,5 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
 /// A number that nobody can guess.
 #[cfg(all(not(feature = "std"), feature = "component", target_arch = "wasm32"))]
 pub(crate) fn nonce() -> Result<u64, TransportError> {
-    Ok(crate::component::bindings::wasi::random::random::get_random_u64())
+    Ok(crate::wit::wasi::random::random::get_random_u64())
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   request ──► accept ──► the user's handler ──► reply ──► PUBLISH to the Response Topic, then the acknowledgement
 //!                 │ the same request again                     ▲
-//!                 └──► the reply that it had ─────────► flush ─┘
+//!                 └──► once more the reply that it had ─► flush ─┘
 //! ```
 
 use alloc::borrow::ToOwned;
@@ -13,13 +13,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::codec::{Publish, PublishProperties};
-use crate::error::RequestError;
-use crate::message::Message;
-use crate::options::borrowed;
-use crate::session::{Delivery, ERROR_PROPERTY, Session};
+use crate::codec::{Publish, PublishProperties, QoS};
+use crate::error::{CallError, ERROR_PROPERTY};
+use crate::message::{Message, borrowed};
+use crate::session::{Delivery, Session};
 use crate::time::Instant;
-use crate::trace::TraceContext;
 
 /// Answers requests, for one session: keeps the replies, so that a request that comes twice is worked on once.
 ///
@@ -27,6 +25,9 @@ use crate::trace::TraceContext;
 /// Correlation Data there is no telling, and it is worked on each time. A request is acknowledged after its reply is on
 /// its way, so one that was worked on by a process that died comes again. Until then the acknowledgements of all messages
 /// that came after it wait: whoever cannot answer a request says so, or [gives it up](Responder::give_up).
+///
+/// However often a request comes again, no payload of it is kept, and the replies that wait to be sent again are no more
+/// than the requests that are known.
 #[derive(Debug)]
 pub struct Responder {
     most_replies: usize,
@@ -34,13 +35,15 @@ pub struct Responder {
     lifetime: Duration,
     /// In the order of their Response Topics and Correlation Data.
     #[expect(clippy::vec_box, reason = "they make room for each other, and are large")]
-    known: Vec<Box<(Address, Known)>>,
+    known: Vec<Box<Known>>,
     /// Requests that were replied to, in that order.
     finished: VecDeque<(Instant, Address)>,
     /// How many bytes their replies have.
     bytes: usize,
-    /// Requests that came again, to be replied to as they were before.
-    again: VecDeque<Request>,
+    /// Requests that were replied to and came again, to be replied to as they were before.
+    again: VecDeque<Address>,
+    /// What is to be acknowledged, though nothing is known of it any more.
+    forgotten: Vec<Delivery>,
     stats: ResponderStats,
 }
 
@@ -54,6 +57,8 @@ pub struct ResponderStats {
     pub duplicates: u64,
     /// Replies that were not sent, since the requester waits no longer.
     pub expired: u64,
+    /// Replies that cannot be sent: to a Response Topic that is none, or larger than the broker takes.
+    pub failed: u64,
 }
 
 /// A request to work on.
@@ -89,11 +94,30 @@ struct Address {
     is_in_payload: bool,
 }
 
+/// A request that was taken.
 #[derive(Debug)]
-enum Known {
-    /// Somebody works on it. Has come again so many times meanwhile.
-    Running(Vec<Request>),
-    Finished(Reply),
+struct Known {
+    address: Address,
+    /// The reply, once there is one.
+    reply: Option<Reply>,
+    /// How it came again, if it did since it was last replied to.
+    again: Option<Again>,
+}
+
+/// What it takes to reply once more, however often a request came again.
+#[derive(Debug)]
+struct Again {
+    qos: QoS,
+    deadline: Option<Instant>,
+    deliveries: Vec<Delivery>,
+}
+
+/// Whom to reply to, and how.
+#[derive(Clone, Copy)]
+struct To<'a> {
+    address: &'a Address,
+    qos: QoS,
+    deadline: Option<Instant>,
 }
 
 impl Responder {
@@ -108,7 +132,8 @@ impl Responder {
             finished: VecDeque::new(),
             bytes: 0,
             again: VecDeque::new(),
-            stats: ResponderStats { replied: 0, duplicates: 0, expired: 0 },
+            forgotten: Vec::new(),
+            stats: ResponderStats { replied: 0, duplicates: 0, expired: 0, failed: 0 },
         }
     }
 
@@ -145,15 +170,23 @@ impl Responder {
         let lifetime = message.message_expiry_interval.map(|seconds| Duration::from_secs(seconds.into()));
         let request = Request { message, address, delivery, deadline: lifetime.map(|lifetime| now + lifetime) };
         let Some(address) = request.key() else { return Some(request) };
-        match self.find(address).map(|place| &mut self.known[place].1) {
+        let place = match self.find(address) {
+            Ok(place) => place,
             Err(place) => {
-                self.known.insert(place, Box::new((address.clone(), Known::Running(Vec::new()))));
+                let known = Known { address: address.clone(), reply: None, again: None };
+                self.known.insert(place, Box::new(known));
                 return Some(request);
             }
-            Ok(Known::Running(again)) => again.push(request),
-            Ok(Known::Finished(_)) => self.again.push_back(request),
-        }
+        };
         self.stats.duplicates += 1;
+        let known = &mut self.known[place];
+        if known.reply.is_some() && known.again.is_none() {
+            self.again.push_back(address.clone());
+        }
+        let new = || Again { qos: request.message.qos, deadline: None, deliveries: Vec::new() };
+        let again = known.again.get_or_insert_with(new);
+        again.deadline = request.deadline;
+        again.deliveries.extend(request.delivery);
         None
     }
 
@@ -161,28 +194,42 @@ impl Responder {
     /// the request. Nothing is sent for a message that has no Response Topic, or whose requester waits no longer.
     ///
     /// # Errors
-    /// As [`Session::publish`]. After [`RequestError::WouldBlock`] and [`RequestError::NotConnected`] it can be tried again;
-    /// after any other the request is done with, without a reply.
+    /// As [`Session::publish`]. After [`CallError::WouldBlock`] and [`CallError::NotConnected`] it can be tried again; after
+    /// any other the request is done with and acknowledged, without a reply.
     pub fn reply(
         &mut self,
         session: &mut Session,
         request: &Request,
         reply: &Reply,
         now: Instant,
-    ) -> Result<(), RequestError> {
-        let sent = self.send(session, request, reply, now);
-        if matches!(sent, Err(RequestError::WouldBlock)) {
+    ) -> Result<(), CallError> {
+        let sent = match &request.address {
+            Some(address) => {
+                let to = To { address, qos: request.message.qos, deadline: request.deadline };
+                self.send(session, to, reply, now)
+            }
+            None => Ok(()),
+        };
+        if matches!(sent, Err(CallError::WouldBlock)) {
             return sent;
         }
         if let Some(address) = request.key()
             && let Ok(place) = self.find(address)
-            && let Known::Running(again) = &mut self.known[place].1
+            && let known = &mut self.known[place]
+            && known.reply.is_none()
         {
             // It is kept though there may be no connection: if the request is not acknowledged, it comes again.
-            self.again.extend(core::mem::take(again));
             self.bytes += reply.len();
-            self.known[place].1 = Known::Finished(reply.clone());
+            known.reply = Some(reply.clone());
+            if known.again.is_some() {
+                self.again.push_back(address.clone());
+            }
             self.finished.push_back((now, address.clone()));
+        }
+        if sent != Err(CallError::NotConnected)
+            && let Some(delivery) = request.delivery
+        {
+            session.acknowledge(delivery);
         }
         self.flush(session, now);
         self.forget(now);
@@ -193,26 +240,37 @@ impl Responder {
     /// connection.
     pub fn give_up(&mut self, request: &Request) {
         if let Some(Ok(place)) = request.key().map(|address| self.find(address))
-            && matches!(self.known[place].1, Known::Running(_))
+            && self.known[place].reply.is_none()
         {
             self.known.remove(place);
         }
     }
 
+    /// Whether [`Responder::flush`] has something to do.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        !self.again.is_empty() || !self.forgotten.is_empty()
+    }
+
     /// Answers the requests that came again, as far as there is room.
     pub fn flush(&mut self, session: &mut Session, now: Instant) {
-        while let Some(request) = self.again.pop_front() {
-            let known = request.key().and_then(|address| self.find(address).ok()).map(|place| &self.known[place].1);
-            let Some(Known::Finished(reply)) = known else {
-                // It was replied to, longer ago than replies are kept.
-                let _ = request.acknowledge(session, Ok(()));
-                continue;
-            };
-            let reply = reply.clone();
-            if matches!(self.send(session, &request, &reply, now), Err(RequestError::WouldBlock)) {
-                self.again.push_front(request);
+        while let Some(address) = self.again.pop_front() {
+            let Ok(place) = self.find(&address) else { continue };
+            let known = &mut self.known[place];
+            let (Some(again), Some(reply)) = (known.again.take(), known.reply.take()) else { continue };
+            let to = To { address: &address, qos: again.qos, deadline: again.deadline };
+            let sent = self.send(session, to, &reply, now);
+            let known = &mut self.known[place];
+            known.reply = Some(reply);
+            if matches!(sent, Err(CallError::WouldBlock | CallError::NotConnected)) {
+                known.again = Some(again);
+                self.again.push_front(address);
                 return;
             }
+            self.forgotten.extend(again.deliveries);
+        }
+        for delivery in self.forgotten.drain(..) {
+            session.acknowledge(delivery);
         }
     }
 
@@ -228,29 +286,23 @@ impl Responder {
         self.known.len() - self.finished.len()
     }
 
-    fn send(
-        &mut self,
-        session: &mut Session,
-        request: &Request,
-        reply: &Reply,
-        now: Instant,
-    ) -> Result<(), RequestError> {
-        let Some(address) = &request.address else { return request.acknowledge(session, Ok(())) };
-        if request.deadline.is_some_and(|deadline| now >= deadline) {
+    fn send(&mut self, session: &mut Session, to: To<'_>, reply: &Reply, now: Instant) -> Result<(), CallError> {
+        if to.deadline.is_some_and(|deadline| now >= deadline) {
             self.stats.expired += 1;
-            return request.acknowledge(session, Ok(()));
+            return Ok(());
         }
-        let sent = reply.publish(session, request, address, now);
-        if matches!(sent, Err(RequestError::WouldBlock | RequestError::NotConnected)) {
-            return sent;
+        let sent = reply.publish(session, to, now);
+        match sent {
+            Ok(()) => self.stats.replied += 1,
+            Err(CallError::WouldBlock | CallError::NotConnected) => {}
+            Err(_) => self.stats.failed += 1,
         }
-        self.stats.replied += u64::from(sent.is_ok());
-        request.acknowledge(session, sent)
+        sent
     }
 
     /// Where an address is, or belongs.
     fn find(&self, address: &Address) -> Result<usize, usize> {
-        self.known.binary_search_by(|known| known.0.cmp(address))
+        self.known.binary_search_by(|known| known.address.cmp(address))
     }
 
     /// Forgets what is too old, or too much.
@@ -261,10 +313,11 @@ impl Responder {
                 return;
             }
             if let Ok(place) = self.find(address)
-                && let Known::Finished(reply) = &self.known[place].1
+                && let Some(reply) = &self.known[place].reply
             {
                 self.bytes -= reply.len();
-                self.known.remove(place);
+                // It was replied to, longer ago than replies are kept.
+                self.forgotten.extend(self.known.remove(place).again.into_iter().flat_map(|again| again.deliveries));
             }
             self.finished.pop_front();
         }
@@ -300,13 +353,6 @@ impl Request {
     fn key(&self) -> Option<&Address> {
         self.address.as_ref().filter(|address| address.correlation.is_some())
     }
-
-    fn acknowledge(&self, session: &mut Session, sent: Result<(), RequestError>) -> Result<(), RequestError> {
-        if let Some(delivery) = self.delivery {
-            session.acknowledge(delivery);
-        }
-        sent
-    }
 }
 
 impl Reply {
@@ -314,16 +360,6 @@ impl Reply {
     #[must_use]
     pub fn new(payload: impl Into<Vec<u8>>) -> Self {
         Self { payload: payload.into(), ..Self::default() }
-    }
-
-    /// A value as JSON, marked as such by Content Type and Payload Format Indicator.
-    ///
-    /// # Errors
-    /// [`Error::Json`](crate::Error::Json) when it cannot be written.
-    #[cfg(feature = "json")]
-    pub fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<Self, crate::Error> {
-        let payload = crate::message::to_json(value)?;
-        Ok(Self { payload, is_text: true, content_type: Some("application/json".into()), ..Self::default() })
     }
 
     /// What the payload is, a MIME type for example.
@@ -340,13 +376,6 @@ impl Reply {
         self
     }
 
-    /// Adds a trace context: a [child](TraceContext::child) of the request's, mostly.
-    #[must_use]
-    pub fn trace_context(mut self, context: &TraceContext) -> Self {
-        context.inject(&mut self.user_properties);
-        self
-    }
-
     /// What tells the requester that its request failed, and why: [`Error::RequestFailed`](crate::Error::RequestFailed).
     #[must_use]
     pub fn failed(why: impl Into<String>) -> Self {
@@ -358,14 +387,9 @@ impl Reply {
         self.payload.len() + self.content_type.as_ref().map_or(0, String::len) + properties.sum::<usize>()
     }
 
-    fn publish(
-        &self,
-        session: &mut Session,
-        request: &Request,
-        address: &Address,
-        now: Instant,
-    ) -> Result<(), RequestError> {
-        let remaining = request.remaining(now).map(|remaining| remaining.as_millis().div_ceil(1000));
+    fn publish(&self, session: &mut Session, to: To<'_>, now: Instant) -> Result<(), CallError> {
+        let To { address, qos, deadline } = to;
+        let remaining = deadline.map(|deadline| deadline.saturating_duration_since(now).as_millis().div_ceil(1000));
         let user_properties = borrowed(&self.user_properties);
         let properties = PublishProperties {
             payload_format_indicator: self.is_text.then_some(true),
@@ -376,13 +400,13 @@ impl Reply {
             ..PublishProperties::default()
         };
         #[cfg(feature = "json")]
-        let payload = address.wrap(self)?;
+        let payload = address.wrap(self, session)?;
         #[cfg(not(feature = "json"))]
         let payload = &self.payload;
-        let mut publish = Publish::new(&address.topic, &payload).properties(properties).qos(request.message.qos);
+        let mut publish = Publish::new(&address.topic, &payload).properties(properties).qos(qos);
         loop {
             match session.publish(&publish) {
-                Err(RequestError::QosNotSupported { maximum }) => publish.qos = maximum,
+                Err(CallError::QosNotSupported { maximum }) => publish.qos = maximum,
                 published => return published.map(drop),
             }
         }
@@ -413,8 +437,8 @@ impl Address {
     fn of(message: &Message, session: &Session) -> Option<Self> {
         let correlation = message.correlation_data.clone();
         #[cfg(feature = "json")]
-        if session.has_json_envelope() {
-            let (topic, in_payload) = match crate::envelope::reply_address(&message.payload) {
+        if let Some(envelope) = session.envelope() {
+            let (topic, in_payload) = match (envelope.reply_address)(&message.payload) {
                 Some((topic, in_payload)) => (message.response_topic.clone().unwrap_or(topic), in_payload),
                 None => (message.response_topic.clone()?, None),
             };
@@ -426,13 +450,11 @@ impl Address {
 
     /// The payload of a reply, in its envelope if there is to be one.
     #[cfg(feature = "json")]
-    fn wrap<'a>(&self, reply: &'a Reply) -> Result<alloc::borrow::Cow<'a, [u8]>, RequestError> {
+    fn wrap<'a>(&self, reply: &'a Reply, session: &Session) -> Result<alloc::borrow::Cow<'a, [u8]>, CallError> {
         let payload = reply.payload.as_slice();
         let error = reply.user_properties.iter().find(|(name, _)| name == ERROR_PROPERTY).map(|(_, why)| why.as_str());
-        if !self.is_in_payload {
-            return Ok(payload.into());
-        }
-        let wrapped = crate::envelope::wrap_reply(payload, error, self.correlation.as_deref());
-        wrapped.map(Into::into).ok_or(RequestError::NotJson)
+        let Some(envelope) = session.envelope().filter(|_| self.is_in_payload) else { return Ok(payload.into()) };
+        let wrapped = (envelope.wrap_reply)(payload, error, self.correlation.as_deref());
+        wrapped.map(Into::into).ok_or(CallError::NotJson)
     }
 }

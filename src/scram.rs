@@ -33,9 +33,10 @@ type Hash = [u8; 32];
 /// use mqtt_wasi::{Client, Options, ScramSha256};
 ///
 /// let scram = ScramSha256::new("user", "pencil")?;
-/// let client = Client::connect_authenticated("mqtt://localhost", Options::new(), scram)?;
+/// let client = Client::connect("mqtt://localhost", Options::new().authenticator(scram))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone)]
 pub struct ScramSha256 {
     user_name: String,
     password: String,

@@ -21,6 +21,9 @@ impl Instant {
     /// The start itself.
     pub const ZERO: Self = Self(Duration::ZERO);
 
+    /// The largest point in time, which never comes.
+    pub const MAX: Self = Self(Duration::MAX);
+
     /// The point in time this long after the start.
     #[must_use]
     pub const fn from_start(elapsed: Duration) -> Self {
@@ -40,5 +43,13 @@ impl Add<Duration> for Instant {
     /// Ends at the largest point in time instead of overflowing.
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
+    }
+}
+
+/// The earlier of two points in time that there may be none of.
+pub(crate) fn soonest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other < one { other } else { one }),
+        (one, other) => one.or(other),
     }
 }

@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::codec::UserProperties;
+use crate::message::Message;
+use crate::respond::Reply;
 
 /// A position in a trace: `traceparent` and `tracestate`.
 ///
@@ -208,7 +210,7 @@ impl TraceContext {
 
     /// The User Properties of a message with the context written into them.
     pub(crate) fn added_to(&self, user_properties: &UserProperties<'_>) -> Vec<(String, String)> {
-        let mut properties = crate::error::owned(user_properties);
+        let mut properties = crate::message::owned(user_properties);
         self.inject(&mut properties);
         properties
     }
@@ -391,4 +393,21 @@ fn is_key(key: &str) -> bool {
 fn is_value(value: &str) -> bool {
     let is_value_byte = |byte| matches!(byte, b' '..=b'~') && byte != b',' && byte != b'=';
     (1..=256).contains(&value.len()) && value.bytes().all(is_value_byte) && !value.ends_with(' ')
+}
+
+impl Message {
+    /// The trace context that came with it, in its User Properties; `None` if there is no valid one.
+    #[must_use]
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        TraceContext::from_properties(self.user_properties.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+}
+
+impl Reply {
+    /// Adds a trace context: a [child](TraceContext::child) of the request's, mostly.
+    #[must_use]
+    pub fn trace_context(mut self, context: &TraceContext) -> Self {
+        context.inject(&mut self.user_properties);
+        self
+    }
 }

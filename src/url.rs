@@ -17,6 +17,7 @@ use core::fmt;
 /// # Ok::<(), mqtt_wasi::UrlError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BrokerUrl {
     /// Plain TCP or TLS.
     pub scheme: Scheme,
@@ -32,6 +33,7 @@ pub struct BrokerUrl {
 
 /// How to reach a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scheme {
     /// `mqtt://`: TCP, port 1883.
     Mqtt,

@@ -196,12 +196,12 @@ fn client_enqueue() -> impl FnMut() -> u64 {
     let mut client = client(Wire::sink());
     let publish = plain(64);
     move || {
-        let before = client.transport().writes;
+        let before = client.transport().expect("the wire").writes;
         for _ in 0..OPERATIONS {
             client.enqueue(black_box(&publish)).expect("the wire takes it");
         }
         client.flush().expect("the wire takes it");
-        client.transport().writes - before
+        client.transport().expect("the wire").writes - before
     }
 }
 
@@ -209,10 +209,10 @@ fn client_publish_all() -> impl FnMut() -> u64 {
     let mut client = client(Wire::acknowledging());
     let publish = plain(64).qos(QoS::AtLeastOnce);
     move || {
-        let before = client.transport().writes;
+        let before = client.transport().expect("the wire").writes;
         let results = client.publish_all((0..OPERATIONS).map(|_| publish));
         assert!(results.iter().all(Result::is_ok));
-        client.transport().writes - before
+        client.transport().expect("the wire").writes - before
     }
 }
 
@@ -220,10 +220,10 @@ fn client_publish() -> impl FnMut() -> u64 {
     let mut client = client(Wire::acknowledging());
     let publish = plain(64).qos(QoS::AtLeastOnce);
     move || {
-        let before = client.transport().writes;
+        let before = client.transport().expect("the wire").writes;
         for _ in 0..OPERATIONS {
             client.publish(black_box(&publish)).expect("the wire acknowledges it");
         }
-        client.transport().writes - before
+        client.transport().expect("the wire").writes - before
     }
 }

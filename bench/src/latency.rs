@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use host_tests::broker::{Embedded, Mosquitto, url};
-use mqtt_wasi::{AsyncClient, Client, Options, QoS, Responder, Subscription};
+use mqtt_wasi::{AsyncClient, Client, Options, QoS, Subscription};
 use requesters::{Rumqttc, Seed, blocking, on_one_thread, on_two_threads};
 
 use crate::results::{LatencyRow, LatencyTable};
@@ -113,8 +113,10 @@ fn against(name: &str, broker: SocketAddr, effort: Effort) -> LatencyTable {
 /// Echoes every request, over a connection of its own, until the broker ends.
 fn respond(broker: SocketAddr) {
     let mut client = Client::connect(&url(broker), Options::new()).expect("the broker takes the responder");
-    client.subscribe(&[Subscription::new(TOPIC, QoS::AtLeastOnce)]).expect("the broker sends it requests");
-    thread::spawn(move || client.serve(&mut Responder::new(), |request| Ok::<_, Infallible>(request.payload.clone())));
+    let subscription = Subscription::new(TOPIC, QoS::AtLeastOnce);
+    // Before the first request comes, and not as soon as the thread gets to it.
+    client.subscribe(&[subscription]).expect("the broker sends it requests");
+    thread::spawn(move || client.serve(subscription, |request| Ok::<_, Infallible>(request.payload.clone())));
 }
 
 /// In microseconds.

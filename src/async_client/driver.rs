@@ -1,334 +1,150 @@
-//! The task that moves the bytes of an async client: woken by its socket, by a call that has put something into the
-//! session, or by the clock, and by nothing else.
+//! The task that drives the engine of an async client: woken by its socket, by a call that has put something into the
+//! engine, or by the clock, and by nothing else.
 
-use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::future::poll_fn;
-use core::pin::{Pin, pin};
-use core::task::{Context, Poll};
+use alloc::vec::Vec;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
-use super::state::{Command, Phase, Shared, State};
-use crate::error::{Error, RequestError, TransportError, TransportErrorKind};
-use crate::options::Options;
-use crate::reconnect::{Brokers, Next, Reconnect, jitter};
-use crate::session::Status;
+use super::shared::{Shared, State};
+use crate::engine::{Action, Authenticated, Authentication};
+use crate::error::Error;
 use crate::time::Instant;
-use crate::transport::{Layers, Stream, TokioTcp, Transferred, Transport, now};
-
-/// How long the last bytes of a connection may take to leave.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::transport::{Layers, TokioConnection, Transferred, Transport, connect, now};
 
 /// How often bytes may move before other tasks have their turn.
 const ROUNDS: usize = 32;
 
-/// How often to look for why the broker closed a connection that cannot be written to any more.
-const LAST_ROUNDS: usize = 16;
+/// As far ahead as the clock is asked to look.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 pub(super) struct Driver {
     shared: Arc<Shared>,
     layers: Layers,
-    brokers: Brokers,
-    policy: Option<Reconnect>,
-    connect_timeout: Duration,
-    /// Whether the options have a login, so that those of the URLs do not count.
-    has_login: bool,
-    stream: Option<Stream<TokioTcp>>,
-    /// When the connection is closed though not everything has left.
-    close_by: Option<Instant>,
-    /// When to connect again.
-    due: Option<Instant>,
+    connection: Option<TokioConnection>,
+    /// The attempt to connect that is under way.
+    attempt: Option<(u64, Connecting)>,
+    /// The authenticator, at work.
+    authentication: Option<JoinHandle<Authenticated>>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// When the sleep ends.
-    wakes_at: Option<Instant>,
+    sleeps_until: Option<Instant>,
+    /// Whom to wake: kept, so that it takes no allocation.
+    woken: Vec<Waker>,
 }
 
+type Connecting = Pin<Box<dyn Future<Output = Result<TokioConnection, Error>> + Send>>;
+
 impl Driver {
-    pub(super) fn new(shared: Arc<Shared>, url: &str, options: &Options) -> Result<Self, Error> {
-        Ok(Self {
+    pub(super) const fn new(shared: Arc<Shared>, layers: Layers) -> Self {
+        Self {
             shared,
-            layers: Layers::new(options)?,
-            brokers: Brokers::new(url, &options.fallbacks)?,
-            policy: options.reconnect,
-            connect_timeout: options.connect_timeout,
-            has_login: options.user_name.is_some() || options.password.is_some(),
-            stream: None,
-            close_by: None,
-            due: None,
+            layers,
+            connection: None,
+            attempt: None,
+            authentication: None,
             sleep: None,
-            wakes_at: None,
-        })
-    }
-
-    /// Connects to the first broker that takes the connection.
-    pub(super) async fn connect(&mut self) -> Result<bool, Error> {
-        self.brokers.start();
-        let redirects = self.policy.map_or(0, |policy| policy.redirects);
-        loop {
-            match self.establish().await {
-                Err(error) if self.brokers.try_next(&error, redirects) => {}
-                result => return result,
-            }
+            sleeps_until: None,
+            woken: Vec::new(),
         }
     }
 
-    /// Keeps the client connected, for as long as there is anyone who has it.
-    pub(super) async fn run(mut self) {
-        loop {
-            let since = now();
-            self.drive(|_, is_over, _| is_over.then_some(())).await;
-            let (lost, command) = {
-                let mut state = self.shared.lock();
-                (state.lost.take(), state.command.take())
-            };
-            let mut next = match (command, lost, self.policy) {
-                (Some(Command::Stop), ..) => return self.stop(),
-                (Some(Command::Reconnect), ..) => {
-                    self.brokers.start();
-                    Next::Now
-                }
-                (None, Some(error), Some(policy)) => {
-                    if now().saturating_duration_since(since) >= policy.longest_delay {
-                        self.brokers.lasted();
-                    }
-                    let next = self.brokers.lost(&error, &policy);
-                    if next == Next::Never { self.rest(error) } else { next }
-                }
-                (_, lost, _) => self.rest(lost.unwrap_or(RequestError::NotConnected.into())),
-            };
-            loop {
-                if next != Next::Never {
-                    self.shared.lock().set_phase(Phase::Connecting);
-                }
-                match self.wait(next).await {
-                    Some(Command::Stop) => return self.stop(),
-                    Some(Command::Rest) => {
-                        next = self.rest(RequestError::NotConnected.into());
-                        continue;
-                    }
-                    Some(Command::Reconnect) | None => {}
-                }
-                let is_by_hand = next == Next::Never;
-                let connected = if is_by_hand { self.connect().await } else { self.establish().await };
-                let Err(error) = connected else { break };
-                let policy = self.policy.filter(|_| !is_by_hand);
-                next = policy.map_or(Next::Never, |policy| self.brokers.failed(&error, &policy));
-                if next == Next::Never {
-                    next = self.rest(error);
-                }
-            }
-        }
-    }
-
-    /// Nobody is left who could be told anything.
-    fn stop(mut self) {
-        if let Some(stream) = &mut self.stream {
-            stream.close();
-        }
-    }
-
-    /// Does not connect by itself any more.
-    fn rest(&self, error: Error) -> Next {
-        let mut state = self.shared.lock();
-        // It may have been told meanwhile to go on.
-        if state.command != Some(Command::Reconnect) {
-            state.end_operations(&error);
-            state.set_phase(Phase::Resting(error));
-        }
-        Next::Never
-    }
-
-    /// Waits for when the next connection is due, or for a command.
-    async fn wait(&mut self, next: Next) -> Option<Command> {
-        self.due = match next {
-            Next::Now => Some(now()),
-            Next::Within(longest) => Some(now() + jitter(longest, getrandom::u64().unwrap_or_default())),
-            Next::Never => None,
-        };
-        let due = self.due;
-        let command = self
-            .drive(|state, _, now| match state.command.take() {
-                Some(command) => Some(Some(command)),
-                None => due.is_some_and(|due| now >= due).then_some(None),
-            })
-            .await;
-        self.due = None;
-        command
-    }
-
-    /// Connects to the broker whose turn it is; whether it had the session.
-    async fn establish(&mut self) -> Result<bool, Error> {
-        let connected = self.try_to_establish().await;
-        if connected.is_ok() {
-            self.brokers.connected();
-        } else {
-            if let Some(mut stream) = self.stream.take() {
-                stream.close();
-            }
-            let mut state = self.shared.lock();
-            state.session.connection_closed(Error::ConnectionClosed);
-            state.settle();
-            state.lost = None;
-        }
-        connected
-    }
-
-    async fn try_to_establish(&mut self) -> Result<bool, Error> {
-        let url = self.brokers.url().clone();
-        let tcp = self.in_time(TokioTcp::connect(&url)).await?;
-        let mut stream = self.layers.begin(&url, tcp)?;
-        let handshake = poll_fn(|context| {
-            stream.inner_mut().set_waker(context.waker());
-            match stream.advance_handshake() {
-                Ok(false) => Poll::Pending,
-                Ok(true) => Poll::Ready(Ok(())),
-                Err(error) => Poll::Ready(Err(error)),
-            }
+    /// One turn; whether there is more to do at once.
+    fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // What these do takes its time, and nobody waits for it.
+        let connected = self.attempt.as_mut().and_then(|(number, attempt)| match attempt.as_mut().poll(context) {
+            Poll::Ready(connected) => Some((*number, connected)),
+            Poll::Pending => None,
         });
-        self.in_time(handshake).await?;
-        {
-            let mut state = self.shared.lock();
-            if !self.has_login {
-                state.session.set_login(url.user_name, url.password);
-            }
-            let data = state.authenticator.as_mut().map(|authenticator| authenticator.start()).transpose();
-            if let Some(data) = data.map_err(Error::Authentication)? {
-                state.session.set_authentication_data(data);
-            }
-            state.session.connect(now())?;
-            // The end of the last connection is no news to this one.
-            state.settle();
-            state.lost = None;
-            state.set_phase(Phase::Connecting);
-        }
-        self.stream = Some(stream);
-        self.drive(|state, is_over, _| match state.phase {
-            // Though it may have ended since.
-            Phase::Connected(session_present) => Some(Ok(session_present)),
-            _ if is_over => Some(Err(state.lost.take().unwrap_or(Error::ConnectionClosed))),
-            _ => None,
-        })
-        .await
-    }
-
-    /// Waits for a step of connecting, for as long as that may take, while the session goes on without a connection.
-    async fn in_time<R>(&mut self, step: impl Future<Output = Result<R, TransportError>>) -> Result<R, TransportError> {
-        let mut step = pin!(step);
-        let mut sleep = pin!(tokio::time::sleep(self.connect_timeout));
-        poll_fn(|context| {
-            if let Poll::Ready(done) = step.as_mut().poll(context) {
-                return Poll::Ready(done);
-            }
-            if sleep.as_mut().poll(context).is_ready() {
-                let message = "the connection could not be made in time".to_owned();
-                return Poll::Ready(Err(TransportError { kind: TransportErrorKind::ConnectTimeout, message }));
-            }
-            self.poll(context, &mut |_, _, _| None)
-        })
-        .await
-    }
-
-    /// Moves bytes and tells everyone what comes of it until `done` says so; `done` is told whether there is no connection
-    /// any more, and the time.
-    async fn drive<R>(&mut self, mut done: impl FnMut(&mut State, bool, Instant) -> Option<R>) -> R {
-        poll_fn(|context| self.poll(context, &mut done)).await
-    }
-
-    fn poll<R>(
-        &mut self,
-        context: &mut Context<'_>,
-        done: &mut impl FnMut(&mut State, bool, Instant) -> Option<R>,
-    ) -> Poll<R> {
+        let authenticated = self.authentication.as_mut().and_then(|work| match Pin::new(work).poll(context) {
+            Poll::Ready(said) => Some(said),
+            Poll::Pending => None,
+        });
         let shared = Arc::clone(&self.shared);
-        for _ in 0..ROUNDS {
-            let mut guard = shared.lock();
-            let state = &mut *guard;
-            state.set_driver(context.waker());
-            let now = now();
-            let has_moved = self.move_bytes(state, context, now);
-            let was_paused = state.session.is_paused();
-            state.settle();
-            // More may be read now.
-            let goes_on = has_moved || (was_paused && !state.session.is_paused());
-            state.expire(now);
-            if has_moved {
-                state.room.wake_first();
-                state.request_room.wake_first();
-            }
-            self.obey(state, now);
-            let is_over = self.stream.is_none();
-            if let Some(result) = done(state, is_over, now) {
-                return Poll::Ready(result);
-            }
-            let deadline = [state.deadline(), self.due, self.close_by].into_iter().flatten().min();
-            drop(guard);
-            if !goes_on && self.sleep_until(deadline, context).is_pending() {
-                return Poll::Pending;
+        let mut state = shared.lock();
+        let now = now();
+        let mut goes_on = connected.is_some() || authenticated.is_some();
+        if let Some((number, connected)) = connected {
+            self.attempt = None;
+            match connected {
+                Ok(connection) => {
+                    self.connection = Some(connection);
+                    state.engine.connected(number, now);
+                }
+                Err(error) => state.engine.connect_failed(number, error, now),
             }
         }
-        // Others have their turn.
-        context.waker().wake_by_ref();
-        Poll::Pending
+        if let Some(said) = authenticated {
+            self.authentication = None;
+            match said {
+                Ok(said) => state.engine.authenticated(said, now),
+                Err(_) => state.engine.authenticator_lost(now),
+            }
+        }
+        goes_on |= self.carry_out(&mut state, now);
+        goes_on |= self.move_bytes(&mut state, context, now);
+        // Whatever has come of that.
+        goes_on |= state.engine.has_action();
+        let deadline = state.engine.deadline();
+        state.engine.take_woken(&mut self.woken);
+        if !state.driver.as_ref().is_some_and(|driver| driver.will_wake(context.waker())) {
+            state.driver = Some(context.waker().clone());
+        }
+        state.wakes_at = deadline;
+        drop(state);
+        self.woken.drain(..).for_each(Waker::wake);
+        if goes_on { Poll::Ready(()) } else { self.sleep_until(deadline, context) }
     }
 
-    /// Moves what bytes can be moved now; whether there were any, or the connection has ended.
+    /// Does what the engine wants done; whether there was anything.
+    fn carry_out(&mut self, state: &mut State, now: Instant) -> bool {
+        let mut has_done = false;
+        while let Some(action) = state.engine.poll_action(now) {
+            has_done = true;
+            match action {
+                Action::Connect { attempt, url, until } => {
+                    self.attempt = Some((attempt, Box::pin(connect(self.layers.clone(), url, until))));
+                }
+                Action::Close => {
+                    self.attempt = None;
+                    if let Some(mut connection) = self.connection.take() {
+                        connection.close();
+                    }
+                }
+                Action::Authenticate(question) => self.authentication = Some(answer(question)),
+            }
+        }
+        has_done
+    }
+
+    /// Moves what bytes can be moved now, and does what is due; whether any moved.
     fn move_bytes(&mut self, state: &mut State, context: &Context<'_>, now: Instant) -> bool {
-        let is_late = state.session.deadline().is_some_and(|deadline| now >= deadline);
-        let Some(stream) = &mut self.stream else {
-            if is_late {
-                state.session.handle_timeout(now);
+        let State { engine, .. } = state;
+        let Some(connection) = self.connection.as_mut().filter(|_| engine.has_transport()) else {
+            if engine.deadline().is_some_and(|deadline| now >= deadline) {
+                engine.handle_timeout(now);
             }
             return false;
         };
-        stream.inner_mut().set_waker(context.waker());
-        let mut has_moved = false;
-        if is_late {
-            // The answer that the session would miss may be there, unread.
-            has_moved = transfer(stream, state, false, now);
-            state.session.handle_timeout(now);
-        }
-        has_moved |= transfer(stream, state, true, now);
-        let is_over = match state.session.status() {
-            Status::Connecting | Status::Connected => false,
-            Status::Disconnected => true,
-            Status::Closing => {
-                let close_by = *self.close_by.get_or_insert(now + CLOSE_TIMEOUT);
-                let has_outgoing = stream.has_outgoing() || !state.session.transmit().is_empty();
-                !has_outgoing || now >= close_by
-            }
+        let turn = engine.turn(now);
+        // Looks at what has come before it does what is due.
+        let is_late = turn.until.is_some_and(|until| now >= until);
+        let is_quiet = turn.outgoing.is_empty();
+        let moved = if turn.outgoing.is_empty() && turn.incoming.is_empty() {
+            Ok(Transferred::default())
+        } else {
+            connection.set_waker(context.waker());
+            connection.transfer(turn.outgoing, turn.incoming, Some(now))
         };
-        if is_over {
-            stream.close();
-            state.session.connection_closed(Error::ConnectionClosed);
-            self.stream = None;
-            self.close_by = None;
-        }
-        has_moved || is_over
-    }
-
-    /// Does what it was told to do while there is a connection.
-    fn obey(&mut self, state: &mut State, now: Instant) {
-        let Some(stream) = &mut self.stream else { return };
-        match state.command {
-            Some(Command::Stop) => {
-                // As if the process had ended: the broker publishes the Will Message.
-                stream.close();
-                state.session.connection_closed(Error::ConnectionClosed);
-                self.stream = None;
-            }
-            Some(Command::Reconnect | Command::Rest) if state.session.status() != Status::Closing => {
-                let normal = crate::codec::Disconnect::new(crate::codec::ReasonCode::NORMAL_DISCONNECTION);
-                if state.session.disconnect(&normal).is_err() {
-                    state.session.connection_closed(Error::ConnectionClosed);
-                }
-                self.close_by = Some(now + CLOSE_TIMEOUT);
-                state.wake_driver();
-            }
-            _ => {}
-        }
+        let has_moved = !matches!(&moved, Ok(moved) if *moved == Transferred::default());
+        engine.turned(moved, now);
+        let has_new_bytes = is_quiet && engine.has_outgoing();
+        has_moved || is_late || has_new_bytes || engine.has_more_to_read()
     }
 
     /// Whether that point in time has come; has the task woken then.
@@ -338,50 +154,55 @@ impl Driver {
         if remaining.is_zero() {
             return Poll::Ready(());
         }
-        let at = tokio::time::Instant::now() + remaining;
+        let at = tokio::time::Instant::now() + remaining.min(FAR);
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-        if self.wakes_at != Some(deadline) {
+        if self.sleeps_until != Some(deadline) {
             sleep.as_mut().reset(at);
-            self.wakes_at = Some(deadline);
+            self.sleeps_until = Some(deadline);
         }
         let slept = sleep.as_mut().poll(context);
         if slept.is_ready() {
-            self.wakes_at = None;
+            self.sleeps_until = None;
         }
         slept
     }
 }
 
-/// Moves bytes once; whether any moved or the connection ended.
-fn transfer(stream: &mut Stream<TokioTcp>, state: &mut State, sends: bool, now: Instant) -> bool {
-    let (outgoing, incoming) = state.session.buffers();
-    let outgoing = if sends { outgoing } else { &[] };
-    if outgoing.is_empty() && incoming.is_empty() && !stream.has_outgoing() {
-        return false;
+/// For as long as there is anyone who has the client.
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..ROUNDS {
+            if self.shared.lock().is_abandoned {
+                return Poll::Ready(());
+            }
+            if self.turn(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        // Others have their turn.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
-    match stream.transfer(outgoing, incoming, Some(now)) {
-        Ok(moved) => {
-            state.session.transmitted(moved.sent, now);
-            state.session.received(moved.received, now);
-            state.written += moved.sent as u64;
-            if moved.sent > 0 {
-                state.flushing.wake_all();
-            }
-            if moved.closed {
-                state.session.connection_closed(Error::ConnectionClosed);
-            }
-            moved != Transferred::default()
+}
+
+/// However the driver ends, with its runtime or by a panic: whoever waits for it is told. If nobody is left, it is as if the
+/// process had ended, and the broker publishes the Will Message.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.close();
         }
-        Err(error) => {
-            // Why the broker closed the connection may be there, unread.
-            let mut rounds = 0..LAST_ROUNDS;
-            while sends
-                && rounds.next().is_some()
-                && transfer(stream, state, false, now)
-                && state.session.status() != Status::Disconnected
-            {}
-            state.session.connection_closed(error.into());
-            true
-        }
+        self.shared.with(|engine| engine.stop(Error::Stopped));
+    }
+}
+
+/// Has the authenticator answer where it keeps no task from its turn.
+fn answer(question: Authentication) -> JoinHandle<Authenticated> {
+    if cfg!(target_family = "wasm") {
+        tokio::spawn(async { question.run() })
+    } else {
+        tokio::task::spawn_blocking(|| question.run())
     }
 }

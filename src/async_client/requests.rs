@@ -7,42 +7,51 @@ use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_core::Stream;
 
-use super::messages::Messages;
-use super::operation::Submit;
-use super::state::State;
-use super::{Handle, now};
-use crate::error::Error;
+use super::Handle;
+use super::messages::AsyncMessages;
+use crate::engine::{Replying, ResponderId};
+use crate::error::{CallError, Error};
 use crate::message::Message;
 use crate::respond::{Reply, Request, Responder, ResponderStats};
+use crate::transport::now;
 
 /// Requests as they come: see [`AsyncClient::requests`](super::AsyncClient::requests).
 #[derive(Debug)]
-pub struct Requests {
-    messages: Messages,
-    responder: Arc<Mutex<Responder>>,
+pub struct AsyncRequests {
+    messages: AsyncMessages,
+    responder: Arc<Owned>,
     is_over: bool,
+}
+
+/// A responder of the engine, for as long as anyone has it.
+#[derive(Debug)]
+struct Owned {
+    handle: Arc<Handle>,
+    id: ResponderId,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.handle.shared.with(|engine| engine.close_responder(self.id));
+    }
 }
 
 /// A request to answer, once and by anyone.
 ///
 /// One that is dropped without an answer is answered with an error, so that its requester need not wait.
 pub struct IncomingRequest {
-    handle: Arc<Handle>,
-    responder: Arc<Mutex<Responder>>,
+    responder: Arc<Owned>,
     request: Option<Request>,
 }
 
-fn lock(responder: &Mutex<Responder>) -> MutexGuard<'_, Responder> {
-    responder.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Requests {
-    pub(super) fn new(messages: Messages, responder: Responder) -> Self {
-        Self { messages, responder: Arc::new(Mutex::new(responder)), is_over: false }
+impl AsyncRequests {
+    pub(super) fn new(messages: AsyncMessages, responder: Responder) -> Self {
+        let handle = Arc::clone(messages.handle());
+        let id = handle.shared.with(|engine| engine.open_responder(responder));
+        Self { messages, responder: Arc::new(Owned { handle, id }), is_over: false }
     }
 
     /// Waits for the next request. One that came before is answered as it was then, and not handed out again.
@@ -56,27 +65,27 @@ impl Requests {
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> ResponderStats {
-        lock(&self.responder).stats()
+        self.responder.handle.shared.lock().engine.responder_stats(self.responder.id)
     }
 
-    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<IncomingRequest, Error>> {
+    fn poll_receive(&mut self, context: &Context<'_>) -> Poll<Result<IncomingRequest, Error>> {
         loop {
-            let Poll::Ready((message, delivery)) = self.messages.poll_receive(context)? else { return Poll::Pending };
-            let handle = self.messages.handle();
-            let mut state = handle.shared.lock();
-            let mut responder = lock(&self.responder);
-            let (request, now) = (responder.accept(&state.session, message, delivery, now()), now());
-            responder.flush(&mut state.session, now);
-            state.wake_driver();
-            if let Some(request) = request {
-                let (handle, responder) = (Arc::clone(handle), Arc::clone(&self.responder));
-                return Poll::Ready(Ok(IncomingRequest { handle, responder, request: Some(request) }));
+            let id = self.responder.id;
+            let accept =
+                |engine: &mut crate::engine::Engine, (message, delivery)| engine.accept(id, message, delivery, now());
+            match self.messages.poll_take(context, accept)? {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(request)) => {
+                    let responder = Arc::clone(&self.responder);
+                    return Poll::Ready(Ok(IncomingRequest { responder, request: Some(request) }));
+                }
             }
         }
     }
 }
 
-impl Stream for Requests {
+impl Stream for AsyncRequests {
     type Item = Result<IncomingRequest, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -113,7 +122,8 @@ impl IncomingRequest {
     /// for it. Nothing is sent if nobody waits for it any more.
     ///
     /// # Errors
-    /// As [`AsyncClient::enqueue`](super::AsyncClient::enqueue).
+    /// As [`AsyncClient::enqueue`](super::AsyncClient::enqueue). After [`Error::Call`] the request is done with and
+    /// acknowledged, without a reply.
     pub async fn reply(self, reply: impl Into<Reply>) -> Result<(), Error> {
         self.answer(&reply.into()).await
     }
@@ -126,31 +136,29 @@ impl IncomingRequest {
         self.answer(&Reply::failed(why.to_string())).await
     }
 
-    async fn answer(mut self, answer: &Reply) -> Result<(), Error> {
+    async fn answer(mut self, reply: &Reply) -> Result<(), Error> {
         let Some(request) = &self.request else { return Ok(()) };
-        let until = now() + self.handle.shared.lock().response_timeout;
-        let responder = &self.responder;
-        Submit::new(&self.handle.shared, false, until, |state: &mut State| {
-            lock(responder).reply(&mut state.session, request, answer, now())
-        })
-        .await?;
-        // Until here it would be answered with an error if it were dropped.
-        self.request = None;
-        Ok(())
+        let replying = Replying { responder: self.responder.id, request, reply };
+        let replied = self.responder.handle.shared.run(replying).await;
+        let is_done = match &replied {
+            Ok(()) => true,
+            Err(Error::Call(error)) => !matches!(error, CallError::ReceiveFirst | CallError::NotConnected),
+            Err(_) => false,
+        };
+        if is_done {
+            // Until here it would be answered with an error if it were dropped.
+            self.request = None;
+        }
+        replied
     }
 }
 
 impl Drop for IncomingRequest {
     fn drop(&mut self) {
         let Some(request) = self.request.take() else { return };
-        let mut state = self.handle.shared.lock();
-        let mut responder = lock(&self.responder);
-        let failed = Reply::failed("the responder gave no answer");
+        let Owned { handle, id } = &*self.responder;
         // When there is no room, it is as if the responder had died.
-        if responder.reply(&mut state.session, &request, &failed, now()).is_err() {
-            responder.give_up(&request);
-        }
-        state.wake_driver();
+        handle.shared.with(|engine| engine.fail_request(*id, &request, "the responder gave no answer", now()));
     }
 }
 

@@ -1,47 +1,32 @@
-//! The blocking client: a session, a transport, and calls that return when they are done.
+//! The blocking client: a face over the [engine](crate::engine), whose calls return when they are done.
 
-mod authentication;
-mod batch;
-mod connection;
-mod dial;
+mod driver;
 mod request;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::authenticate::Authenticator;
-use crate::codec::{
-    Connack, Disconnect, Publish, QoS, ReasonCode, SubscribeProperties, Subscription, UnsubscribeProperties,
-};
-use crate::error::{Error, Reason, RequestError};
-use crate::message::Message;
-use crate::options::{Options, borrowed};
-use crate::session::{Delivery, Event, OperationId, Session, Stats, Status, SubscribeReason};
-use crate::time::Instant;
-use crate::trace::TraceContext;
-use crate::transport::Transport;
-#[cfg(feature = "std")]
-use crate::transport::{TcpConnector, TcpTransport};
-#[cfg(all(feature = "component", target_arch = "wasm32"))]
-pub(crate) use authentication::Step;
-use dial::Dialer;
-use request::Awaited;
+use driver::{LATE_ROUNDS, Network};
 pub use request::PendingReply;
 
-/// How long the last bytes of a connection may take to leave.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long an acknowledgement waits for something to leave with, while messages are at hand to be received.
-const KEEP_UP: Duration = Duration::from_millis(10);
-
-/// How often bytes may move after the time of a call is over, so that a broker cannot keep a caller by talking.
-const LATE_ROUNDS: u32 = 16;
-
-/// As many events wait for [`Client::next_event`] at the most; then the oldest goes.
-const MOST_EVENTS: usize = 1024;
+use crate::codec::{Disconnect, Publish, QoS, ReasonCode, SubscribeProperties, Subscription, UnsubscribeProperties};
+use crate::engine::{
+    Authenticating, Connected, Connecting, Disconnecting, Engine, Enqueueing, Event, Flushing, NextEvent, Publishing,
+    PublishingAll, ResponderId, Subscribing, Unsubscribing,
+};
+use crate::error::{Error, Reason, SubscribeReason};
+use crate::message::{Message, borrowed};
+use crate::options::Options;
+use crate::respond::Responder;
+use crate::session::{ConnectionInfo, Delivery, Stats};
+use crate::time::Instant;
+use crate::trace::TraceContext;
+use crate::transport::{Connector, Transport};
+#[cfg(feature = "std")]
+use crate::transport::{TcpConnector, TcpTransport};
 
 /// As many bytes as make a write worthwhile while more is to come.
 const WRITE_SIZE: usize = 64 * 1024;
@@ -56,9 +41,11 @@ const WRITE_SIZE: usize = 64 * 1024;
 /// sends or waits, some milliseconds later at the most. So a program that dies while it works on a message is sent that
 /// message again, if its session is kept.
 ///
-/// When the connection is lost, calls fail with the reason; [`Client::reconnect`] goes on with the session. With
-/// [`Options::reconnect`] calls connect again by themselves and go on where they were, within the time that they have;
-/// the attempt under way when that ends may take the connect timeouts longer. [`Client::next_event`] tells of it.
+/// When the connection is lost, calls fail with the reason until there is a new one; [`Client::reconnect`] goes on with the
+/// session. With [`Options::reconnect`] calls connect again by themselves and go on where they were, within the time that
+/// they have. [`Client::next_event`] tells of it.
+///
+/// A timeout of zero never waits, and one of [`Duration::MAX`] never ends.
 ///
 #[cfg_attr(feature = "std", doc = "```no_run")]
 #[cfg_attr(not(feature = "std"), doc = "```ignore")]
@@ -72,27 +59,11 @@ const WRITE_SIZE: usize = 64 * 1024;
 /// client.disconnect()?;
 /// # Ok::<(), mqtt_wasi::Error>(())
 /// ```
-pub struct Client<T> {
-    session: Session,
-    transport: T,
-    authenticator: Option<Box<dyn Authenticator + Send>>,
-    dialer: Option<Dialer<T>>,
-    response_timeout: Duration,
-    /// Whether the broker took the connection, whose end is then to be told.
-    is_made: bool,
-    /// Why the connection ended, until a call has told so.
-    ended: Option<Error>,
-    /// What happened to the connection, until the user asks.
-    events: VecDeque<Event>,
-    /// Events about calls that came while a connection was made.
-    others: VecDeque<Event>,
-    /// How the broker went on last, until whoever connects or authenticates takes that: [`Event::Connected`], and where
-    /// there is no authenticator [`Event::Challenged`] and [`Event::Authenticated`].
-    step: Option<Event>,
-    /// Replies that someone waits for.
-    replies: Vec<Awaited>,
-    /// When bytes moved last.
-    last_moved: Instant,
+pub struct Client<#[cfg(feature = "std")] T = TcpTransport, #[cfg(not(feature = "std"))] T> {
+    engine: Engine,
+    network: Network<T>,
+    /// Of this client's own requests, once it takes any.
+    responder: Option<ResponderId>,
 }
 
 #[cfg(feature = "std")]
@@ -101,22 +72,15 @@ impl Client<TcpTransport> {
     /// [fallbacks](Options::fallback) that takes the connection. A login in the URL counts unless the options have one.
     ///
     /// # Errors
-    /// [`Error::Url`], [`RequestError::InvalidOptions`]; of the broker that was tried last, [`Error::Transport`],
-    /// [`Error::ConnectionRefused`], [`Error::ConnectTimeout`], and what else ends connections.
+    /// [`Error::Url`], [`CallError::InvalidOptions`](crate::CallError::InvalidOptions); of the broker that was tried last,
+    /// [`Error::Transport`], [`Error::ConnectionRefused`], [`Error::ConnectTimeout`], [`Error::Authentication`], and what
+    /// else ends connections.
     pub fn connect(url: &str, options: Options) -> Result<Self, Error> {
-        Self::connect_with(TcpConnector::with_options(&options)?, url, options)
-    }
-
-    /// As [`Client::connect`], with enhanced authentication.
-    ///
-    /// # Errors
-    /// As [`Client::connect`]; [`Error::Authentication`].
-    pub fn connect_authenticated(
-        url: &str,
-        options: Options,
-        authenticator: impl Authenticator + Send + 'static,
-    ) -> Result<Self, Error> {
-        Self::connect_authenticated_with(TcpConnector::with_options(&options)?, url, options, authenticator)
+        #[cfg(feature = "tls")]
+        let connector = TcpConnector::with_tls(options.tls.clone())?;
+        #[cfg(not(feature = "tls"))]
+        let connector = TcpConnector::new();
+        Self::connect_with(connector, url, options)
     }
 
     /// Connects to the broker at an address such as `127.0.0.1:1883`. Such a client does not connect again by itself.
@@ -124,68 +88,60 @@ impl Client<TcpTransport> {
     /// # Errors
     /// As [`Client::connect`], without [`Error::Url`].
     pub fn connect_to(address: impl std::net::ToSocketAddrs, options: Options) -> Result<Self, Error> {
-        options.validate().map_err(RequestError::InvalidOptions)?;
-        let transport = TcpTransport::connect(address, options.connect_timeout)?;
+        options.validate().map_err(crate::error::CallError::InvalidOptions)?;
+        let transport = TcpTransport::connect(address, options.session.connect_timeout)?;
         Self::connect_over(transport, options)
     }
 }
 
 impl<T: Transport> Client<T> {
-    /// Connects to the broker at the other end of a transport.
+    /// Connects to the broker at a URL, or the first of the [fallbacks](Options::fallback) that takes the connection,
+    /// over transports that `connector` makes. Such a client can connect [again](Client::reconnect), and does so by itself
+    /// if the [options](Options::reconnect) say so. A login in the URL counts unless the options have one.
     ///
     /// # Errors
-    /// [`Error::ConnectionRefused`], [`Error::ConnectTimeout`], and what else ends connections;
-    /// [`RequestError::InvalidOptions`].
-    pub fn connect_over(transport: T, options: Options) -> Result<Self, Error> {
-        Self::started(transport, options, None)
-    }
-
-    /// As [`Client::connect_over`], with enhanced authentication (section 4.12), which each later connection begins anew.
-    /// All of it has the time that CONNACK has.
-    ///
-    /// # Errors
-    /// As [`Client::connect_over`]; [`Error::Authentication`].
-    pub fn connect_authenticated_over(
-        transport: T,
+    /// As `Client::connect`.
+    pub fn connect_with(
+        connector: impl Connector<Transport = T> + Send + 'static,
+        url: &str,
         options: Options,
-        authenticator: impl Authenticator + Send + 'static,
     ) -> Result<Self, Error> {
-        let options = options.authentication(authenticator.method(), None);
-        Self::started(transport, options, Some(Box::new(authenticator)))
-    }
-
-    fn started(
-        transport: T,
-        options: Options,
-        authenticator: Option<Box<dyn Authenticator + Send>>,
-    ) -> Result<Self, Error> {
-        let response_timeout = options.response_timeout;
-        let mut client = Self::new(transport, Session::new(options), response_timeout, authenticator);
-        client.start()?;
+        let mut client = Self::unconnected(connector, url, options)?;
+        client.run(Connecting)?;
         Ok(client)
     }
 
-    fn new(
-        transport: T,
-        session: Session,
-        response_timeout: Duration,
-        authenticator: Option<Box<dyn Authenticator + Send>>,
-    ) -> Self {
-        let last_moved = transport.now();
-        Self {
-            session,
-            transport,
-            authenticator,
-            dialer: None,
-            response_timeout,
-            is_made: false,
-            ended: None,
-            events: VecDeque::new(),
-            others: VecDeque::new(),
-            step: None,
-            replies: Vec::new(),
-            last_moved,
-        }
+    /// A client that is to be connected.
+    pub(crate) fn unconnected(
+        mut connector: impl Connector<Transport = T> + Send + 'static,
+        url: &str,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let engine = Engine::new(Some(url), options, connector.random())?;
+        Ok(Self { engine, network: Network::new(None, Some(Box::new(connector))), responder: None })
+    }
+
+    /// Connects to the broker at the other end of a transport.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionRefused`], [`Error::ConnectTimeout`], [`Error::Authentication`], and what else ends connections;
+    /// [`CallError::InvalidOptions`](crate::CallError::InvalidOptions).
+    pub fn connect_over(transport: T, options: Options) -> Result<Self, Error> {
+        let engine = Engine::new(None, options, 0)?;
+        let mut client = Self { engine, network: Network::new(None, None), responder: None };
+        client.reconnect_over(transport)?;
+        Ok(client)
+    }
+
+    /// Connects again, to the broker at the same URL or the first of the fallbacks that takes the connection; returns
+    /// whether it still had the session. What was in flight is sent again either way. A connection that is still there is
+    /// closed first.
+    ///
+    /// # Errors
+    /// As [`Client::connect_with`]; [`CallError::NotConnected`](crate::CallError::NotConnected) for a client that was made
+    /// over a transport: see [`Client::reconnect_over`]. The client can be connected again.
+    pub fn reconnect(&mut self) -> Result<bool, Error> {
+        self.run(Connecting)
     }
 
     /// Goes on over a new transport after the connection was lost; returns whether the broker still had the session.
@@ -194,17 +150,19 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// As [`Client::connect_over`]. The client can be reconnected again.
     pub fn reconnect_over(&mut self, transport: T) -> Result<bool, Error> {
-        self.rest();
-        self.close();
-        self.transport = transport;
-        self.start()
+        if let Some(before) = &mut self.network.transport {
+            before.close();
+        }
+        let transport = self.network.transport.insert(transport);
+        self.engine.attach(transport.now());
+        self.run(Connected)
     }
 
     /// Publishes a message. At QoS 0 it returns once the message is sent, at QoS 1 and 2 once the broker has it, with
     /// [`ReasonCode::Success`] or [`ReasonCode::NoMatchingSubscribers`].
     ///
     /// # Errors
-    /// [`Error::PublishRefused`], [`Error::Request`]; [`Error::Timeout`] when the broker does not answer in time, with
+    /// [`Error::PublishRefused`], [`Error::Call`]; [`Error::Timeout`] when the broker does not answer in time, with
     /// the message still in flight; and what ends connections.
     pub fn publish(&mut self, publish: &Publish<'_>) -> Result<ReasonCode, Error> {
         self.publish_with_reason(publish).map(|reason| reason.reason_code)
@@ -215,14 +173,7 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// As [`Client::publish`].
     pub fn publish_with_reason(&mut self, publish: &Publish<'_>) -> Result<Reason, Error> {
-        let mut patience = self.patience();
-        match self.submit(&mut patience, |session| session.publish(publish))? {
-            None => self.flush().map(|()| ReasonCode::Success.into()),
-            Some(id) => self.wait_for(&mut patience, |event| match event {
-                Event::Published { id: done, result } if done == id => Some(result),
-                _ => None,
-            }),
-        }
+        self.run(Publishing(publish))
     }
 
     /// Publishes a message with a trace context, which takes the place of any that is in its User Properties.
@@ -245,8 +196,21 @@ impl<T: Transport> Client<T> {
         value: &(impl serde::Serialize + ?Sized),
         qos: QoS,
     ) -> Result<ReasonCode, Error> {
-        let payload = crate::message::to_json(value)?;
-        self.publish(&Publish::new(topic, &payload).qos(qos).properties(crate::message::json_properties()))
+        let payload = crate::json::to_json(value)?;
+        self.publish(&Publish::new(topic, &payload).qos(qos).properties(crate::json::json_properties()))
+    }
+
+    /// Publishes messages one behind the other, as many in flight as the broker and the options allow, and as many in
+    /// one write. Returns for each how it went, in order: as [`Client::publish`] would have.
+    ///
+    /// Messages that could not be sent because the connection ended fail with the reason it ended. The time for it begins
+    /// anew with every answer.
+    pub fn publish_all<'a>(
+        &mut self,
+        messages: impl IntoIterator<Item = Publish<'a>>,
+    ) -> Vec<Result<ReasonCode, Error>> {
+        // It fails message by message.
+        self.run(PublishingAll::new(messages)).unwrap_or_default()
     }
 
     /// Puts a message into the outbound buffer, to leave with the next [`Client::flush`] or any other call. Writes only
@@ -257,33 +221,24 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// As [`Client::publish`], but for [`Error::PublishRefused`].
     pub fn enqueue(&mut self, publish: &Publish<'_>) -> Result<(), Error> {
-        self.submit(&mut self.patience(), |session| session.publish(publish))?;
-        if self.session.transmit().len() < WRITE_SIZE { Ok(()) } else { self.flush() }
+        self.run(Enqueueing(publish))?;
+        if self.engine.outgoing() < WRITE_SIZE { Ok(()) } else { self.flush() }
     }
 
     /// Sends everything that waits to be sent, acknowledgements included.
     ///
     /// # Errors
-    /// [`Error::Timeout`] when the broker does not take it in time, [`RequestError::NotConnected`], and what ends
-    /// connections.
+    /// [`Error::Timeout`] when the broker does not take it in time,
+    /// [`CallError::NotConnected`](crate::CallError::NotConnected), and what ends connections.
     pub fn flush(&mut self) -> Result<(), Error> {
-        let mut patience = self.patience();
-        loop {
-            self.write_out(&mut patience)?;
-            self.discard_events();
-            self.require_open()?;
-            if !self.is_dialing() {
-                return Ok(());
-            }
-            patience.wait(self)?;
-        }
+        self.run(Flushing)
     }
 
     /// Subscribes; returns the granted QoS of each Topic Filter, in order.
     ///
     /// # Errors
     /// [`Error::SubscribeRefused`] when the broker refused any of them, with the Reason Code of each: the others are in
-    /// effect. [`Error::Request`], [`Error::Timeout`], and what ends connections.
+    /// effect. [`Error::Call`], [`Error::Timeout`], and what ends connections.
     pub fn subscribe(&mut self, subscriptions: &[Subscription<'_>]) -> Result<Vec<QoS>, Error> {
         self.subscribe_with(subscriptions, SubscribeProperties::default())?.granted()
     }
@@ -292,26 +247,20 @@ impl<T: Transport> Client<T> {
     /// it that it refused.
     ///
     /// # Errors
-    /// [`Error::Request`], [`Error::Timeout`], and what ends connections.
+    /// [`Error::Call`], [`Error::Timeout`], and what ends connections.
     pub fn subscribe_with(
         &mut self,
         subscriptions: &[Subscription<'_>],
         properties: SubscribeProperties<'_>,
     ) -> Result<SubscribeReason, Error> {
-        self.ask(
-            |session| session.subscribe(subscriptions, properties),
-            |event| match event {
-                Event::Subscribed { id, result } => Some((id, result)),
-                _ => None,
-            },
-        )
+        self.run(Subscribing { subscriptions, properties })
     }
 
     /// Unsubscribes. That a subscription did not exist is no error.
     ///
     /// # Errors
     /// [`Error::SubscribeRefused`] when the broker refused, with the Reason Code of each Topic Filter;
-    /// [`Error::Request`], [`Error::Timeout`], and what ends connections.
+    /// [`Error::Call`], [`Error::Timeout`], and what ends connections.
     pub fn unsubscribe(&mut self, filters: &[&str]) -> Result<(), Error> {
         self.unsubscribe_with(filters, UnsubscribeProperties::default())?.granted().map(drop)
     }
@@ -319,39 +268,33 @@ impl<T: Transport> Client<T> {
     /// Unsubscribes with User Properties; returns everything that the broker says to it, be it that it refused.
     ///
     /// # Errors
-    /// [`Error::Request`], [`Error::Timeout`], and what ends connections.
+    /// [`Error::Call`], [`Error::Timeout`], and what ends connections.
     pub fn unsubscribe_with(
         &mut self,
         filters: &[&str],
         properties: UnsubscribeProperties<'_>,
     ) -> Result<SubscribeReason, Error> {
-        self.ask(
-            |session| session.unsubscribe(filters, properties),
-            |event| match event {
-                Event::Unsubscribed { id, result } => Some((id, result)),
-                _ => None,
-            },
-        )
+        self.run(Unsubscribing { filters, properties })
     }
 
     /// Waits for the next message.
     ///
     /// # Errors
-    /// What ends connections, after the last message that came before; then [`RequestError::NotConnected`].
+    /// What ended the connection, after the last message that came before.
     pub fn receive(&mut self) -> Result<Message, Error> {
         loop {
-            if let Some(message) = self.receive_with(None, Message::of)? {
+            if let Some(message) = self.receive_timeout(Duration::MAX)? {
                 return Ok(message);
             }
         }
     }
 
-    /// Waits for the next message, no longer than `timeout`; zero takes only what is there.
+    /// Waits for the next message, no longer than `timeout`.
     ///
     /// # Errors
     /// As [`Client::receive`].
     pub fn receive_timeout(&mut self, timeout: Duration) -> Result<Option<Message>, Error> {
-        self.receive_with(Some(timeout), Message::of)
+        self.receive_with(timeout, Message::of)
     }
 
     /// Lends the next message to `read`, without a copy, and returns what that makes of it; `None` when none came
@@ -361,12 +304,12 @@ impl<T: Transport> Client<T> {
     /// As [`Client::receive`].
     pub fn receive_with<R>(
         &mut self,
-        timeout: Option<Duration>,
+        timeout: Duration,
         read: impl FnOnce(&Publish<'_>) -> R,
     ) -> Result<Option<R>, Error> {
         let mut read = Some(read);
-        self.receive_from(timeout, |session| {
-            let publish = session.receive()?;
+        self.take_within(timeout, |engine, _| {
+            let publish = engine.receive()?;
             read.take().map(|read| read(&publish))
         })
     }
@@ -380,12 +323,9 @@ impl<T: Transport> Client<T> {
     ///
     /// # Errors
     /// As [`Client::receive`].
-    pub fn receive_unacknowledged(
-        &mut self,
-        timeout: Option<Duration>,
-    ) -> Result<Option<(Message, Option<Delivery>)>, Error> {
-        self.receive_from(timeout, |session| {
-            session.receive_unacknowledged().map(|(publish, delivery)| (Message::from(publish), delivery))
+    pub fn receive_unacknowledged(&mut self, timeout: Duration) -> Result<Option<(Message, Option<Delivery>)>, Error> {
+        self.take_within(timeout, |engine, _| {
+            engine.receive_unacknowledged().map(|(publish, delivery)| (Message::from(publish), delivery))
         })
     }
 
@@ -393,58 +333,28 @@ impl<T: Transport> Client<T> {
     /// messages, with the next call that sends or waits. Returns `false` if that was done before, or the connection that
     /// the message came over is over; then the broker sends it again, if it keeps the session.
     pub fn acknowledge(&mut self, delivery: Delivery) -> bool {
-        self.session.acknowledge(delivery)
-    }
-
-    /// As [`Client::receive_with`], with whatever takes the next message off the session.
-    pub(crate) fn receive_from<R>(
-        &mut self,
-        timeout: Option<Duration>,
-        mut take: impl FnMut(&mut Session) -> Option<R>,
-    ) -> Result<Option<R>, Error> {
-        let now = self.transport.now();
-        let until = timeout.map(|timeout| now + timeout);
-        self.keep_up(now);
-        let mut late_rounds = 0;
-        loop {
-            if let Some(taken) = take(&mut self.session) {
-                return Ok(Some(taken));
-            }
-            self.discard_events();
-            self.require_open()?;
-            let is_late = until.is_some_and(|until| self.transport.now() >= until);
-            late_rounds += u32::from(is_late);
-            let has_moved = self.advance(until)?;
-            if is_late && (!has_moved || late_rounds >= LATE_ROUNDS) {
-                return Ok(None);
-            }
-        }
+        self.engine.acknowledge(delivery)
     }
 
     /// Lends the next of the messages that have come already to `read`, without looking for more; `None` when there is
     /// none.
     pub fn take_with<R>(&mut self, read: impl FnOnce(&Publish<'_>) -> R) -> Option<R> {
-        self.session.receive().map(|publish| read(&publish))
-    }
-
-    /// As [`Client::take_with`], with whatever takes the next message off the session.
-    #[cfg(all(feature = "component", target_arch = "wasm32"))]
-    pub(crate) fn take_from<R>(&mut self, take: impl FnOnce(&mut Session) -> Option<R>) -> Option<R> {
-        take(&mut self.session)
+        self.engine.receive().map(|publish| read(&publish))
     }
 
     /// Does what can be done without waiting; returns whether [`Client::receive`] would return at once, with a message
     /// or because the connection is over.
     pub fn is_ready(&mut self) -> bool {
         for _ in 0..LATE_ROUNDS {
-            if self.session.has_message() {
+            if self.engine.has_message() {
                 return true;
             }
-            self.discard_events();
-            if self.session.status() == Status::Disconnected && !self.is_dialing() {
+            let now = self.network.now();
+            self.engine.catch_up(now);
+            if self.engine.require_open().is_err() {
                 return true;
             }
-            if !self.advance(Some(self.transport.now())).unwrap_or(false) {
+            if !self.turn(Some(now)) {
                 return false;
             }
         }
@@ -454,6 +364,19 @@ impl<T: Transport> Client<T> {
     /// The messages as they come, without end but for the error that ends the connection.
     pub fn messages(&mut self) -> Messages<'_, T> {
         Messages { client: self, is_over: false }
+    }
+
+    /// Authenticates again over this connection (section 4.12.1), before a token of the last time expires, say. It does not
+    /// begin while the client is authenticating already. A connection that is made meanwhile, since this one was lost, does
+    /// as well: it begins with that.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`]; [`Error::Timeout`] when the broker has not authenticated the client in time, with the
+    /// connection as it was: the broker may do so later, and is answered and checked in whatever call that comes;
+    /// [`CallError::NothingToAuthenticate`](crate::CallError::NothingToAuthenticate) when the options have no
+    /// [authenticator](Options::authenticator); and what ends connections: a broker that refuses does.
+    pub fn authenticate_again(&mut self) -> Result<(), Error> {
+        self.run(Authenticating)
     }
 
     /// Disconnects: what waits is sent, then DISCONNECT, and the connection is closed. The broker drops the Will
@@ -469,164 +392,110 @@ impl<T: Transport> Client<T> {
     /// ([`ReasonCode::DisconnectWithWillMessage`]) or changes the Session Expiry Interval.
     ///
     /// # Errors
-    /// As [`Client::disconnect`]; [`RequestError::Invalid`], [`RequestError::PacketTooLarge`];
-    /// [`RequestError::PropertyNotAllowed`] for a Session Expiry Interval when the options have none.
+    /// As [`Client::disconnect`]; [`CallError::Invalid`](crate::CallError::Invalid),
+    /// [`CallError::PacketTooLarge`](crate::CallError::PacketTooLarge);
+    /// [`CallError::PropertyNotAllowed`](crate::CallError::PropertyNotAllowed) for a Session Expiry Interval when the options
+    /// have none.
     pub fn disconnect_with(&mut self, disconnect: &Disconnect<'_>) -> Result<(), Error> {
-        self.rest();
-        match self.session.disconnect(disconnect) {
-            Ok(()) => {}
-            Err(RequestError::NotConnected) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
-        let written = self.write_out(&mut Patience::new(CLOSE_TIMEOUT));
-        let is_cut = self.session.status() == Status::Disconnected;
-        self.transport.close();
-        self.session.connection_closed(Error::ConnectionClosed);
-        self.discard_events();
-        written.and(if is_cut { Err(Error::ConnectionClosed) } else { Ok(()) })
+        self.run(Disconnecting(disconnect))
     }
 
-    /// What the broker said when it took the connection: its limits, the Client Identifier it assigned, and more.
+    /// What the broker said when it took the connection: its limits, the Client Identifier it assigned, and more. `None`
+    /// before the first connection.
     #[must_use]
-    pub fn connack(&self) -> Option<Connack<'_>> {
-        self.session.connack()
+    pub fn connection_info(&self) -> Option<ConnectionInfo> {
+        self.engine.session().connection_info()
     }
 
     /// The Client Identifier: the one of the options, or the one that the broker assigned.
     #[must_use]
-    pub fn client_id(&self) -> &str {
-        self.session.client_id()
+    pub fn client_id(&self) -> String {
+        self.engine.client_id()
     }
 
     /// Whether there is a connection, as far as is known without looking.
     #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.session.status() == Status::Connected
+    pub const fn is_connected(&self) -> bool {
+        self.engine.is_connected()
     }
 
-    /// How many messages at QoS 1 and 2 are in flight to the broker.
-    #[must_use]
-    pub const fn in_flight(&self) -> usize {
-        self.session.in_flight()
-    }
-
-    /// When the client should be called again to keep the connection alive; `None` when it need not.
+    /// When the client should be called again to keep the connection alive, or to make one; `None` when it need not.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.session.deadline().or(self.dialer.as_ref().and_then(Dialer::due))
+        self.engine.deadline()
     }
 
     /// What the client has done so far, over all its connections.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.session.stats()
+        self.engine.stats()
     }
 
-    /// The session as bytes, for a later process to go on with: [`Options::resume`]. See [`Session::snapshot`].
+    /// The session as bytes, for a later process to go on with: [`Options::resume`]. See
+    /// [`Session::snapshot`](crate::session::Session::snapshot).
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        self.session.snapshot()
+        self.engine.session().snapshot()
     }
 
     /// The next thing that happened to the connection, waiting for it no longer than `timeout`; zero takes only what is
-    /// known. [`Event::Disconnected`], [`Event::Connected`] after the first connection, [`Event::SubscriptionRestored`],
-    /// [`Event::SubscriptionLost`], [`Event::MessageDropped`]. They wait here until asked for, up to 1,024 of them.
+    /// known. Events wait here until asked for, up to 1,024 of them.
     ///
     /// # Errors
-    /// What ended the connection, if it is not made again, behind the last event; [`RequestError::ReceiveFirst`] when so
-    /// many messages wait that no more is read.
+    /// What ended the connection, if it is not made again, behind the last event.
     pub fn next_event(&mut self, timeout: Duration) -> Result<Option<Event>, Error> {
-        let until = self.transport.now() + timeout;
-        loop {
-            self.discard_events();
-            if let Some(event) = self.events.pop_front() {
-                return Ok(Some(event));
-            }
-            if self.transport.now() >= until {
-                return Ok(None);
-            }
-            self.require_open()?;
-            self.advance(Some(until))?;
+        if timeout.is_zero() {
+            return Ok(self.engine.take_event(self.network.now()));
+        }
+        match self.run(NextEvent { timeout }) {
+            Err(Error::Timeout) => Ok(None),
+            event => event.map(Some),
         }
     }
 
     /// Whether something waits to be sent.
     #[must_use]
     pub fn has_outgoing(&self) -> bool {
-        !self.session.transmit().is_empty()
+        self.engine.has_outgoing()
     }
 
-    /// The transport.
+    /// The transport; `None` before the first connection. One that is closed is still there until there is a new one.
     #[must_use]
-    pub const fn transport(&self) -> &T {
-        &self.transport
+    pub const fn transport(&self) -> Option<&T> {
+        self.network.transport.as_ref()
     }
 
-    /// Whether there is room for more from the broker.
+    /// The connector; `None` where the caller makes the transports.
     #[cfg(all(feature = "component", target_arch = "wasm32"))]
-    pub(crate) fn wants_input(&self) -> bool {
-        !self.session.is_paused()
+    pub(crate) fn connector(&self) -> Option<&dyn Connector<Transport = T>> {
+        let connector = self.network.connector.as_deref()?;
+        Some(connector)
     }
 
-    /// Has the broker do something, over as many connections as it takes.
-    fn ask(
-        &mut self,
-        mut submit: impl FnMut(&mut Session) -> Result<OperationId, RequestError>,
-        mut pick: impl FnMut(Event) -> Option<(OperationId, Result<SubscribeReason, Error>)>,
-    ) -> Result<SubscribeReason, Error> {
-        let mut patience = self.patience();
-        loop {
-            let id = self.submit(&mut patience, &mut submit)?;
-            let result = self
-                .wait_for(&mut patience, |event| pick(event).filter(|(done, _)| *done == id).map(|(_, result)| result));
-            if !(result.as_ref().is_err_and(Error::is_fatal) && self.is_dialing()) {
-                return result;
-            }
-        }
+    /// The engine, for the component, which has more to ask of it.
+    #[cfg(all(feature = "component", target_arch = "wasm32"))]
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
     }
 
-    /// Does not connect again by itself any more.
-    const fn rest(&mut self) {
-        if let Some(dialer) = &mut self.dialer {
-            dialer.rest();
-        }
+    /// The same.
+    #[cfg(all(feature = "component", target_arch = "wasm32"))]
+    pub(crate) const fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
     }
 
-    const fn patience(&self) -> Patience {
-        Patience::new(self.response_timeout)
+    /// The responder of this client's own requests.
+    fn responder(&mut self) -> ResponderId {
+        *self.responder.get_or_insert_with(|| self.engine.open_responder(Responder::new()))
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Client<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("session", &self.session)
-            .field("transport", &self.transport)
+            .field("engine", &self.engine)
+            .field("transport", &self.network.transport)
             .finish_non_exhaustive()
-    }
-}
-
-/// How long a call waits for the broker.
-struct Patience {
-    timeout: Duration,
-    /// When it ends; the clock is only read once there is something to wait for.
-    until: Option<Instant>,
-}
-
-impl Patience {
-    const fn new(timeout: Duration) -> Self {
-        Self { timeout, until: None }
-    }
-
-    /// Lets bytes move once, unless time is up. The first time it always does.
-    fn wait<T: Transport>(&mut self, client: &mut Client<T>) -> Result<bool, Error> {
-        let now = client.transport.now();
-        let until = match self.until {
-            Some(until) if now >= until => return Err(Error::Timeout),
-            Some(until) => until,
-            None => *self.until.insert(now + self.timeout),
-        };
-        client.advance(Some(until))
     }
 }
 

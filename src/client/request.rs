@@ -2,32 +2,28 @@
 
 use alloc::string::ToString;
 use alloc::sync::Arc;
+#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+use alloc::vec::Vec;
 use core::fmt;
+use core::task::Poll;
 use core::time::Duration;
 
-use super::{Client, Patience};
-use crate::codec::Publish;
+use super::Client;
+use crate::codec::{Publish, Subscription};
+use crate::engine::{Call, CallId, Replying, Requesting};
 use crate::error::Error;
 use crate::message::Message;
-use crate::respond::{Reply, Request, Responder};
-use crate::session::OperationId;
+use crate::respond::{Reply, Request, Responder, ResponderStats};
 use crate::transport::Transport;
 #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
-use crate::{options::borrowed, trace::TraceContext};
+use crate::{message::borrowed, trace::TraceContext};
 
 /// A request that waits for its reply: what [`Client::wait_for_reply`] takes. When it is dropped, the reply is too.
 #[derive(Debug)]
 pub struct PendingReply {
-    id: OperationId,
-    /// Tells the client that there is someone who has it.
-    _token: Arc<()>,
-}
-
-/// A reply that someone waits for, and the reply once it came.
-pub(super) struct Awaited {
-    id: OperationId,
-    token: Arc<()>,
-    result: Option<Result<Message, Error>>,
+    id: CallId,
+    /// Tells the engine that there is someone who has it.
+    _owner: Arc<()>,
 }
 
 /// Where there is randomness to be had.
@@ -38,11 +34,11 @@ impl<T: Transport> Client<T> {
     ///
     /// # Errors
     /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker says that nobody serves such
-    /// requests; [`Error::RequestFailed`] when the responder says that it failed; [`RequestError::RepliesRefused`](crate::RequestError::RepliesRefused); and
-    /// as [`Client::publish`].
+    /// requests; [`Error::RequestFailed`] when the responder says that it failed;
+    /// [`CallError::RepliesRefused`](crate::CallError::RepliesRefused); and as [`Client::publish`].
     pub fn request(&mut self, request: &Publish<'_>, timeout: Duration) -> Result<Message, Error> {
-        let pending = self.start_request(request, timeout)?;
-        self.wait_for_reply(pending)
+        let nonce = crate::random::nonce()?;
+        self.run(Requesting { request, timeout, nonce })
     }
 
     /// As [`Client::request`], with a trace context, which takes the place of any that is in its User Properties.
@@ -70,8 +66,8 @@ impl<T: Transport> Client<T> {
         request: &(impl serde::Serialize + ?Sized),
         timeout: Duration,
     ) -> Result<R, Error> {
-        let payload = crate::message::to_json(request)?;
-        let properties = crate::message::json_properties();
+        let payload = crate::json::to_json(request)?;
+        let properties = crate::json::json_properties();
         let publish = Publish::new(topic, &payload).qos(crate::codec::QoS::AtLeastOnce).properties(properties);
         self.request(&publish, timeout)?.json()
     }
@@ -82,9 +78,8 @@ impl<T: Transport> Client<T> {
         &mut self,
         requests: impl IntoIterator<Item = Publish<'a>>,
         timeout: Duration,
-    ) -> alloc::vec::Vec<Result<Message, Error>> {
-        let pending: alloc::vec::Vec<_> =
-            requests.into_iter().map(|request| self.start_request(&request, timeout)).collect();
+    ) -> Vec<Result<Message, Error>> {
+        let pending: Vec<_> = requests.into_iter().map(|request| self.start_request(&request, timeout)).collect();
         pending.into_iter().map(|pending| self.wait_for_reply(pending?)).collect()
     }
 
@@ -93,8 +88,8 @@ impl<T: Transport> Client<T> {
     /// broker to take the subscription to the Response Topic.
     ///
     /// # Errors
-    /// [`RequestError::RepliesRefused`](crate::RequestError::RepliesRefused), [`Error::Timeout`] when there is no room within `timeout`, and as
-    /// [`Client::enqueue`].
+    /// [`CallError::RepliesRefused`](crate::CallError::RepliesRefused), [`Error::Timeout`] when there is no room within
+    /// `timeout`, and as [`Client::enqueue`].
     pub fn start_request(&mut self, request: &Publish<'_>, timeout: Duration) -> Result<PendingReply, Error> {
         let nonce = crate::random::nonce()?;
         self.start_request_with(request, timeout, nonce)
@@ -112,24 +107,25 @@ impl<T: Transport> Client<T> {
         timeout: Duration,
         nonce: u64,
     ) -> Result<PendingReply, Error> {
-        // Its time runs while there is no room for it, too.
-        let now = self.transport.now();
-        let id = self.submit(&mut Patience::new(timeout), |session| session.request(request, timeout, nonce, now))?;
-        let token = Arc::new(());
-        self.replies.push(Awaited { id, token: Arc::clone(&token), result: None });
-        Ok(PendingReply { id, _token: token })
+        let mut call = Call::new(Requesting { request, timeout, nonce });
+        let owner = Arc::new(());
+        loop {
+            let network = &self.network;
+            if let Poll::Ready(id) = self.engine.poll_submitted(&mut call, &owner, &mut || network.now()) {
+                return Ok(PendingReply { id: id?, _owner: owner });
+            }
+            self.turn(None);
+        }
     }
 
     /// Waits for the reply to a request, for as long as that has time.
     ///
     /// # Errors
-    /// As [`Client::request`].
+    /// As `Client::request`.
     pub fn wait_for_reply(&mut self, pending: PendingReply) -> Result<Message, Error> {
         loop {
-            match self.reply_within(&pending, None) {
-                Ok(None) => {}
-                Ok(Some(reply)) => return Ok(reply),
-                Err(error) => return Err(error),
+            if let Some(reply) = self.poll_reply(&pending, Duration::MAX)? {
+                return Ok(reply);
             }
         }
     }
@@ -137,119 +133,101 @@ impl<T: Transport> Client<T> {
     /// Waits for the reply to a request, no longer than `timeout`; zero looks whether it has come. `None` when it has not.
     ///
     /// # Errors
-    /// As [`Client::request`], when the request has ended.
+    /// As `Client::request`, when the request has ended.
     pub fn poll_reply(&mut self, pending: &PendingReply, timeout: Duration) -> Result<Option<Message>, Error> {
-        self.reply_within(pending, Some(timeout))
-    }
-
-    fn reply_within(&mut self, pending: &PendingReply, timeout: Option<Duration>) -> Result<Option<Message>, Error> {
-        let until = timeout.map(|timeout| self.transport.now() + timeout);
+        let until = self.network.now() + timeout;
+        let mut is_late = false;
         loop {
-            self.discard_events();
-            // It was asked for before, if it is not there.
-            let place = self.awaited(pending.id).ok_or(Error::Timeout)?;
-            if let Some(result) = self.replies[place].result.take() {
-                self.replies.remove(place);
-                return result.map(Some);
+            let network = &self.network;
+            match self.engine.poll_reply(pending.id, &mut || network.now()) {
+                Poll::Ready(reply) => return reply.map(Some),
+                Poll::Pending if is_late => return Ok(None),
+                Poll::Pending => {}
             }
-            let advanced = self.require_open().and_then(|()| self.advance(until).map_err(Error::while_in_flight));
-            if let Err(error) = advanced {
-                self.cancel(pending.id);
-                return Err(error);
-            }
-            if until.is_some_and(|until| self.transport.now() >= until) {
-                self.discard_events();
-                if self.awaited(pending.id).is_some_and(|place| self.replies[place].result.is_none()) {
-                    return Ok(None);
-                }
-            }
+            self.turn(Some(until));
+            is_late = self.network.now() >= until;
         }
     }
 
     /// Gives a request up: its reply is dropped when it comes. To drop it does so too, but for that the request counts as
     /// one that waits until then.
     pub fn give_up(&mut self, pending: &PendingReply) {
-        self.cancel(pending.id);
+        self.engine.cancel(pending.id);
     }
 
-    /// Waits for the next request, no longer than `timeout`; forever if that is `None`. One that came before is answered as
+    /// Sets the responder of [`Client::next_request`] and [`Client::serve`], in place of [`Responder::new`]: how many replies
+    /// to requests that come twice it keeps, and for how long ([`Responder::keep`]). To be called before the first request
+    /// is taken: what the responder before it knows is forgotten.
+    pub fn set_responder(&mut self, responder: Responder) {
+        if let Some(before) = self.responder.take() {
+            self.engine.close_responder(before);
+        }
+        self.responder = Some(self.engine.open_responder(responder));
+    }
+
+    /// Takes the next message for a request, waiting for it no longer than `timeout`. One that came before is answered as
     /// it was then, and not handed out again. A message without a Response Topic is a request that wants no reply.
     ///
     /// It is acknowledged by [`Client::reply`], and the messages that come after it not before.
     ///
     /// # Errors
     /// As [`Client::receive`].
-    pub fn next_request(
-        &mut self,
-        responder: &mut Responder,
-        timeout: Option<Duration>,
-    ) -> Result<Option<Request>, Error> {
-        let until = timeout.map(|timeout| self.transport.now() + timeout);
-        loop {
-            responder.flush(&mut self.session, self.transport.now());
-            let remaining = until.map(|until| until.saturating_duration_since(self.transport.now()));
-            let Some((message, delivery)) = self.receive_unacknowledged(remaining)? else { return Ok(None) };
-            let now = self.transport.now();
-            if let Some(request) = responder.accept(&self.session, message, delivery, now) {
-                return Ok(Some(request));
-            }
-        }
+    pub fn next_request(&mut self, timeout: Duration) -> Result<Option<Request>, Error> {
+        let responder = self.responder();
+        self.take_within(timeout, |engine, now| engine.next_request(responder, now))
     }
 
     /// Sends a reply, at the request's QoS if the broker takes it, and acknowledges the request. Nothing is sent if nobody
     /// waits for it any more.
     ///
     /// # Errors
-    /// As [`Client::enqueue`].
-    pub fn reply(&mut self, responder: &mut Responder, request: &Request, reply: &Reply) -> Result<(), Error> {
-        let now = self.transport.now();
-        self.submit(&mut self.patience(), |session| responder.reply(session, request, reply, now))?;
+    /// As [`Client::enqueue`]. After [`CallError::ReceiveFirst`](crate::CallError::ReceiveFirst) and
+    /// [`CallError::NotConnected`](crate::CallError::NotConnected) it can be tried again; after any other [`Error::Call`] the
+    /// request is done with and acknowledged, without a reply.
+    pub fn reply(&mut self, request: &Request, reply: &Reply) -> Result<(), Error> {
+        let responder = self.responder();
+        self.run(Replying { responder, request, reply })?;
         self.flush()
     }
 
-    /// Answers requests with what `handler` makes of them, one by one, until the connection ends and none is made again.
-    /// Subscribe to them before.
+    /// Lets a request go without a reply, and without acknowledging it: the broker may send it again over the next
+    /// connection.
+    pub fn give_up_request(&mut self, request: &Request) {
+        let responder = self.responder();
+        self.engine.give_up(responder, request);
+    }
+
+    /// What was done so far about requests that were taken.
+    #[must_use]
+    pub fn responder_stats(&self) -> ResponderStats {
+        self.responder.map(|responder| self.engine.responder_stats(responder)).unwrap_or_default()
+    }
+
+    /// Subscribes, and answers requests with what `handler` makes of them, one by one, until the connection ends and none is
+    /// made again. An error of the handler goes to the requester, as [`Error::RequestFailed`].
     ///
-    /// An error of the handler goes to the requester, as [`Error::RequestFailed`].
+    /// A reply that cannot be sent, as one that is larger than the broker takes, ends nothing: it is counted
+    /// ([`ResponderStats::failed`]) and told ([`Event::ReplyDropped`](crate::Event::ReplyDropped)), and its request
+    /// acknowledged.
     ///
     /// # Errors
-    /// What ended the connection.
+    /// As [`Client::subscribe`], and what ended the connection.
     pub fn serve<R: Into<Reply>, E: fmt::Display>(
         &mut self,
-        responder: &mut Responder,
+        subscription: Subscription<'_>,
         mut handler: impl FnMut(&Message) -> Result<R, E>,
     ) -> Result<core::convert::Infallible, Error> {
+        self.subscribe(&[subscription])?;
         loop {
-            if let Some(request) = self.next_request(responder, None)? {
-                let reply = match handler(request.message()) {
-                    Ok(reply) => reply.into(),
-                    Err(error) => Reply::failed(error.to_string()),
-                };
-                self.reply(responder, &request, &reply)?;
+            let Some(request) = self.next_request(Duration::MAX)? else { continue };
+            let reply = match handler(request.message()) {
+                Ok(reply) => reply.into(),
+                Err(error) => Reply::failed(error.to_string()),
+            };
+            if self.reply(&request, &reply).is_err() {
+                // That the connection is over for good is told by waiting for the next.
+                self.give_up_request(&request);
             }
         }
-    }
-
-    /// Notes a reply for whoever waits for it.
-    pub(super) fn replied(&mut self, id: OperationId, result: Result<Message, Error>) {
-        if let Some(place) = self.awaited(id) {
-            let awaited = &mut self.replies[place];
-            awaited.result = Some(result);
-            if Arc::strong_count(&awaited.token) == 1 {
-                self.replies.remove(place);
-            }
-        }
-    }
-
-    fn cancel(&mut self, id: OperationId) {
-        self.session.cancel_request(id);
-        if let Some(place) = self.awaited(id) {
-            self.replies.remove(place);
-        }
-    }
-
-    /// Where the reply to a request is kept: they are in the order of the requests.
-    fn awaited(&self, id: OperationId) -> Option<usize> {
-        self.replies.binary_search_by(|awaited| awaited.id.cmp(&id)).ok()
     }
 }

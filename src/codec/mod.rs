@@ -64,7 +64,7 @@ pub use qos::QoS;
 pub use reason::ReasonCode;
 pub use subscribe::{RetainHandling, Suback, Subscribe, Subscription};
 pub use topic::{TopicError, topic_matches, validate_topic_filter, validate_topic_name};
-pub(crate) use topic::{has_wildcard, is_shared};
+pub(crate) use topic::{has_wildcard, is_shared, levels_match, subscribed_filter};
 pub use unsubscribe::{Unsuback, Unsubscribe};
 
 /// A Packet Identifier, 1 to 65,535 (section 2.2.1).

@@ -99,19 +99,26 @@ pub fn validate_topic_filter(filter: &str) -> Result<(), TopicError> {
 /// ```
 #[must_use]
 pub fn topic_matches(filter: &str, topic: &str) -> bool {
-    let filter = match is_shared(filter).then(|| split_share(filter)) {
-        Some(Ok((_, filter))) => filter,
-        Some(Err(_)) => return false,
-        None => filter,
-    };
+    let filter = subscribed_filter(filter);
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }
     filter == topic || levels_match(filter.as_bytes(), topic.as_bytes())
 }
 
-/// Byte by byte, since levels are short.
-fn levels_match(mut filter: &[u8], mut topic: &[u8]) -> bool {
+/// The Topic Filter itself, without the name of a share.
+pub(crate) fn subscribed_filter(filter: &str) -> &str {
+    match is_shared(filter).then(|| split_share(filter)) {
+        Some(Ok((_, filter))) => filter,
+        // No Topic Name matches it: there is none that is empty.
+        Some(Err(_)) => "",
+        None => filter,
+    }
+}
+
+/// Whether what is behind some levels of a Topic Filter matches what is behind as many of a Topic Name. Byte by byte, since
+/// levels are short.
+pub(crate) fn levels_match(mut filter: &[u8], mut topic: &[u8]) -> bool {
     loop {
         // Both are at the beginning of a level.
         match filter {

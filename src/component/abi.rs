@@ -64,7 +64,7 @@ unsafe extern "C" fn mqtt_wasi_random_get(bytes: *mut u8, len: usize) -> i32 {
     // SAFETY: the caller says so.
     let bytes = unsafe { core::slice::from_raw_parts_mut(bytes, len) };
     for chunk in bytes.chunks_mut(8) {
-        let random = super::bindings::wasi::random::random::get_random_u64().to_ne_bytes();
+        let random = crate::wit::wasi::random::random::get_random_u64().to_ne_bytes();
         chunk.copy_from_slice(&random[..chunk.len()]);
     }
     0

@@ -4,13 +4,14 @@ use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::bindings::exports::mqtt_wasi::client::mqtt as wit;
-use crate::codec::{Connack, Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription, UserProperty};
-use crate::error::{Error, Reason, RequestError, TlsFailure, TransportErrorKind};
-use crate::message::Message;
-use crate::options::{self, WillMessage};
-use crate::session::{Delivery, Event, Stats};
+use crate::codec::{Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription, UserProperty};
+use crate::engine::Event;
+use crate::error::{CallError, Error, Reason, TlsFailure, TransportErrorKind};
+use crate::message::{self, Message};
+use crate::session::{ConnectionInfo, Delivery, Stats, WillMessage};
+use crate::trace::TraceError;
 use crate::url::UrlError;
+use crate::wit::exports::mqtt_wasi::client::mqtt as wit;
 
 impl From<QoS> for wit::Qos {
     fn from(qos: QoS) -> Self {
@@ -56,14 +57,17 @@ impl<'a> From<&'a wit::Subscription> for Subscription<'a> {
 
 impl wit::Publication {
     /// Its User Properties as the engine wants them, for [`wit::Publication::lend`].
+    // One copy for all exports that take a message.
+    #[inline(never)]
     pub(super) fn user_properties(&self) -> Vec<UserProperty<'_>> {
         match &self.properties {
-            Some(properties) => options::borrowed(&properties.user_properties),
+            Some(properties) => message::borrowed(&properties.user_properties),
             None => Vec::new(),
         }
     }
 
     /// The message as the engine wants it.
+    #[inline(never)]
     pub(super) fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> Publish<'a> {
         Publish {
             qos: self.qos.into(),
@@ -81,6 +85,7 @@ impl wit::Publication {
 }
 
 impl wit::MessageProperties {
+    #[inline(never)]
     pub(super) fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> PublishProperties<'a> {
         PublishProperties {
             payload_format_indicator: self.payload_is_utf8.then_some(true),
@@ -103,7 +108,7 @@ impl wit::Message {
             qos: publish.qos.into(),
             retain: publish.retain,
             duplicate: publish.dup,
-            delivery: delivery.map(Delivery::to_bits),
+            delivery: delivery.map(Delivery::number),
             properties: (!publish.properties.is_empty()).then(|| (&publish.properties).into()),
         }
     }
@@ -140,7 +145,7 @@ impl From<&PublishProperties<'_>> for wit::MessageProperties {
             content_type: properties.content_type.map(ToOwned::to_owned),
             response_topic: properties.response_topic.map(ToOwned::to_owned),
             correlation_data: properties.correlation_data.map(ToOwned::to_owned),
-            user_properties: crate::error::owned(&properties.user_properties),
+            user_properties: message::owned(&properties.user_properties),
             subscription_identifiers: properties.subscription_identifiers.iter().collect(),
         }
     }
@@ -168,27 +173,25 @@ impl From<wit::Will> for WillMessage {
     }
 }
 
-impl wit::ConnectionInfo {
-    pub(super) fn new(client_id: &str, connack: &Connack<'_>) -> Self {
-        let properties = &connack.properties;
-        let text = |text: Option<&str>| text.map(ToOwned::to_owned);
+impl From<ConnectionInfo> for wit::ConnectionInfo {
+    fn from(info: ConnectionInfo) -> Self {
         Self {
-            client_id: client_id.to_owned(),
-            session_present: connack.session_present,
-            session_expiry_interval_seconds: properties.session_expiry_interval,
-            receive_maximum: properties.receive_maximum.unwrap_or(u16::MAX),
-            maximum_qos: properties.maximum_qos.unwrap_or(QoS::ExactlyOnce).into(),
-            retain_available: properties.retain_available.unwrap_or(true),
-            maximum_packet_size: properties.maximum_packet_size,
-            topic_alias_maximum: properties.topic_alias_maximum.unwrap_or(0),
-            wildcard_subscription_available: properties.wildcard_subscription_available.unwrap_or(true),
-            subscription_identifier_available: properties.subscription_identifier_available.unwrap_or(true),
-            shared_subscription_available: properties.shared_subscription_available.unwrap_or(true),
-            server_keep_alive_seconds: properties.server_keep_alive,
-            response_information: text(properties.response_information),
-            server_reference: text(properties.server_reference),
-            reason_string: text(properties.reason_string),
-            user_properties: crate::error::owned(&properties.user_properties),
+            client_id: info.client_id,
+            session_present: info.session_present,
+            session_expiry_interval_seconds: info.session_expiry_interval,
+            receive_maximum: info.receive_maximum,
+            maximum_qos: info.maximum_qos.into(),
+            retain_available: info.retain_available,
+            maximum_packet_size: info.maximum_packet_size,
+            topic_alias_maximum: info.topic_alias_maximum,
+            wildcard_subscription_available: info.wildcard_subscription_available,
+            subscription_identifier_available: info.subscription_identifier_available,
+            shared_subscription_available: info.shared_subscription_available,
+            server_keep_alive_seconds: info.server_keep_alive,
+            response_information: info.response_information,
+            server_reference: info.server_reference,
+            reason_string: info.reason_string,
+            user_properties: info.user_properties,
         }
     }
 }
@@ -200,8 +203,8 @@ impl From<Event> for wit::Event {
             Event::Connected { session_present } => Self::Reconnected(session_present),
             Event::SubscriptionRestored { filter, .. } => Self::SubscriptionRestored(filter),
             Event::SubscriptionLost { filter, .. } => Self::SubscriptionLost(filter),
-            // The others are about calls, and the client keeps them to itself.
-            _ => Self::MessageDropped,
+            Event::MessageDropped(_) => Self::MessageDropped,
+            Event::ReplyDropped { response_topic, .. } => Self::ReplyDropped(response_topic),
         }
     }
 }
@@ -226,31 +229,49 @@ impl From<Stats> for wit::Stats {
     }
 }
 
+/// What an error of the interface is of.
+#[derive(Debug)]
+pub(super) enum ExportedError {
+    Client(Error),
+    Trace(TraceError),
+}
+
 impl From<Error> for wit::Error {
     #[inline(never)]
     fn from(error: Error) -> Self {
-        Self::new(error)
+        Self::new(ExportedError::Client(error))
     }
 }
 
-impl wit::GuestError for Error {
+impl From<TraceError> for wit::Error {
+    fn from(error: TraceError) -> Self {
+        Self::new(ExportedError::Trace(error))
+    }
+}
+
+impl wit::GuestError for ExportedError {
     fn kind(&self) -> wit::ErrorKind {
-        kind(self)
+        match self {
+            Self::Client(error) => kind(error),
+            Self::Trace(_) => wit::ErrorKind::InvalidArgument,
+        }
     }
 
     fn reason(&self) -> Option<wit::Reason> {
         match self {
-            Self::ConnectionRefused(reason) | Self::Disconnected(reason) | Self::PublishRefused(reason) => {
-                Some((**reason).clone().into())
-            }
-            error => error.reason_code().map(|code| Reason::from(code).into()),
+            Self::Client(
+                Error::ConnectionRefused(reason) | Error::Disconnected(reason) | Error::PublishRefused(reason),
+            ) => Some((**reason).clone().into()),
+            Self::Client(error) => error.reason_code().map(|code| Reason::from(code).into()),
+            Self::Trace(_) => None,
         }
     }
 
     fn message(&self) -> String {
         match self {
-            Self::RequestFailed(failure) => failure.text.clone(),
-            error => error.to_string(),
+            Self::Client(Error::RequestFailed(failure)) => failure.text.clone(),
+            Self::Client(error) => error.to_string(),
+            Self::Trace(error) => error.to_string(),
         }
     }
 }
@@ -264,12 +285,12 @@ fn kind(error: &Error) -> wit::ErrorKind {
         Error::Disconnected(_) => Kind::Disconnected,
         Error::PublishRefused(_) | Error::SubscribeRefused(_) => Kind::PublishRefused,
         Error::Snapshot(_) => Kind::InvalidSnapshot,
-        Error::Trace(_) => Kind::InvalidArgument,
         Error::Url(UrlError::TlsNotSupported) => Kind::TlsNotSupported,
         Error::Url(_) => Kind::InvalidUrl,
         Error::ConnectTimeout => Kind::ConnectTimeout,
         Error::KeepAliveTimeout => Kind::KeepAliveTimeout,
-        Error::ConnectionClosed => Kind::ConnectionClosed,
+        // The latter only where there is a task that could be gone.
+        Error::ConnectionClosed | Error::Stopped => Kind::ConnectionClosed,
         // Only an authenticator's, and the component has none.
         Error::Authentication(_) => Kind::ConnectionRefused,
         Error::Timeout => Kind::Timeout,
@@ -278,26 +299,26 @@ fn kind(error: &Error) -> wit::ErrorKind {
         Error::AnswerBehindMessages => Kind::AnswerBehindMessages,
         #[cfg(feature = "json")]
         Error::Json(_) => Kind::InvalidArgument,
-        Error::Request(error) => match error {
-            RequestError::WouldBlock => Kind::WouldBlock,
-            RequestError::NotConnected => Kind::NotConnected,
-            RequestError::ReceiveFirst => Kind::ReceiveFirst,
-            RequestError::RepliesRefused(_) => Kind::RepliesRefused,
-            RequestError::NothingToAuthenticate => Kind::NothingToAuthenticate,
-            RequestError::PacketTooLarge { .. } => Kind::PacketTooLarge,
-            RequestError::QosNotSupported { .. } => Kind::QosNotSupported,
-            RequestError::RetainNotSupported => Kind::RetainNotSupported,
-            RequestError::WildcardSubscriptionsNotSupported => Kind::WildcardSubscriptionsNotSupported,
-            RequestError::SharedSubscriptionsNotSupported => Kind::SharedSubscriptionsNotSupported,
-            RequestError::SubscriptionIdentifiersNotSupported => Kind::SubscriptionIdentifiersNotSupported,
-            RequestError::Invalid(_)
-            | RequestError::InvalidOptions(_)
-            | RequestError::PropertyNotAllowed(_)
-            | RequestError::TopicAliasInvalid { .. }
-            | RequestError::UnknownTopicAlias(_)
-            | RequestError::PayloadNotUtf8 => Kind::InvalidArgument,
+        Error::Call(error) => match error {
+            CallError::WouldBlock => Kind::WouldBlock,
+            CallError::NotConnected => Kind::NotConnected,
+            CallError::ReceiveFirst => Kind::ReceiveFirst,
+            CallError::RepliesRefused(_) => Kind::RepliesRefused,
+            CallError::NothingToAuthenticate => Kind::NothingToAuthenticate,
+            CallError::PacketTooLarge { .. } => Kind::PacketTooLarge,
+            CallError::QosNotSupported { .. } => Kind::QosNotSupported,
+            CallError::RetainNotSupported => Kind::RetainNotSupported,
+            CallError::WildcardSubscriptionsNotSupported => Kind::WildcardSubscriptionsNotSupported,
+            CallError::SharedSubscriptionsNotSupported => Kind::SharedSubscriptionsNotSupported,
+            CallError::SubscriptionIdentifiersNotSupported => Kind::SubscriptionIdentifiersNotSupported,
+            CallError::Invalid(_)
+            | CallError::InvalidOptions(_)
+            | CallError::PropertyNotAllowed(_)
+            | CallError::TopicAliasInvalid { .. }
+            | CallError::UnknownTopicAlias(_)
+            | CallError::PayloadNotUtf8 => Kind::InvalidArgument,
             #[cfg(feature = "json")]
-            RequestError::NotJson => Kind::InvalidArgument,
+            CallError::NotJson => Kind::InvalidArgument,
         },
         Error::Transport(error) => match error.kind {
             TransportErrorKind::UnknownHost => Kind::UnknownHost,
@@ -342,19 +363,21 @@ impl From<Reason> for wit::Reason {
     }
 }
 
-impl From<wit::ReasonCode> for ReasonCode {
-    fn from(code: wit::ReasonCode) -> Self {
-        // Both have them all, in ascending order.
-        Self::ALL[code as usize]
-    }
-}
-
+/// Both ways, name by name: neither side can have one that the other lacks.
 macro_rules! reason_codes {
     ($($name:ident)+) => {
         impl From<ReasonCode> for wit::ReasonCode {
             fn from(code: ReasonCode) -> Self {
                 match code {
                     $(ReasonCode::$name => Self::$name,)+
+                }
+            }
+        }
+
+        impl From<wit::ReasonCode> for ReasonCode {
+            fn from(code: wit::ReasonCode) -> Self {
+                match code {
+                    $(wit::ReasonCode::$name => Self::$name,)+
                 }
             }
         }

@@ -6,23 +6,24 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
-use super::bindings;
-use super::bindings::exports::mqtt_wasi::client::mqtt as wit;
-use super::bindings::wasi::random::random::get_random_u64;
-use crate::client::{Client, PendingReply, Step};
+use super::convert::ExportedError;
+use crate::client::{Client, PendingReply};
 use crate::codec::{
     self, Disconnect, DisconnectProperties, QoS, ReasonCode, SubscribeProperties, Subscription, UnknownProperties,
     UnsubscribeProperties,
 };
-use crate::error::{Error, Reason, RequestError};
-use crate::options::{self, Options};
-use crate::reconnect::Reconnect;
-use crate::respond::{Reply, Request, Responder};
-use crate::session::{Challenge, Delivery, Session, Snapshot, SubscribeReason};
-use crate::trace::TraceContext;
-use crate::transport::{ComponentTransport, Transport, WasiConnector, WasiTransport, wait_for_any};
+use crate::engine::{Connecting, Engine, NextStep, Step};
+use crate::error::{CallError, Error, Reason, SubscribeReason};
+use crate::message;
+use crate::options::{Options, Reconnect};
+use crate::respond::{Reply, Request};
+use crate::session::{Challenge, Delivery, Snapshot};
+use crate::trace::{TraceContext, TraceError};
+use crate::transport::{ComponentTransport, Interest, WasiConnector, WasiTransport, wait_for_any};
 #[cfg(not(feature = "tls"))]
 use crate::url::UrlError;
+use crate::wit::exports::mqtt_wasi::client::mqtt as wit;
+use crate::wit::wasi::random::random::get_random_u64;
 #[cfg(feature = "tls")]
 use crate::{error::TransportError, transport::TlsOptions};
 
@@ -31,7 +32,7 @@ pub(super) struct Component;
 impl wit::Guest for Component {
     type Client = ExportedClient;
     type ConnectOptions = ExportedOptions;
-    type Error = Error;
+    type Error = ExportedError;
     type PendingReply = ExportedPendingReply;
     type IncomingRequest = ExportedRequest;
 
@@ -44,7 +45,7 @@ impl wit::Guest for Component {
     }
 
     fn read_trace(user_properties: Vec<(String, String)>) -> Option<wit::TraceContext> {
-        TraceContext::from_properties(options::borrowed(&user_properties)).map(Into::into)
+        TraceContext::from_properties(message::borrowed(&user_properties)).map(Into::into)
     }
 
     fn write_trace(
@@ -73,8 +74,7 @@ impl wit::Guest for Component {
             }
             let borrowed: Vec<_> = clients.iter().map(|client| client.client.borrow()).collect();
             let until = borrowed.iter().filter_map(|client| client.deadline()).fold(until, Ord::min);
-            let interests =
-                borrowed.iter().map(|client| (client.transport().inner(), client.wants_input(), client.has_outgoing()));
+            let interests = borrowed.iter().filter_map(|client| interest(client));
             wait_for_any(interests, until);
         }
     }
@@ -127,47 +127,47 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 
     fn set_client_id(&self, client_id: String) {
-        self.options.borrow_mut().client_id = client_id;
+        self.options.borrow_mut().session.client_id = client_id;
     }
 
     fn set_clean_start(&self, clean_start: bool) {
-        self.options.borrow_mut().clean_start = clean_start;
+        self.options.borrow_mut().session.clean_start = clean_start;
     }
 
     fn set_keep_alive_seconds(&self, seconds: u16) {
-        self.options.borrow_mut().keep_alive = seconds;
+        self.options.borrow_mut().session.keep_alive = seconds;
     }
 
     fn set_user_name(&self, user_name: String) {
-        self.options.borrow_mut().user_name = Some(user_name);
+        self.options.borrow_mut().session.user_name = Some(user_name);
     }
 
     fn set_password(&self, password: Vec<u8>) {
-        self.options.borrow_mut().password = Some(password);
+        self.options.borrow_mut().session.password = Some(password);
     }
 
     fn set_will(&self, will: wit::Will) {
-        self.options.borrow_mut().will = Some(will.into());
+        self.options.borrow_mut().session.will = Some(will.into());
     }
 
     fn set_session_expiry_interval_seconds(&self, seconds: u32) {
-        self.options.borrow_mut().session_expiry_interval = seconds;
+        self.options.borrow_mut().session.session_expiry_interval = seconds;
     }
 
     fn set_receive_maximum(&self, messages: u16) {
-        self.options.borrow_mut().receive_maximum = messages;
+        self.options.borrow_mut().session.receive_maximum = messages;
     }
 
     fn set_maximum_packet_size(&self, bytes: u32) {
-        self.options.borrow_mut().maximum_packet_size = bytes;
+        self.options.borrow_mut().session.maximum_packet_size = bytes;
     }
 
     fn set_topic_alias_maximum(&self, aliases: u16) {
-        self.options.borrow_mut().topic_alias_maximum = aliases;
+        self.options.borrow_mut().session.topic_alias_maximum = aliases;
     }
 
     fn set_outbound_topic_aliases(&self, aliases: u16) {
-        self.options.borrow_mut().outbound_topic_aliases = aliases;
+        self.options.borrow_mut().session.outbound_topic_aliases = aliases;
     }
 
     fn add_ca(&self, certificates: Vec<u8>) -> Result<(), wit::Error> {
@@ -226,38 +226,38 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 
     fn set_restore_subscriptions(&self, restore: bool) {
-        self.options.borrow_mut().restore_subscriptions = restore;
+        self.options.borrow_mut().session.restore_subscriptions = restore;
     }
 
     fn set_adopt_session(&self, adopt: bool) {
-        self.options.borrow_mut().adopt_session = adopt;
+        self.options.borrow_mut().session.adopt_session = adopt;
     }
 
     fn set_snapshot(&self, snapshot: Vec<u8>) -> Result<(), wit::Error> {
-        self.options.borrow_mut().resume = Some(Snapshot::from_bytes(&snapshot).map_err(Error::Snapshot)?);
+        self.options.borrow_mut().session.resume = Some(Snapshot::from_bytes(&snapshot).map_err(Error::Snapshot)?);
         Ok(())
     }
 
     fn set_authentication(&self, method: String, data: Option<Vec<u8>>) {
         let mut options = self.options.borrow_mut();
-        (options.authentication_method, options.authentication_data) = (Some(method), data);
+        (options.session.authentication_method, options.session.authentication_data) = (Some(method), data);
     }
 
     fn set_request_response_information(&self, request: bool) {
-        self.options.borrow_mut().request_response_information = request;
+        self.options.borrow_mut().session.request_response_information = request;
     }
 
     fn set_request_problem_information(&self, request: bool) {
-        self.options.borrow_mut().request_problem_information = request;
+        self.options.borrow_mut().session.request_problem_information = request;
     }
 
     fn add_user_property(&self, name: String, value: String) {
-        self.options.borrow_mut().user_properties.push((name, value));
+        self.options.borrow_mut().session.user_properties.push((name, value));
     }
 
     fn set_skip_unknown_properties(&self, skip: bool) {
         let unknown = if skip { UnknownProperties::Skip } else { UnknownProperties::Malformed };
-        self.options.borrow_mut().decode.unknown_properties = unknown;
+        self.options.borrow_mut().session.decode.unknown_properties = unknown;
     }
 
     fn set_acknowledge_by_hand(&self, by_hand: bool) {
@@ -265,7 +265,7 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 
     fn set_connect_timeout_ms(&self, timeout_ms: u32) {
-        self.options.borrow_mut().connect_timeout = millis(timeout_ms);
+        self.options.borrow_mut().session.connect_timeout = millis(timeout_ms);
     }
 
     fn set_response_timeout_ms(&self, timeout_ms: u32) {
@@ -273,30 +273,29 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 
     fn set_outbound_limit(&self, bytes: u32) {
-        self.options.borrow_mut().outbound_limit = bytes as usize;
+        self.options.borrow_mut().session.outbound_limit = bytes as usize;
     }
 
     fn set_in_flight_limit(&self, messages: u16) {
-        self.options.borrow_mut().in_flight_limit = messages;
+        self.options.borrow_mut().session.in_flight_limit = messages;
     }
 
     fn set_backlog_limit(&self, bytes: u32) {
-        self.options.borrow_mut().backlog_limit = bytes as usize;
+        self.options.borrow_mut().session.backlog_limit = bytes as usize;
     }
 
     fn set_response_topic(&self, topic: String) {
-        self.options.borrow_mut().response_topic = Some(topic);
+        self.options.borrow_mut().session.response_topic = Some(topic);
     }
 
     fn set_pending_request_limit(&self, requests: u32) {
-        self.options.borrow_mut().pending_request_limit = requests as usize;
+        self.options.borrow_mut().session.pending_request_limit = requests as usize;
     }
 }
 
 /// A client, and how its messages are acknowledged.
 pub(super) struct ExportedClient {
     client: Rc<RefCell<Client<ComponentTransport>>>,
-    responder: Rc<RefCell<Responder>>,
     acknowledges_by_hand: bool,
     authentication_data: RefCell<Option<Vec<u8>>>,
     last_reason: RefCell<Option<Reason>>,
@@ -306,7 +305,6 @@ impl ExportedClient {
     fn exported(client: Client<ComponentTransport>, acknowledges_by_hand: bool) -> wit::Client {
         wit::Client::new(Self {
             client: Rc::new(RefCell::new(client)),
-            responder: Rc::default(),
             acknowledges_by_hand,
             authentication_data: RefCell::default(),
             last_reason: RefCell::default(),
@@ -336,9 +334,9 @@ impl ExportedClient {
     }
 
     /// The next message that is there.
-    fn take(&self, session: &mut Session) -> Option<wit::Message> {
+    fn take(&self, engine: &mut Engine) -> Option<wit::Message> {
         let (publish, delivery) =
-            if self.acknowledges_by_hand { session.receive_unacknowledged()? } else { (session.receive()?, None) };
+            if self.acknowledges_by_hand { engine.receive_unacknowledged()? } else { (engine.receive()?, None) };
         Some(wit::Message::new(&publish, delivery))
     }
 
@@ -357,7 +355,7 @@ impl wit::GuestClient for ExportedClient {
             }
             None => (Options::new(), false),
         };
-        let client = Client::connect_with(WasiConnector::new(&options)?, &url, options)?;
+        let client = Client::connect_with(connector(&options)?, &url, options)?;
         Ok(Self::exported(client, acknowledges_by_hand))
     }
 
@@ -365,16 +363,24 @@ impl wit::GuestClient for ExportedClient {
         let options = options.get::<ExportedOptions>();
         let by_hand = options.acknowledges_by_hand.get();
         let options = options.options.borrow().clone();
-        let client = Client::start_authenticating(WasiConnector::new(&options)?, &url, options)?;
+        let mut client = Client::unconnected(connector(&options)?, &url, options)?;
+        client.engine_mut().authenticate_by_hand();
+        client.run(Connecting)?;
         Ok(Self::exported(client, by_hand))
     }
 
     fn start_again(&self, data: Option<Vec<u8>>) -> Result<(), wit::Error> {
-        Ok(self.client.borrow_mut().start_authenticating_again(data)?)
+        let mut client = self.client.borrow_mut();
+        client.engine_mut().authenticate_by_hand();
+        if let Some(data) = data {
+            client.engine_mut().set_authentication_data(data);
+        }
+        client.run(Connecting)?;
+        Ok(())
     }
 
     fn next_challenge(&self) -> Result<Option<Vec<u8>>, wit::Error> {
-        match self.client.borrow_mut().next_step()? {
+        match self.client.borrow_mut().run(NextStep)? {
             Step::Challenge(said) => {
                 Ok(Some(self.said_in_auth(ReasonCode::ContinueAuthentication, said).unwrap_or_default()))
             }
@@ -386,11 +392,13 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn answer_challenge(&self, data: Vec<u8>) -> Result<(), wit::Error> {
-        Ok(self.client.borrow_mut().answer_challenge(&data)?)
+        Ok(self.client.borrow_mut().engine_mut().answer_challenge(&data)?)
     }
 
     fn authenticate_again(&self, data: Vec<u8>) -> Result<(), wit::Error> {
-        Ok(self.client.borrow_mut().ask_to_authenticate_again(&data)?)
+        let mut client = self.client.borrow_mut();
+        client.engine_mut().authenticate_by_hand();
+        Ok(client.engine_mut().authenticate_again(&data)?)
     }
 
     fn authentication_data(&self) -> Option<Vec<u8>> {
@@ -433,7 +441,7 @@ impl wit::GuestClient for ExportedClient {
         user_properties: Vec<(String, String)>,
     ) -> Result<Vec<Result<wit::Qos, wit::ReasonCode>>, wit::Error> {
         let subscriptions: Vec<Subscription<'_>> = subscriptions.iter().map(Into::into).collect();
-        let user_properties = options::borrowed(&user_properties);
+        let user_properties = message::borrowed(&user_properties);
         let properties = SubscribeProperties {
             subscription_identifier: identifier,
             user_properties: user_properties.as_slice().into(),
@@ -452,7 +460,7 @@ impl wit::GuestClient for ExportedClient {
         user_properties: Vec<(String, String)>,
     ) -> Result<Vec<wit::ReasonCode>, wit::Error> {
         let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
-        let user_properties = options::borrowed(&user_properties);
+        let user_properties = message::borrowed(&user_properties);
         let properties = UnsubscribeProperties { user_properties: user_properties.as_slice().into() };
         let reason = self.client.borrow_mut().unsubscribe_with(&filters, properties)?;
         Ok(self.said_of_each(reason).into_iter().map(Into::into).collect())
@@ -463,7 +471,7 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn receive(&self, timeout_ms: u32) -> Result<Option<wit::Message>, wit::Error> {
-        Ok(self.client.borrow_mut().receive_from(Some(millis(timeout_ms)), |session| self.take(session))?)
+        Ok(self.client.borrow_mut().take_within(millis(timeout_ms), |engine, _| self.take(engine))?)
     }
 
     fn receive_batch(&self, max: u32, timeout_ms: u32) -> Result<Vec<wit::Message>, wit::Error> {
@@ -471,8 +479,8 @@ impl wit::GuestClient for ExportedClient {
         let mut messages = Vec::new();
         while messages.len() < max as usize {
             let message = match messages.len() {
-                0 => client.receive_from(Some(millis(timeout_ms)), |session| self.take(session))?,
-                _ => client.take_from(|session| self.take(session)),
+                0 => client.take_within(millis(timeout_ms), |engine, _| self.take(engine))?,
+                _ => self.take(client.engine_mut()),
             };
             match message {
                 Some(message) => messages.push(message),
@@ -495,26 +503,24 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn next_request(&self, timeout_ms: u32) -> Result<Option<wit::IncomingRequest>, wit::Error> {
-        let responder = &mut *self.responder.borrow_mut();
-        let request = self.client.borrow_mut().next_request(responder, Some(millis(timeout_ms)))?;
-        Ok(request.map(|request| {
-            let (client, responder) = (Rc::downgrade(&self.client), Rc::clone(&self.responder));
-            wit::IncomingRequest::new(ExportedRequest { client, responder, request })
-        }))
+        let request = self.client.borrow_mut().next_request(millis(timeout_ms))?;
+        Ok(request
+            .map(|request| wit::IncomingRequest::new(ExportedRequest { client: Rc::downgrade(&self.client), request })))
     }
 
     fn acknowledge(&self, delivery: u64) -> bool {
-        self.client.borrow_mut().acknowledge(Delivery::from_bits(delivery))
+        self.client.borrow_mut().acknowledge(Delivery::from_number(delivery))
     }
 
-    fn readiness(&self) -> Result<bindings::wasi::io::poll::Pollable, wit::Error> {
+    fn readiness(&self) -> Result<crate::wit::wasi::io::poll::Pollable, wit::Error> {
         let client = self.client.borrow();
-        Ok(client.transport().inner().readiness().ok_or(Error::Request(RequestError::NotConnected))?)
+        let readiness = client.transport().and_then(|transport| transport.inner().readiness());
+        Ok(readiness.ok_or(Error::Call(CallError::NotConnected))?)
     }
 
     fn deadline_ms(&self) -> Option<u64> {
         let client = self.client.borrow();
-        let wait = client.deadline()?.saturating_duration_since(client.transport().now());
+        let wait = client.deadline()?.saturating_duration_since(WasiTransport::clock());
         // Rounded up: who comes back early has nothing to do, and would again and again.
         let wait = wait.saturating_add(Duration::from_nanos(999_999));
         Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
@@ -522,7 +528,7 @@ impl wit::GuestClient for ExportedClient {
 
     fn info(&self) -> wit::ConnectionInfo {
         let client = self.client.borrow();
-        wit::ConnectionInfo::new(client.client_id(), &client.connack().unwrap_or_default())
+        client.engine().session().connection_info_or_default().into()
     }
 
     fn is_connected(&self) -> bool {
@@ -530,7 +536,7 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn in_flight(&self) -> u32 {
-        self.client.borrow().in_flight() as u32
+        self.client.borrow().stats().in_flight as u32
     }
 
     fn next_event(&self, timeout_ms: u32) -> Result<Option<wit::Event>, wit::Error> {
@@ -552,7 +558,7 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn disconnect_with(&self, disconnection: wit::Disconnection) -> Result<(), wit::Error> {
-        let user_properties = options::borrowed(&disconnection.user_properties);
+        let user_properties = message::borrowed(&disconnection.user_properties);
         let properties = DisconnectProperties {
             session_expiry_interval: disconnection.session_expiry_interval_seconds,
             reason_string: disconnection.reason_string.as_deref(),
@@ -590,14 +596,13 @@ impl Drop for ExportedPendingReply {
 /// A request to answer.
 pub(super) struct ExportedRequest {
     client: Weak<RefCell<Client<ComponentTransport>>>,
-    responder: Rc<RefCell<Responder>>,
     request: Request,
 }
 
 impl ExportedRequest {
     fn answer(&self, reply: &Reply) -> Result<(), wit::Error> {
         let client = alive(&self.client)?;
-        let answered = client.borrow_mut().reply(&mut self.responder.borrow_mut(), &self.request, reply);
+        let answered = client.borrow_mut().reply(&self.request, reply);
         Ok(answered?)
     }
 }
@@ -632,13 +637,38 @@ impl wit::GuestIncomingRequest for ExportedRequest {
 
 impl Drop for ExportedRequest {
     fn drop(&mut self) {
-        self.responder.borrow_mut().give_up(&self.request);
+        if let Some(client) = self.client.upgrade() {
+            client.borrow_mut().give_up_request(&self.request);
+        }
     }
+}
+
+fn connector(options: &Options) -> Result<WasiConnector, Error> {
+    #[cfg(feature = "tls")]
+    return WasiConnector::with_tls(options.tls.clone());
+    #[cfg(not(feature = "tls"))]
+    {
+        let _ = options;
+        Ok(WasiConnector::new())
+    }
+}
+
+/// What a client waits for.
+fn interest(client: &Client<ComponentTransport>) -> Option<Interest<'_>> {
+    if client.engine().is_dialing() {
+        return client.connector()?.as_any()?.downcast_ref().map(Interest::Connector);
+    }
+    let transport = client.transport()?.inner();
+    Some(Interest::Transport {
+        transport,
+        reads: !client.engine().session().is_paused(),
+        writes: client.has_outgoing(),
+    })
 }
 
 /// The client, unless it was dropped.
 fn alive(client: &Weak<RefCell<Client<ComponentTransport>>>) -> Result<Rc<RefCell<Client<ComponentTransport>>>, Error> {
-    client.upgrade().ok_or(Error::Request(RequestError::NotConnected))
+    client.upgrade().ok_or(Error::Call(CallError::NotConnected))
 }
 
 fn random<const N: usize>() -> [u8; N] {
@@ -656,10 +686,10 @@ impl From<TraceContext> for wit::TraceContext {
 }
 
 impl TryFrom<wit::TraceContext> for TraceContext {
-    type Error = Error;
+    type Error = TraceError;
 
-    fn try_from(context: wit::TraceContext) -> Result<Self, Error> {
-        Ok(Self::parse(&context.traceparent, &context.tracestate)?)
+    fn try_from(context: wit::TraceContext) -> Result<Self, TraceError> {
+        Self::parse(&context.traceparent, &context.tracestate)
     }
 }
 

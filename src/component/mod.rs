@@ -3,7 +3,14 @@
 //! Here types are translated and nothing is decided: behaviour lives in the session and the client.
 
 mod abi;
-#[allow(unsafe_code, missing_docs, unreachable_pub, clippy::all, reason = "generated: the component ABI is unsafe")]
-pub(crate) mod bindings;
 mod convert;
 mod export;
+
+use export::Component;
+
+#[allow(unsafe_code, reason = "generated: the component ABI is unsafe")]
+mod exports {
+    crate::wit::export!(Component with_types_in crate::wit);
+
+    use super::Component;
+}

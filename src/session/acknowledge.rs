@@ -9,33 +9,28 @@ use crate::codec::{PacketId, PacketType, Publish, QoS};
 /// A message that the user acknowledges by hand: what [`Session::acknowledge`](super::Session::acknowledge) takes.
 ///
 /// Good for the connection that the message came over. What is not acknowledged when that ends comes again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Delivery {
-    connection: u32,
-    sequence: u32,
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Delivery(u64);
 
-#[cfg(all(feature = "component", target_arch = "wasm32"))]
 impl Delivery {
-    /// As a number, for the interface of the component.
-    pub(crate) const fn to_bits(self) -> u64 {
-        (self.connection as u64) << 32 | self.sequence as u64
+    /// As a number, which is higher than those of all messages that came before.
+    pub(crate) const fn number(self) -> u64 {
+        self.0
     }
 
-    pub(crate) const fn from_bits(bits: u64) -> Self {
-        Self { connection: (bits >> 32) as u32, sequence: bits as u32 }
+    #[cfg(all(feature = "component", target_arch = "wasm32"))]
+    pub(crate) const fn from_number(number: u64) -> Self {
+        Self(number)
     }
 }
 
 /// Messages that the user has got, from the first that is not acknowledged on.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    /// Counts connections, so that no [`Delivery`] outlives its own.
-    connection: u32,
     /// Whether the connection of the messages is over.
     is_expired: bool,
-    /// The sequence number of the first message.
-    first: u32,
+    /// The number of the first message. Goes on over all connections, so that no [`Delivery`] outlives its own.
+    first: u64,
     messages: VecDeque<HeldMessage>,
 }
 
@@ -60,28 +55,27 @@ impl Held {
 
     /// Forgets the messages of the last connection.
     pub(super) fn clear(&mut self) {
-        self.first = 0;
+        self.first += self.messages.len() as u64;
         self.messages.clear();
-        self.connection = self.connection.wrapping_add(1);
         self.is_expired = false;
     }
 
     fn push(&mut self, packet_id: PacketId, qos: QoS, is_acknowledged: bool) -> Delivery {
-        let sequence = self.first.wrapping_add(self.messages.len() as u32);
+        let number = self.first + self.messages.len() as u64;
         self.messages.push_back(HeldMessage { packet_id, qos, is_acknowledged });
-        Delivery { connection: self.connection, sequence }
+        Delivery(number)
     }
 
     fn find(&mut self, delivery: Delivery) -> Option<&mut HeldMessage> {
-        let index = delivery.sequence.wrapping_sub(self.first) as usize;
-        self.messages.get_mut(index).filter(|_| delivery.connection == self.connection)
+        let index = delivery.0.checked_sub(self.first)?;
+        self.messages.get_mut(usize::try_from(index).ok()?)
     }
 
     fn pop_acknowledged(&mut self) -> Option<HeldMessage> {
         if !self.messages.front()?.is_acknowledged {
             return None;
         }
-        self.first = self.first.wrapping_add(1);
+        self.first += 1;
         self.messages.pop_front()
     }
 }

@@ -6,7 +6,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::error::{ProtocolError, RequestError};
+use crate::error::{CallError, ProtocolError};
 
 /// Topic Names up to this length are no longer than an alias.
 const SHORT: usize = 3;
@@ -78,13 +78,13 @@ pub(super) struct Choice {
 
 impl OutboundAliases {
     /// The alias that the user gave, which stays the user's while the connection lasts.
-    pub(super) fn by_hand(&self, topic: &str, alias: u16, maximum: u16) -> Result<Choice, RequestError> {
+    pub(super) fn by_hand(&self, topic: &str, alias: u16, maximum: u16) -> Result<Choice, CallError> {
         if alias == 0 || alias > maximum {
-            return Err(RequestError::TopicAliasInvalid { maximum });
+            return Err(CallError::TopicAliasInvalid { maximum });
         }
         let known = self.topic(alias);
         if topic.is_empty() && known.is_none() {
-            return Err(RequestError::UnknownTopicAlias(alias));
+            return Err(CallError::UnknownTopicAlias(alias));
         }
         let is_known = topic.is_empty() || known.is_some_and(|known| **known == *topic);
         Ok(Choice { alias, is_known, is_by_hand: true })

@@ -15,7 +15,8 @@ use super::Status;
 use super::event::{Challenge, Event};
 use super::machine::Machine;
 use crate::codec::{Auth, AuthProperties, Connack, Disconnect, Packet, PacketType, ReasonCode};
-use crate::error::{self, Error, ProtocolError, RequestError};
+use crate::error::{CallError, Error, ProtocolError};
+use crate::message::owned;
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl Machine {
         let challenge = || Challenge {
             data: properties.authentication_data.map(ToOwned::to_owned),
             reason_string: properties.reason_string.map(ToOwned::to_owned),
-            user_properties: error::owned(&properties.user_properties),
+            user_properties: owned(&properties.user_properties),
         };
         match (auth.reason_code, self.turn, self.status) {
             (ReasonCode::ContinueAuthentication, Turn::Broker, _) => {
@@ -68,11 +69,11 @@ impl Machine {
         }
     }
 
-    pub(super) fn answer_challenge(&mut self, data: &[u8]) -> Result<(), RequestError> {
+    pub(super) fn answer_challenge(&mut self, data: &[u8]) -> Result<(), CallError> {
         self.send_auth(Turn::User, ReasonCode::ContinueAuthentication, data)
     }
 
-    pub(super) fn authenticate_again(&mut self, data: &[u8]) -> Result<(), RequestError> {
+    pub(super) fn authenticate_again(&mut self, data: &[u8]) -> Result<(), CallError> {
         self.require_connected()?;
         self.send_auth(Turn::Idle, ReasonCode::ReAuthenticate, data)
     }
@@ -85,22 +86,22 @@ impl Machine {
         self.fail(Error::Authentication(why));
     }
 
-    fn send_auth(&mut self, turn: Turn, reason_code: ReasonCode, data: &[u8]) -> Result<(), RequestError> {
+    fn send_auth(&mut self, turn: Turn, reason_code: ReasonCode, data: &[u8]) -> Result<(), CallError> {
         if !self.status.is_open() {
-            return Err(RequestError::NotConnected);
+            return Err(CallError::NotConnected);
         }
         let method = self.options.authentication_method.as_deref();
         if method.is_none() || self.turn != turn {
-            return Err(RequestError::NothingToAuthenticate);
+            return Err(CallError::NothingToAuthenticate);
         }
         let properties =
             AuthProperties { authentication_method: method, authentication_data: Some(data), ..Default::default() };
         let packet = Packet::Auth(Auth { reason_code, properties });
-        let len = packet.encoded_len_from_client().map_err(RequestError::Invalid)?;
+        let len = packet.encoded_len_from_client().map_err(CallError::Invalid)?;
         if self.status == Status::Connected {
             self.terms.check_size(len)?;
         }
-        packet.encode_from_client(self.outbound.appender(len)).map_err(RequestError::Invalid)?;
+        packet.encode_from_client(self.outbound.appender(len)).map_err(CallError::Invalid)?;
         self.turn = Turn::Broker;
         Ok(())
     }

@@ -7,12 +7,12 @@ use super::event::Event;
 use super::machine::Machine;
 use super::terms::{SMALLEST_MAXIMUM_PACKET_SIZE, Terms};
 use crate::codec::{Connack, Packet, ReasonCode};
-use crate::error::{Error, ProtocolError, Reason, RequestError};
+use crate::error::{CallError, Error, ProtocolError, Reason};
 use crate::time::Instant;
 
 impl Machine {
     /// Puts CONNECT into the outbound stream.
-    pub(super) fn connect(&mut self, now: Instant) -> Result<(), RequestError> {
+    pub(super) fn connect(&mut self, now: Instant) -> Result<(), CallError> {
         self.outbound.clear();
         self.inbound_aliases.clear();
         self.outbound_aliases.clear();
@@ -21,7 +21,7 @@ impl Machine {
         let outbound = &mut self.outbound;
         self.options
             .with_connect(client_id, clean_start, |connect| outbound.push(&Packet::Connect(*connect)))
-            .map_err(RequestError::InvalidOptions)?;
+            .map_err(CallError::InvalidOptions)?;
         self.status = Status::Connecting;
         self.connect_deadline = Some(now + self.options.connect_timeout);
         self.unacknowledged = 0;
@@ -51,7 +51,7 @@ impl Machine {
         if let Some(maximum) = properties.maximum_packet_size.filter(|&most| most < SMALLEST_MAXIMUM_PACKET_SIZE) {
             // Not even DISCONNECT with a reason may be sent `[MQTT-3.2.2-15]`.
             let size = SMALLEST_MAXIMUM_PACKET_SIZE as usize;
-            self.closed(RequestError::PacketTooLarge { size, maximum }.into());
+            self.closed(CallError::PacketTooLarge { size, maximum }.into());
             return Ok(());
         }
         self.terms = Terms::new(connack);

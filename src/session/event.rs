@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::codec::{QoS, ReasonCode};
-use crate::error::{Error, Reason, RequestError};
+use crate::error::{CallError, Error, Reason, SubscribeReason};
 use crate::message::Message;
 
 /// Which call an [`Event`] ends. Never used twice by one session.
@@ -16,6 +16,11 @@ pub struct OperationId(pub(super) u64);
 const REQUEST: u64 = 1 << 63;
 
 impl OperationId {
+    /// Higher than those of all that came before, and never used twice.
+    pub(crate) const fn number(self) -> u64 {
+        self.0 & !REQUEST
+    }
+
     pub(super) const fn of_a_request(self) -> Self {
         Self(self.0 | REQUEST)
     }
@@ -43,7 +48,7 @@ pub enum Event {
     Published {
         /// What [`Session::publish`](super::Session::publish) returned.
         id: OperationId,
-        /// What the broker said. [`Error::PublishRefused`] when it refused; [`Error::Request`] when it takes no such
+        /// What the broker said. [`Error::PublishRefused`] when it refused; [`Error::Call`] when it takes no such
         /// message since it was connected to again: a smaller Maximum Packet Size, a lower Maximum QoS, no RETAIN.
         result: Result<Reason, Error>,
     },
@@ -86,7 +91,7 @@ pub enum Event {
     },
     /// A message at QoS 0 that the last connection ended before was not sent over this one either, since the broker takes
     /// no such message any more.
-    MessageDropped(RequestError),
+    MessageDropped(CallError),
     /// The connection is over, but for the DISCONNECT that may still wait to be sent. What failed with it comes next.
     Disconnected(Error),
 }
@@ -100,29 +105,4 @@ pub struct Challenge {
     pub reason_string: Option<String>,
     /// User Properties.
     pub user_properties: Vec<(String, String)>,
-}
-
-/// What a broker says to SUBSCRIBE or UNSUBSCRIBE.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubscribeReason {
-    /// A Reason Code for each Topic Filter, in order: the granted QoS, or why not.
-    pub reason_codes: Vec<ReasonCode>,
-    /// The Reason String: why, in words.
-    pub reason_string: Option<String>,
-    /// User Properties.
-    pub user_properties: Vec<(String, String)>,
-}
-
-impl SubscribeReason {
-    /// The granted QoS of each Topic Filter.
-    ///
-    /// # Errors
-    /// [`Error::SubscribeRefused`] when any was refused.
-    pub fn granted(self) -> Result<Vec<QoS>, Error> {
-        if self.reason_codes.iter().any(|code| code.is_error()) {
-            return Err(Error::SubscribeRefused(self.into()));
-        }
-        // The success codes of SUBACK are QoS levels by their numbers; UNSUBACK has no levels to tell.
-        Ok(self.reason_codes.iter().filter_map(|&code| QoS::from_u8(code as u8)).collect())
-    }
 }

@@ -13,6 +13,7 @@ use super::authenticate::Turn;
 use super::event::{Event, OperationId};
 use super::in_flight::InFlight;
 use super::keep_alive::{Due, KeepAlive};
+use super::options::SessionOptions;
 use super::outbound::Outbound;
 use super::received_ids::ReceivedIds;
 use super::request::Requests;
@@ -22,13 +23,12 @@ use super::terms::Terms;
 use crate::codec::{
     Disconnect, EncodeError, EncodeErrorKind, Packet, PacketId, PacketType, PropertyId, ReasonCode, UserProperties,
 };
-use crate::error::{Error, ProtocolError, Reason, RequestError};
-use crate::options::Options;
-use crate::time::Instant;
+use crate::error::{CallError, Error, ProtocolError, Reason};
+use crate::time::{Instant, soonest};
 
 #[derive(Debug)]
 pub(super) struct Machine {
-    pub(super) options: Options,
+    pub(super) options: SessionOptions,
     pub(super) status: Status,
     pub(super) outbound: Outbound,
     pub(super) events: VecDeque<Event>,
@@ -76,7 +76,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(mut options: Options) -> Self {
+    pub(super) fn new(mut options: SessionOptions) -> Self {
         let snapshot = options.resume.take();
         let mut machine = Self {
             options,
@@ -165,7 +165,7 @@ impl Machine {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let connection = self.connect_deadline.or(self.keep_alive.deadline());
-        [connection, self.requests.deadline()].into_iter().flatten().min()
+        soonest(connection, self.requests.deadline())
     }
 
     pub(super) fn transmitted(&mut self, len: usize, now: Instant) {
@@ -176,19 +176,19 @@ impl Machine {
         self.send_again();
     }
 
-    pub(super) fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), RequestError> {
+    pub(super) fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), CallError> {
         self.require_connected()?;
         if !disconnect.reason_code.is_for_clients_to_disconnect_with() {
             let (kind, field) = (EncodeErrorKind::InvalidReasonCode, "Reason Code");
-            return Err(RequestError::Invalid(EncodeError { kind, field }));
+            return Err(CallError::Invalid(EncodeError { kind, field }));
         }
         let ends_with_connection = self.options.session_expiry_interval == 0;
         if ends_with_connection && disconnect.properties.session_expiry_interval.is_some_and(|seconds| seconds != 0) {
             // A session that CONNECT said to end with the connection cannot be kept after all (section 3.14.2.2.2).
-            return Err(RequestError::PropertyNotAllowed(PropertyId::SessionExpiryInterval));
+            return Err(CallError::PropertyNotAllowed(PropertyId::SessionExpiryInterval));
         }
         let packet = Packet::Disconnect(*disconnect);
-        self.terms.check_size(packet.encoded_len_from_client().map_err(RequestError::Invalid)?)?;
+        self.terms.check_size(packet.encoded_len_from_client().map_err(CallError::Invalid)?)?;
         self.send(&packet);
         self.end(Status::Closing, &Error::ConnectionClosed);
         Ok(())
@@ -217,8 +217,8 @@ impl Machine {
         self.end(Status::Disconnected, &error);
     }
 
-    pub(super) fn require_connected(&self) -> Result<(), RequestError> {
-        if self.status == Status::Connected { Ok(()) } else { Err(RequestError::NotConnected) }
+    pub(super) fn require_connected(&self) -> Result<(), CallError> {
+        if self.status == Status::Connected { Ok(()) } else { Err(CallError::NotConnected) }
     }
 
     /// Fails for problem information that the client said it does not want `[MQTT-3.1.2-29]`.

@@ -46,18 +46,20 @@
 //! session.publish(&Publish::new("t", b"!").qos(QoS::AtLeastOnce))?;
 //! assert_eq!(session.transmit(), b"\x32\x07\x00\x01t\x00\x01\x00!");
 //! assert_eq!(session.deadline(), Some(now + Duration::from_secs(55)), "when a ping is due");
-//! # Ok::<(), mqtt_wasi::RequestError>(())
+//! # Ok::<(), mqtt_wasi::CallError>(())
 //! ```
 
 mod acknowledge;
 mod alias;
 mod authenticate;
 mod connect;
+mod connection_info;
 mod delivery;
 mod event;
 mod in_flight;
 mod keep_alive;
 mod machine;
+mod options;
 mod outbound;
 mod publish;
 mod received_ids;
@@ -74,19 +76,21 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use acknowledge::Delivery;
-pub use event::{Challenge, Event, OperationId, SubscribeReason};
+pub use connection_info::ConnectionInfo;
+pub use event::{Challenge, Event, OperationId};
 use machine::Machine;
-pub(crate) use request::ERROR_PROPERTY;
-pub use snapshot::{Snapshot, SnapshotError};
+#[cfg(feature = "json")]
+pub(crate) use options::Envelope;
+pub use options::{SessionOptions, WillMessage};
+pub use snapshot::Snapshot;
 pub use stats::Stats;
 
 use crate::codec::{
     Connack, Disconnect, Packet, PacketType, Publish, PublishProperties, SubscribeProperties, Subscription,
     UnsubscribeProperties,
 };
-use crate::error::{Error, ProtocolError, RequestError};
+use crate::error::{CallError, Error, ProtocolError};
 use crate::frame::{FrameError, FrameReader, FrameSpan};
-use crate::options::Options;
 use crate::time::Instant;
 
 /// The client's side of one MQTT session, over any number of network connections, one after the other.
@@ -124,6 +128,17 @@ enum Origin {
     Answered,
 }
 
+/// What a call may have to wait for that the session has no more of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    /// Messages at QoS 1 and 2 that may be in flight: the send quota (section 4.9), and the bounds of the options.
+    Quota,
+    /// Bytes that may wait to be sent.
+    Outbound,
+    /// Requests that may wait for their replies, or the subscription to the Response Topic.
+    Requests,
+}
+
 /// Where the session stands with its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -146,7 +161,8 @@ impl Status {
 impl Session {
     /// A session without a connection.
     #[must_use]
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: impl Into<SessionOptions>) -> Self {
+        let options = options.into();
         let reader = FrameReader::new(options.maximum_packet_size);
         Self { machine: Machine::new(options), reader, backlog: VecDeque::new(), topic: None, connack: Vec::new() }
     }
@@ -155,8 +171,8 @@ impl Session {
     /// once the broker took the connection.
     ///
     /// # Errors
-    /// [`RequestError::InvalidOptions`] when CONNECT has no valid bytes for the options.
-    pub fn connect(&mut self, now: Instant) -> Result<(), RequestError> {
+    /// [`CallError::InvalidOptions`] when CONNECT has no valid bytes for the options.
+    pub fn connect(&mut self, now: Instant) -> Result<(), CallError> {
         self.connection_closed(Error::ConnectionClosed);
         self.reader.cut();
         self.machine.connect(now)
@@ -175,11 +191,12 @@ impl Session {
     /// Where the next bytes from the broker go. Empty while nothing more should be read, since too many messages
     /// [wait to be received](Session::receive).
     pub fn read_buffer(&mut self) -> &mut [u8] {
-        self.buffers().1
+        self.prepare_transfer().1
     }
 
-    /// [`Session::transmit`] and [`Session::read_buffer`] at once, to move bytes both ways.
-    pub fn buffers(&mut self) -> (&[u8], &mut [u8]) {
+    /// Takes the packets that came, and makes room for more: [`Session::transmit`] and [`Session::read_buffer`] at once, to
+    /// move bytes both ways.
+    pub fn prepare_transfer(&mut self) -> (&[u8], &mut [u8]) {
         self.take_all();
         let incoming: &mut [u8] = if self.is_paused() {
             &mut []
@@ -207,8 +224,15 @@ impl Session {
 
     /// Does what is due at `now`. Harmless at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.take_all();
-        let is_behind = self.is_behind();
+        self.handle_timeout_while(now, false);
+    }
+
+    /// The same, where what comes may be left unread for now.
+    pub(crate) fn handle_timeout_while(&mut self, now: Instant, is_held_back: bool) {
+        if !is_held_back {
+            self.take_all();
+        }
+        let is_behind = is_held_back || self.is_behind();
         self.machine.handle_timeout(now, is_behind);
     }
 
@@ -216,17 +240,17 @@ impl Session {
     ///
     /// A Topic Alias of the caller's stands for the Topic Name until the connection ends: the session sends the Topic
     /// Name when the broker does not know it, and leaves it out when it does. A message with the alias alone is sent if
-    /// one with both was before. See [`Options::outbound_topic_aliases`] for aliases by themselves.
+    /// one with both was before. See [`Options::outbound_topic_aliases`](crate::Options::outbound_topic_aliases) for aliases by themselves.
     ///
     /// Returns which [`Event::Published`] will tell how it went, at QoS 1 and 2; `None` at QoS 0, which nobody
     /// acknowledges.
     ///
     /// # Errors
-    /// [`RequestError::WouldBlock`] when too much is in flight or waits to be sent,
-    /// [`RequestError::NotConnected`], [`RequestError::Invalid`], [`RequestError::PacketTooLarge`],
-    /// [`RequestError::QosNotSupported`], [`RequestError::RetainNotSupported`], [`RequestError::PropertyNotAllowed`],
-    /// [`RequestError::PayloadNotUtf8`], [`RequestError::TopicAliasInvalid`], [`RequestError::UnknownTopicAlias`].
-    pub fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, RequestError> {
+    /// [`CallError::WouldBlock`] when too much is in flight or waits to be sent,
+    /// [`CallError::NotConnected`], [`CallError::Invalid`], [`CallError::PacketTooLarge`],
+    /// [`CallError::QosNotSupported`], [`CallError::RetainNotSupported`], [`CallError::PropertyNotAllowed`],
+    /// [`CallError::PayloadNotUtf8`], [`CallError::TopicAliasInvalid`], [`CallError::UnknownTopicAlias`].
+    pub fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, CallError> {
         self.machine.publish(publish)
     }
 
@@ -235,12 +259,12 @@ impl Session {
     /// none came within `timeout`.
     ///
     /// Before the first request the session subscribes to its Response Topic; until the broker has granted that, this is
-    /// [`RequestError::WouldBlock`]. No message to that topic is ever received as others are.
+    /// [`CallError::WouldBlock`]. No message to that topic is ever received as others are.
     ///
     /// `nonce` is what makes Correlation Data hard to guess: a random number that is used once.
     ///
     /// # Errors
-    /// [`RequestError::WouldBlock`], [`RequestError::RepliesRefused`], [`RequestError::PropertyNotAllowed`] for a Response
+    /// [`CallError::WouldBlock`], [`CallError::RepliesRefused`], [`CallError::PropertyNotAllowed`] for a Response
     /// Topic or Correlation Data of the caller's, and as [`Session::publish`].
     pub fn request(
         &mut self,
@@ -248,14 +272,14 @@ impl Session {
         timeout: Duration,
         nonce: u64,
         now: Instant,
-    ) -> Result<OperationId, RequestError> {
+    ) -> Result<OperationId, CallError> {
         self.machine.request(request, timeout, nonce, now)
     }
 
-    /// Whether [`Options::json_envelope`] is set.
+    /// The format in which payloads say what Response Topic and Correlation Data say, if there is one.
     #[cfg(feature = "json")]
-    pub(crate) const fn has_json_envelope(&self) -> bool {
-        self.machine.options.json_envelope
+    pub(crate) const fn envelope(&self) -> Option<&'static Envelope> {
+        self.machine.options.envelope
     }
 
     /// Gives a request up: its reply is dropped when it comes. Returns `false` if it has ended.
@@ -272,27 +296,27 @@ impl Session {
     /// Asks for messages. Returns which [`Event::Subscribed`] will tell how it went.
     ///
     /// # Errors
-    /// [`RequestError::WouldBlock`], [`RequestError::NotConnected`], [`RequestError::Invalid`],
-    /// [`RequestError::PacketTooLarge`], [`RequestError::WildcardSubscriptionsNotSupported`],
-    /// [`RequestError::SharedSubscriptionsNotSupported`], [`RequestError::SubscriptionIdentifiersNotSupported`].
+    /// [`CallError::WouldBlock`], [`CallError::NotConnected`], [`CallError::Invalid`],
+    /// [`CallError::PacketTooLarge`], [`CallError::WildcardSubscriptionsNotSupported`],
+    /// [`CallError::SharedSubscriptionsNotSupported`], [`CallError::SubscriptionIdentifiersNotSupported`].
     pub fn subscribe(
         &mut self,
         subscriptions: &[Subscription<'_>],
         properties: SubscribeProperties<'_>,
-    ) -> Result<OperationId, RequestError> {
+    ) -> Result<OperationId, CallError> {
         self.machine.subscribe(subscriptions, properties)
     }
 
     /// Asks for no more messages. Returns which [`Event::Unsubscribed`] will tell how it went.
     ///
     /// # Errors
-    /// [`RequestError::WouldBlock`], [`RequestError::NotConnected`], [`RequestError::Invalid`],
-    /// [`RequestError::PacketTooLarge`].
+    /// [`CallError::WouldBlock`], [`CallError::NotConnected`], [`CallError::Invalid`],
+    /// [`CallError::PacketTooLarge`].
     pub fn unsubscribe(
         &mut self,
         filters: &[&str],
         properties: UnsubscribeProperties<'_>,
-    ) -> Result<OperationId, RequestError> {
+    ) -> Result<OperationId, CallError> {
         self.machine.unsubscribe(filters, properties)
     }
 
@@ -300,9 +324,9 @@ impl Session {
     /// (section 4.12).
     ///
     /// # Errors
-    /// [`RequestError::NothingToAuthenticate`] when it is not the user's turn, [`RequestError::NotConnected`],
-    /// [`RequestError::Invalid`], [`RequestError::PacketTooLarge`].
-    pub fn answer_challenge(&mut self, data: &[u8]) -> Result<(), RequestError> {
+    /// [`CallError::NothingToAuthenticate`] when it is not the user's turn, [`CallError::NotConnected`],
+    /// [`CallError::Invalid`], [`CallError::PacketTooLarge`].
+    pub fn answer_challenge(&mut self, data: &[u8]) -> Result<(), CallError> {
         self.machine.answer_challenge(data)
     }
 
@@ -310,10 +334,10 @@ impl Session {
     /// 4.12.1). [`Event::Authenticated`] tells of success; a broker that refuses ends the connection.
     ///
     /// # Errors
-    /// [`RequestError::NothingToAuthenticate`] when the options have no Authentication Method or the client is
-    /// authenticating already, [`RequestError::NotConnected`], [`RequestError::Invalid`],
-    /// [`RequestError::PacketTooLarge`].
-    pub fn authenticate_again(&mut self, data: &[u8]) -> Result<(), RequestError> {
+    /// [`CallError::NothingToAuthenticate`] when the options have no Authentication Method or the client is
+    /// authenticating already, [`CallError::NotConnected`], [`CallError::Invalid`],
+    /// [`CallError::PacketTooLarge`].
+    pub fn authenticate_again(&mut self, data: &[u8]) -> Result<(), CallError> {
         self.machine.authenticate_again(data)
     }
 
@@ -341,10 +365,41 @@ impl Session {
     /// Ends the connection: what waits to be sent is the last, with a DISCONNECT behind it.
     ///
     /// # Errors
-    /// [`RequestError::NotConnected`], [`RequestError::Invalid`], [`RequestError::PacketTooLarge`];
-    /// [`RequestError::PropertyNotAllowed`] for a Session Expiry Interval when the options have none.
-    pub fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), RequestError> {
+    /// [`CallError::NotConnected`], [`CallError::Invalid`], [`CallError::PacketTooLarge`];
+    /// [`CallError::PropertyNotAllowed`] for a Session Expiry Interval when the options have none.
+    pub fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), CallError> {
         self.machine.disconnect(disconnect)
+    }
+
+    /// Whether there is something of this, as far as can be told without the packet that needs it.
+    pub(crate) fn has(&self, resource: Shortage) -> bool {
+        self.machine.status == Status::Connected
+            && match resource {
+                Shortage::Quota => self.machine.has_quota(),
+                Shortage::Outbound => self.machine.has_room(),
+                Shortage::Requests => self.machine.may_request(),
+            }
+    }
+
+    /// Tells one point in the life of the session from another: something has moved between them.
+    pub(crate) const fn progress(&self) -> u64 {
+        let Stats { bytes_sent, packets_received, .. } = self.machine.stats;
+        bytes_sent + packets_received + 1
+    }
+
+    /// Where the bytes that wait to be sent end in the stream of this connection.
+    pub(crate) const fn outbound_end(&self) -> u64 {
+        self.machine.outbound.end()
+    }
+
+    /// Whether everything before this place in the stream of this connection was sent.
+    pub(crate) const fn has_sent(&self, place: u64) -> bool {
+        self.machine.outbound.has_sent(place)
+    }
+
+    /// Neither restores this subscription nor reports it as lost. The broker is told nothing.
+    pub(crate) fn forget_subscription(&mut self, filter: &str) {
+        self.machine.subscriptions.remove(filter);
     }
 
     /// Everything that waits to be sent.
@@ -387,6 +442,46 @@ impl Session {
         Some((publish, delivery))
     }
 
+    /// Hands messages to `deliver`, each decoded once, for as long as that returns `true` and there are any. An event stops
+    /// it: it is to be [taken](Session::poll_event) before the messages behind it.
+    pub(crate) fn deliver(&mut self, mut deliver: impl FnMut(&Publish<'_>, Option<Delivery>) -> bool) {
+        while !self.has_event() {
+            let goes_on = if let Some(span) = self.next_unchecked(true) {
+                self.reader.release(None);
+                let body = self.reader.body(&span);
+                let error = match Publish::decode(span.flags, body, self.machine.options.decode) {
+                    Ok(publish) => match self.machine.take_in(&publish) {
+                        Ok(_) => {
+                            let delivery = self.machine.hold(&publish);
+                            if !deliver(&publish, delivery) {
+                                return;
+                            }
+                            continue;
+                        }
+                        Err(error) => error,
+                    },
+                    Err(error) => FrameError::Malformed(error).into(),
+                };
+                self.machine.fail(error);
+                false
+            } else if self.has_event() {
+                false
+            } else {
+                let mut delivery = None;
+                let waiting = self.finish_message(None, |machine, publish| delivery = machine.hold(publish));
+                waiting.is_some_and(|publish| deliver(&publish, delivery))
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Whether there is an event that is known already.
+    pub(crate) fn has_event(&self) -> bool {
+        !self.machine.events.is_empty()
+    }
+
     /// Acknowledges a message; `false` if that was done before, or the connection that it came over is over. Then the
     /// broker sends it again, if it keeps the session. At QoS 2 it is in time until the next connection is made: the
     /// message is then not received again.
@@ -421,6 +516,18 @@ impl Session {
         }
     }
 
+    /// The same as a value that owns what it says; `None` before the first connection.
+    #[must_use]
+    pub fn connection_info(&self) -> Option<ConnectionInfo> {
+        self.connack().map(|connack| ConnectionInfo::new(self.client_id(), &connack))
+    }
+
+    /// The same, with what holds where a broker says nothing before there was one.
+    #[cfg(all(feature = "component", target_arch = "wasm32"))]
+    pub(crate) fn connection_info_or_default(&self) -> ConnectionInfo {
+        ConnectionInfo::new(self.client_id(), &self.connack().unwrap_or_default())
+    }
+
     /// The Client Identifier: the one of the options, or the one that the broker assigned.
     #[must_use]
     pub fn client_id(&self) -> &str {
@@ -445,7 +552,7 @@ impl Session {
         }
     }
 
-    /// The session as bytes, for a later process to go on with: [`Options::resume`]. It has what section 4.1 calls Session
+    /// The session as bytes, for a later process to go on with: [`Options::resume`](crate::Options::resume). It has what section 4.1 calls Session
     /// State: messages in flight, Packet Identifiers of QoS 2 messages that came, subscriptions; and messages at QoS 0 that
     /// were not sent. It has no password and nothing else of the options but the Client Identifier.
     ///
@@ -486,7 +593,7 @@ impl Session {
 
     /// Whether so many wait that what came with them, and is not taken yet, has to wait or be lost with its connection.
     fn is_far_behind(&self) -> bool {
-        let Options { backlog_limit, maximum_packet_size, .. } = self.machine.options;
+        let SessionOptions { backlog_limit, maximum_packet_size, .. } = self.machine.options;
         self.has_waiting(backlog_limit.saturating_add(2 * maximum_packet_size as usize))
     }
 
@@ -498,8 +605,19 @@ impl Session {
     /// The next message, after `settle` if it came over this connection.
     #[inline]
     fn next_message(&mut self, settle: impl FnOnce(&mut Machine, &Publish<'_>)) -> Option<Publish<'_>> {
+        let direct = self.next_unchecked(false);
+        self.finish_message(direct, settle)
+    }
+
+    /// As [`Session::next_message`], once it is known whether there is one that was not taken yet.
+    #[inline]
+    fn finish_message(
+        &mut self,
+        direct: Option<FrameSpan>,
+        settle: impl FnOnce(&mut Machine, &Publish<'_>),
+    ) -> Option<Publish<'_>> {
         let options = self.machine.options.decode;
-        if let Some(span) = self.next_unchecked() {
+        if let Some(span) = direct {
             self.reader.release(None);
             let result = match Publish::decode(span.flags, self.reader.body(&span), options) {
                 Ok(publish) => match self.machine.take_in(&publish) {
@@ -533,10 +651,11 @@ impl Session {
 
     /// Takes packets until there is a message to receive. One that could be handed out right away is not taken but
     /// returned: so it is decoded once, and not both when it comes and when it is received. Where Topic Aliases may come,
-    /// all are taken, since what an alias stands for may change before a message is received.
-    fn next_unchecked(&mut self) -> Option<FrameSpan> {
-        while self.backlog.is_empty() && !self.machine.outbound.is_overrun() {
-            let span = self.advance()?;
+    /// all are taken, since what an alias stands for may change before a message is received. Stops at the first event, if
+    /// that is to be seen before the messages behind it.
+    fn next_unchecked(&mut self, stops_at_event: bool) -> Option<FrameSpan> {
+        while self.backlog.is_empty() && !self.machine.outbound.is_overrun() && !(stops_at_event && self.has_event()) {
+            let span = self.next_frame()?;
             let has_no_alias = self.machine.options.topic_alias_maximum == 0;
             let is_plain = span.packet_type == PacketType::Publish
                 && !span.is_exactly_once()
@@ -560,14 +679,14 @@ impl Session {
 
     /// Takes the next packet; `false` if there is none.
     fn step(&mut self) -> bool {
-        let span = self.advance();
+        let span = self.next_frame();
         if let Some(span) = span {
             self.take(span);
         }
         span.is_some()
     }
 
-    fn advance(&mut self) -> Option<FrameSpan> {
+    fn next_frame(&mut self) -> Option<FrameSpan> {
         if !self.machine.status.is_open() {
             return None;
         }

@@ -7,7 +7,7 @@ use super::in_flight::State;
 use super::machine::Machine;
 use super::outbound;
 use crate::codec::{Ack, Packet, PacketId, PropertyId, Publish, PublishProperties, QoS, ReasonCode};
-use crate::error::{Error, ProtocolError, Reason, RequestError};
+use crate::error::{CallError, Error, ProtocolError, Reason};
 
 /// How much longer a Topic Alias makes a packet at the most: the property, and a longer Property Length and Remaining
 /// Length.
@@ -17,31 +17,31 @@ const ALIAS_LEN: usize = 5;
 const DUP: u8 = 0x08;
 
 impl Machine {
-    pub(super) fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, RequestError> {
+    pub(super) fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, CallError> {
         self.require_connected()?;
         self.terms.check_message(publish.qos, publish.retain)?;
         if !publish.properties.subscription_identifiers.is_empty() {
-            return Err(RequestError::PropertyNotAllowed(PropertyId::SubscriptionIdentifier));
+            return Err(CallError::PropertyNotAllowed(PropertyId::SubscriptionIdentifier));
         }
         let is_text = publish.properties.payload_format_indicator == Some(true);
         if is_text && core::str::from_utf8(publish.payload).is_err() {
-            return Err(RequestError::PayloadNotUtf8);
+            return Err(CallError::PayloadNotUtf8);
         }
         let packet_id = match publish.qos {
             QoS::AtMostOnce => None,
             // Messages of the last connection go first.
-            _ if self.send_quota() == 0 || self.resend.is_some() => return Err(RequestError::WouldBlock),
+            _ if self.send_quota() == 0 || self.resend.is_some() => return Err(CallError::WouldBlock),
             // Those whose PUBREL was sent again do not count against the quota, but here.
             _ if self.in_flight.messages() >= self.options.in_flight_limit.max(1) => {
-                return Err(RequestError::WouldBlock);
+                return Err(CallError::WouldBlock);
             }
-            _ => Some(self.in_flight.next_id().ok_or(RequestError::WouldBlock)?),
+            _ => Some(self.in_flight.next_id().ok_or(CallError::WouldBlock)?),
         };
         if publish.properties.topic_alias.is_some() || self.options.outbound_topic_aliases > 0 {
             return self.publish_aliased(publish, packet_id);
         }
         let packet = Publish { dup: false, packet_id, ..*publish };
-        let measured = packet.measure().map_err(RequestError::Invalid)?;
+        let measured = packet.measure().map_err(CallError::Invalid)?;
         let len = measured.len();
         self.check_room(len, len, packet_id.is_some())?;
         let outbound = self.outbound.appender(len);
@@ -60,7 +60,7 @@ impl Machine {
         &mut self,
         publish: &Publish<'_>,
         packet_id: Option<PacketId>,
-    ) -> Result<Option<OperationId>, RequestError> {
+    ) -> Result<Option<OperationId>, CallError> {
         let mut packet = Publish { dup: false, packet_id, ..*publish };
         let maximum = self.terms.topic_alias_maximum;
         let alias = match packet.properties.topic_alias.take() {
@@ -71,7 +71,7 @@ impl Machine {
         if let Some(topic) = known_topic.as_ref().filter(|_| packet.topic.is_empty()) {
             packet.topic = topic;
         }
-        let measured = packet.measure().map_err(RequestError::Invalid)?;
+        let measured = packet.measure().map_err(CallError::Invalid)?;
         let len = measured.len();
         // An alias that comes with the Topic Name makes the packet longer.
         let alias = alias.filter(|alias| alias.is_known || self.terms.check_size(len + ALIAS_LEN).is_ok());
@@ -83,7 +83,7 @@ impl Machine {
             Some(alias) => {
                 let properties = PublishProperties { topic_alias: Some(alias.alias), ..packet.properties };
                 let topic = if alias.is_known { "" } else { packet.topic };
-                Publish { topic, properties, ..packet }.encode(outbound).map_err(RequestError::Invalid)?;
+                Publish { topic, properties, ..packet }.encode(outbound).map_err(CallError::Invalid)?;
                 if let Some(topic) = known_topic.as_ref().filter(|_| alias.is_known && packet_id.is_none()) {
                     self.outbound.name(topic.clone());
                 }
@@ -99,14 +99,14 @@ impl Machine {
     }
 
     /// Fails for a message that is too large for the broker, or for now.
-    fn check_room(&self, len: usize, most_len: usize, is_stored: bool) -> Result<(), RequestError> {
+    fn check_room(&self, len: usize, most_len: usize, is_stored: bool) -> Result<(), CallError> {
         self.terms.check_size(len)?;
         if !self.outbound.has_room(most_len, self.options.outbound_limit) {
-            return Err(RequestError::WouldBlock);
+            return Err(CallError::WouldBlock);
         }
         let stored = self.in_flight.bytes();
         if is_stored && stored > 0 && stored + len > self.options.outbound_limit {
-            return Err(RequestError::WouldBlock);
+            return Err(CallError::WouldBlock);
         }
         Ok(())
     }
@@ -227,6 +227,20 @@ impl Machine {
     fn send_quota(&self) -> u16 {
         let most = self.terms.receive_maximum.min(self.options.in_flight_limit.max(1));
         most.saturating_sub(self.in_flight.unacknowledged())
+    }
+
+    /// Whether one more message at QoS 1 or 2 may be in flight.
+    pub(super) fn has_quota(&self) -> bool {
+        let stored = self.in_flight.bytes();
+        self.send_quota() > 0
+            && self.resend.is_none()
+            && self.in_flight.messages() < self.options.in_flight_limit.max(1)
+            && (stored == 0 || stored < self.options.outbound_limit)
+    }
+
+    /// Whether a small packet may wait to be sent.
+    pub(super) fn has_room(&self) -> bool {
+        self.outbound.has_room(1, self.options.outbound_limit)
     }
 
     fn check_ack(&self, packet: &Packet<'_>, ack: &Ack<'_>) -> Result<(), ProtocolError> {

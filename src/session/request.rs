@@ -6,33 +6,27 @@
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::time::Duration;
 
-use super::event::{Event, OperationId, SubscribeReason};
+use super::event::{Event, OperationId};
 use super::machine::Machine;
 use super::subscriptions::Subscriptions;
 use crate::codec::{
     PropertyId, Publish, PublishProperties, QoS, ReasonCode, SubscribeProperties, Subscription, validate_topic_name,
 };
-use crate::error::{Error, Failure, Reason, RequestError};
+use crate::deadlines::Deadlines;
+use crate::error::{CallError, Error, Failure, Reason, SubscribeReason};
 use crate::message::Message;
+use crate::ordered::Ordered;
 use crate::time::Instant;
-
-/// The User Property that makes a reply say that the request failed, and why.
-pub(crate) const ERROR_PROPERTY: &str = "reply-error";
 
 /// How many bytes of Correlation Data are the number; the rest is the nonce.
 const NUMBER_LEN: usize = 7;
 const NONCE_LEN: usize = 8;
 const CORRELATION_LEN: usize = (NUMBER_LEN + NONCE_LEN) * 8 / 6;
-
-/// As many requests that have ended are remembered as wait, and this many more.
-const MOST_ENDED: usize = 64;
 
 /// The digits of base64 for URLs and file names (RFC 4648, section 5).
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -43,12 +37,9 @@ pub(super) struct Requests {
     /// The Response Topic, once one was needed.
     topic: Option<Box<str>>,
     replies: Replies,
-    /// In the order of their numbers, with some among them that have ended.
-    pending: VecDeque<Pending>,
-    /// When each of them ends, soonest first.
-    deadlines: BinaryHeap<Reverse<(Instant, OperationId)>>,
-    /// How many have not ended.
-    live: usize,
+    pending: Ordered<Pending>,
+    /// When each of them ends.
+    deadlines: Deadlines,
 }
 
 /// Where the subscription to the Response Topic stands.
@@ -63,10 +54,7 @@ enum Replies {
 
 #[derive(Debug)]
 struct Pending {
-    id: OperationId,
     nonce: u64,
-    deadline: Instant,
-    has_ended: bool,
 }
 
 impl Requests {
@@ -83,50 +71,25 @@ impl Requests {
 
     /// How many wait.
     pub(super) const fn pending(&self) -> usize {
-        self.live
+        self.pending.len()
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
+        self.deadlines.next()
     }
 
     fn insert(&mut self, id: OperationId, nonce: u64, deadline: Instant) {
-        self.deadlines.push(Reverse((deadline, id)));
-        self.pending.push_back(Pending { id, nonce, deadline, has_ended: false });
-        self.live += 1;
-    }
-
-    fn find(&self, id: OperationId) -> Option<usize> {
-        let place = self.pending.binary_search_by(|pending| pending.id.cmp(&id)).ok()?;
-        (!self.pending[place].has_ended).then_some(place)
+        self.deadlines.push(id.0, deadline);
+        self.pending.push(id.0, Pending { nonce });
     }
 
     fn remove(&mut self, id: OperationId) -> bool {
-        let Some(place) = self.find(id) else { return false };
-        self.pending[place].has_ended = true;
-        self.live -= 1;
-        while self.pending.front().is_some_and(|pending| pending.has_ended) {
-            self.pending.pop_front();
+        if self.pending.remove(id.0).is_none() {
+            return false;
         }
-        while let Some(&Reverse((_, id))) = self.deadlines.peek()
-            && self.find(id).is_none()
-        {
-            self.deadlines.pop();
-        }
-        // One that waits long must not keep all that came after it.
-        if self.pending.len() > 2 * self.live + MOST_ENDED {
-            self.pending.retain(|pending| !pending.has_ended);
-        }
-        if self.deadlines.len() > 2 * self.live + MOST_ENDED {
-            self.deadlines = self.pending.iter().filter(|pending| !pending.has_ended).map(Pending::end).collect();
-        }
+        let Self { pending, deadlines, .. } = self;
+        deadlines.forget(pending.len(), |id| pending.contains(id));
         true
-    }
-}
-
-impl Pending {
-    const fn end(&self) -> Reverse<(Instant, OperationId)> {
-        Reverse((self.deadline, self.id))
     }
 }
 
@@ -138,19 +101,19 @@ impl Machine {
         timeout: Duration,
         nonce: u64,
         now: Instant,
-    ) -> Result<OperationId, RequestError> {
+    ) -> Result<OperationId, CallError> {
         self.require_connected()?;
         for (property, is_set) in [
             (PropertyId::ResponseTopic, request.properties.response_topic.is_some()),
             (PropertyId::CorrelationData, request.properties.correlation_data.is_some()),
         ] {
             if is_set {
-                return Err(RequestError::PropertyNotAllowed(property));
+                return Err(CallError::PropertyNotAllowed(property));
             }
         }
         self.require_replies()?;
         if self.requests.pending() >= self.options.pending_request_limit {
-            return Err(RequestError::WouldBlock);
+            return Err(CallError::WouldBlock);
         }
         let id = self.peek_operation().of_a_request();
         let correlation = write_correlation(id, nonce);
@@ -173,7 +136,7 @@ impl Machine {
         topic: &str,
         correlation: &[u8; CORRELATION_LEN],
         timeout: Duration,
-    ) -> Result<Option<OperationId>, RequestError> {
+    ) -> Result<Option<OperationId>, CallError> {
         let seconds = timeout.as_millis().div_ceil(1000).max(1);
         let lifetime = u32::try_from(seconds).ok();
         let properties = PublishProperties {
@@ -184,23 +147,33 @@ impl Machine {
             ..request.properties
         };
         #[cfg(feature = "json")]
-        if self.options.json_envelope {
-            let payload = crate::envelope::wrap_request(request.payload, topic, correlation)?;
+        if let Some(envelope) = self.options.envelope {
+            let payload = (envelope.wrap_request)(request.payload, topic, correlation)?;
             return self.publish(&Publish { properties, payload: &payload, ..*request });
         }
         self.publish(&Publish { properties, ..*request })
     }
 
+    /// Whether one more request may wait for its reply, or may find out that none can.
+    pub(super) fn may_request(&self) -> bool {
+        let is_known = match self.requests.replies {
+            Replies::Granted => !self.requests.topic().is_some_and(|topic| self.subscriptions.is_lost(topic)),
+            Replies::Refused(_) | Replies::NotAsked => true,
+            Replies::Asked(_) => false,
+        };
+        is_known && self.requests.pending() < self.options.pending_request_limit
+    }
+
     /// Has the broker send replies; fails as long as it does not.
-    fn require_replies(&mut self) -> Result<(), RequestError> {
+    fn require_replies(&mut self) -> Result<(), CallError> {
         match self.requests.replies {
             // The broker may have lost it, and not have been asked again for want of room.
             Replies::Granted if !self.requests.topic().is_some_and(|topic| self.subscriptions.is_lost(topic)) => Ok(()),
-            Replies::Granted | Replies::Asked(_) => Err(RequestError::WouldBlock),
+            Replies::Granted | Replies::Asked(_) => Err(CallError::WouldBlock),
             Replies::Refused(reason_code) => {
                 // The next request asks again.
                 self.requests.replies = Replies::NotAsked;
-                Err(RequestError::RepliesRefused(reason_code))
+                Err(CallError::RepliesRefused(reason_code))
             }
             Replies::NotAsked => {
                 let topic = self.requests.topic.take().unwrap_or_else(|| self.choose_response_topic());
@@ -208,7 +181,7 @@ impl Machine {
                 let asked = self.subscribe(&[subscription], SubscribeProperties::default());
                 self.requests.topic = Some(topic);
                 self.requests.replies = Replies::Asked(asked?);
-                Err(RequestError::WouldBlock)
+                Err(CallError::WouldBlock)
             }
         }
     }
@@ -286,8 +259,8 @@ impl Machine {
         let topic = self.requests.topic().unwrap_or_default().to_owned();
         let message = || Message { topic, ..Message::from(*reply) };
         #[cfg(feature = "json")]
-        if self.options.json_envelope {
-            let (correlation, message) = crate::envelope::unwrap_reply(message());
+        if let Some(envelope) = self.options.envelope {
+            let (correlation, message) = (envelope.unwrap_reply)(message());
             return self.match_reply(correlation.as_deref(), || message);
         }
         self.match_reply(reply.properties.correlation_data, message);
@@ -295,7 +268,7 @@ impl Machine {
 
     fn match_reply(&mut self, correlation: Option<&[u8]>, message: impl FnOnce() -> Message) {
         let (id, nonce) = correlation.and_then(read_correlation).unwrap_or_default();
-        match self.requests.find(id).map(|place| self.requests.pending[place].nonce) {
+        match self.requests.pending.get(id.0).map(|pending| pending.nonce) {
             Some(expected) if expected == nonce => self.end_request(id, Failure::in_reply(message())),
             None if id.is_of_a_request() && id < self.peek_operation().of_a_request() => self.stats.late_replies += 1,
             _ => self.stats.unmatched_replies += 1,
@@ -309,10 +282,8 @@ impl Machine {
 
     /// Ends the requests whose time is up.
     pub(super) fn expire_requests(&mut self, now: Instant) {
-        while let Some(&Reverse((deadline, id))) = self.requests.deadlines.peek()
-            && now >= deadline
-        {
-            self.end_request(id, Err(Error::Timeout));
+        while let Some(id) = self.requests.deadlines.pop_due(now) {
+            self.end_request(OperationId(id), Err(Error::Timeout));
         }
     }
 

@@ -23,16 +23,16 @@ use super::received_ids::ReceivedIds;
 use super::request::Requests;
 use super::subscriptions::{Granted, Subscriptions};
 use crate::codec::{self, PacketId, Publish, QoS};
+use crate::error::{SNAPSHOT_VERSION, SnapshotError};
 
 const MAGIC: &[u8; 4] = b"MQSS";
-const VERSION: u8 = 2;
 
 /// A session as [`Session::snapshot`](super::Session::snapshot) told it, checked and ready to go on with:
 /// [`Options::resume`](crate::Options::resume).
 ///
 /// ```
-/// use mqtt_wasi::Options;
-/// use mqtt_wasi::session::{Session, Snapshot, SnapshotError};
+/// use mqtt_wasi::session::{Session, Snapshot};
+/// use mqtt_wasi::{Options, SnapshotError};
 ///
 /// let options = Options::new().client_id("thermometer-7").session_expiry_interval(3600);
 /// let bytes = Session::new(options.clone()).snapshot();
@@ -56,16 +56,6 @@ pub struct Snapshot {
     subscriptions: Vec<Granted>,
 }
 
-/// Why bytes are no snapshot to go on with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SnapshotError {
-    /// They are not a snapshot, or only a part of one, or were changed.
-    Corrupt,
-    /// They are a snapshot of a version that this one does not know.
-    Version(u8),
-}
-
 impl Snapshot {
     /// Takes a snapshot from its bytes.
     ///
@@ -78,7 +68,7 @@ impl Snapshot {
             return Err(SnapshotError::Corrupt);
         }
         match reader.take(1)? {
-            [VERSION] => {}
+            [SNAPSHOT_VERSION] => {}
             other => return Err(SnapshotError::Version(other[0])),
         }
         let (content, crc) = bytes.split_last_chunk().ok_or(SnapshotError::Corrupt)?;
@@ -97,7 +87,7 @@ impl Snapshot {
     pub(super) fn write(machine: &Machine, client_id: &str, undelivered: &[PacketId]) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(MAGIC);
-        bytes.push(VERSION);
+        bytes.push(SNAPSHOT_VERSION);
         binary(&mut bytes, client_id.as_bytes());
         binary(&mut bytes, machine.requests.topic().unwrap_or_default().as_bytes());
         let received: Vec<_> = machine.received.iter().filter(|id| !undelivered.contains(id)).collect();
@@ -169,19 +159,6 @@ impl fmt::Debug for Snapshot {
         f.debug_struct("Snapshot").field("client_id", &self.client_id).finish_non_exhaustive()
     }
 }
-
-impl fmt::Display for SnapshotError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Corrupt => f.write_str("not a snapshot of a session, or not all of one: start without it"),
-            Self::Version(version) => {
-                write!(f, "a snapshot of version {version}, where {VERSION} is known: start without it")
-            }
-        }
-    }
-}
-
-impl core::error::Error for SnapshotError {}
 
 /// A message as it is kept from one connection to the next: with its full Topic Name.
 fn stored(packet: &[u8]) -> Option<Publish<'_>> {

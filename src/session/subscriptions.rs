@@ -7,14 +7,15 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::Status;
-use super::event::{Event, OperationId, SubscribeReason};
+use super::event::{Event, OperationId};
 use super::in_flight::State;
 use super::machine::Machine;
 use crate::codec::{
     AckProperties, List, Packet, PacketId, QoS, ReasonCode, Suback, Subscribe, SubscribeProperties, Subscription,
     Unsuback, Unsubscribe, UnsubscribeProperties,
 };
-use crate::error::{self, Error, ProtocolError, RequestError};
+use crate::error::{CallError, Error, ProtocolError, SubscribeReason};
+use crate::message::owned;
 
 /// How many lost subscriptions one SUBSCRIBE asks for at the most.
 const MOST_AT_ONCE: usize = 64;
@@ -94,18 +95,19 @@ impl Subscriptions {
         self.lost.iter().any(|lost| *lost.filter == *filter)
     }
 
+    /// Neither asks for it again nor reports it as lost.
+    pub(super) fn remove(&mut self, filter: &str) {
+        self.lost.retain(|lost| *lost.filter != *filter);
+        if let Ok(place) = self.find(filter) {
+            self.granted.remove(place);
+        }
+    }
+
     fn add(&mut self, granted: Granted) {
         self.lost.retain(|lost| lost.filter != granted.filter);
         match self.find(&granted.filter) {
             Ok(place) => self.granted[place] = granted,
             Err(place) => self.granted.insert(place, granted),
-        }
-    }
-
-    fn remove(&mut self, filter: &str) {
-        self.lost.retain(|lost| *lost.filter != *filter);
-        if let Ok(place) = self.find(filter) {
-            self.granted.remove(place);
         }
     }
 
@@ -124,10 +126,10 @@ impl Machine {
         &mut self,
         subscriptions: &[Subscription<'_>],
         properties: SubscribeProperties<'_>,
-    ) -> Result<OperationId, RequestError> {
+    ) -> Result<OperationId, CallError> {
         self.require_connected()?;
         self.terms.check_subscribe(subscriptions, properties.subscription_identifier.is_some())?;
-        let packet_id = self.in_flight.next_id().ok_or(RequestError::WouldBlock)?;
+        let packet_id = self.in_flight.next_id().ok_or(CallError::WouldBlock)?;
         let packet = Packet::Subscribe(Subscribe { packet_id, properties, subscriptions: subscriptions.into() });
         let identifier = properties.subscription_identifier;
         self.ask(packet_id, State::AwaitingSuback, &packet, || {
@@ -139,9 +141,9 @@ impl Machine {
         &mut self,
         filters: &[&str],
         properties: UnsubscribeProperties<'_>,
-    ) -> Result<OperationId, RequestError> {
+    ) -> Result<OperationId, CallError> {
         self.require_connected()?;
-        let packet_id = self.in_flight.next_id().ok_or(RequestError::WouldBlock)?;
+        let packet_id = self.in_flight.next_id().ok_or(CallError::WouldBlock)?;
         let packet = Packet::Unsubscribe(Unsubscribe { packet_id, properties, filters: filters.into() });
         self.ask(packet_id, State::AwaitingUnsuback, &packet, || {
             What::Unsubscribe(filters.iter().map(|&filter| filter.into()).collect())
@@ -236,9 +238,9 @@ impl Machine {
             match self.restore(packet_id, identifier, &again) {
                 Ok(()) => self.subscriptions.asked.push_back(Asked { packet_id, what: What::Restore(again) }),
                 // One of them cannot be restored, or all of them make too large a packet: fewer, then.
-                Err(error) if alike > 1 || error == RequestError::WouldBlock => {
+                Err(error) if alike > 1 || error == CallError::WouldBlock => {
                     again.into_iter().rev().for_each(|again| self.subscriptions.lost.push_front(again));
-                    if error == RequestError::WouldBlock {
+                    if error == CallError::WouldBlock {
                         return;
                     }
                     at_once = alike / 2;
@@ -253,7 +255,7 @@ impl Machine {
         packet_id: PacketId,
         subscription_identifier: Option<u32>,
         again: &[Granted],
-    ) -> Result<(), RequestError> {
+    ) -> Result<(), CallError> {
         let subscriptions: Vec<_> = again.iter().filter_map(Granted::lend).collect();
         self.terms.check_subscribe(&subscriptions, subscription_identifier.is_some())?;
         let properties = SubscribeProperties { subscription_identifier, ..SubscribeProperties::default() };
@@ -264,12 +266,12 @@ impl Machine {
         Ok(())
     }
 
-    fn lose(&mut self, subscriptions: Vec<Granted>, why: &RequestError) {
+    fn lose(&mut self, subscriptions: Vec<Granted>, why: &CallError) {
         let reason_code = Some(match why {
-            RequestError::WildcardSubscriptionsNotSupported => ReasonCode::WildcardSubscriptionsNotSupported,
-            RequestError::SharedSubscriptionsNotSupported => ReasonCode::SharedSubscriptionsNotSupported,
-            RequestError::SubscriptionIdentifiersNotSupported => ReasonCode::SubscriptionIdentifiersNotSupported,
-            RequestError::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
+            CallError::WildcardSubscriptionsNotSupported => ReasonCode::WildcardSubscriptionsNotSupported,
+            CallError::SharedSubscriptionsNotSupported => ReasonCode::SharedSubscriptionsNotSupported,
+            CallError::SubscriptionIdentifiersNotSupported => ReasonCode::SubscriptionIdentifiersNotSupported,
+            CallError::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
             _ => ReasonCode::UnspecifiedError,
         });
         for Granted { filter, .. } in subscriptions {
@@ -292,7 +294,7 @@ impl Machine {
         state: State,
         packet: &Packet<'_>,
         what: impl FnOnce() -> What,
-    ) -> Result<OperationId, RequestError> {
+    ) -> Result<OperationId, CallError> {
         self.send_request(packet)?;
         let operation = self.next_operation();
         self.in_flight.insert(packet_id, state, operation, |_| {});
@@ -300,13 +302,13 @@ impl Machine {
         Ok(operation)
     }
 
-    fn send_request(&mut self, packet: &Packet<'_>) -> Result<(), RequestError> {
-        let len = packet.encoded_len_from_client().map_err(RequestError::Invalid)?;
+    fn send_request(&mut self, packet: &Packet<'_>) -> Result<(), CallError> {
+        let len = packet.encoded_len_from_client().map_err(CallError::Invalid)?;
         self.terms.check_size(len)?;
         if !self.outbound.has_room(len, self.options.outbound_limit) {
-            return Err(RequestError::WouldBlock);
+            return Err(CallError::WouldBlock);
         }
-        packet.encode_from_client(self.outbound.appender(len)).map_err(RequestError::Invalid)
+        packet.encode_from_client(self.outbound.appender(len)).map_err(CallError::Invalid)
     }
 
     fn answer(
@@ -337,6 +339,6 @@ fn reason(properties: &AckProperties<'_>, reason_codes: &List<'_, ReasonCode>) -
     SubscribeReason {
         reason_codes: reason_codes.iter().collect(),
         reason_string: properties.reason_string.map(ToOwned::to_owned),
-        user_properties: error::owned(&properties.user_properties),
+        user_properties: owned(&properties.user_properties),
     }
 }

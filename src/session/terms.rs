@@ -1,7 +1,7 @@
 //! What the broker allows, as its CONNACK said (section 3.2.2.3), turned into errors before anything is sent.
 
 use crate::codec::{self, Connack, QoS, Subscription};
-use crate::error::RequestError;
+use crate::error::CallError;
 
 /// The size of the largest packet that the session sends by itself: PUBREL or PUBCOMP with a Reason Code. With a broker
 /// that takes none of them nothing could be acknowledged.
@@ -42,18 +42,18 @@ impl Terms {
         }
     }
 
-    pub(super) fn check_message(&self, qos: QoS, retain: bool) -> Result<(), RequestError> {
+    pub(super) fn check_message(&self, qos: QoS, retain: bool) -> Result<(), CallError> {
         if qos > self.maximum_qos {
-            return Err(RequestError::QosNotSupported { maximum: self.maximum_qos });
+            return Err(CallError::QosNotSupported { maximum: self.maximum_qos });
         }
         if retain && !self.retain_available {
-            return Err(RequestError::RetainNotSupported);
+            return Err(CallError::RetainNotSupported);
         }
         Ok(())
     }
 
     /// Checks a PUBLISH that was first sent on the terms of another connection.
-    pub(super) fn check_again(&self, packet: &[u8]) -> Result<(), RequestError> {
+    pub(super) fn check_again(&self, packet: &[u8]) -> Result<(), CallError> {
         let flags = packet.first().copied().unwrap_or_default();
         self.check_message(QoS::from_u8(flags >> 1 & 0b11).unwrap_or_default(), flags & 1 != 0)?;
         self.check_size(packet.len())
@@ -63,24 +63,24 @@ impl Terms {
         &self,
         subscriptions: &[Subscription<'_>],
         has_identifier: bool,
-    ) -> Result<(), RequestError> {
+    ) -> Result<(), CallError> {
         if has_identifier && !self.subscription_identifier_available {
-            return Err(RequestError::SubscriptionIdentifiersNotSupported);
+            return Err(CallError::SubscriptionIdentifiersNotSupported);
         }
         for subscription in subscriptions {
             if codec::is_shared(subscription.filter) && !self.shared_subscription_available {
-                return Err(RequestError::SharedSubscriptionsNotSupported);
+                return Err(CallError::SharedSubscriptionsNotSupported);
             }
             if codec::has_wildcard(subscription.filter) && !self.wildcard_subscription_available {
-                return Err(RequestError::WildcardSubscriptionsNotSupported);
+                return Err(CallError::WildcardSubscriptionsNotSupported);
             }
         }
         Ok(())
     }
 
-    pub(super) const fn check_size(&self, size: usize) -> Result<(), RequestError> {
+    pub(super) const fn check_size(&self, size: usize) -> Result<(), CallError> {
         if size > self.maximum_packet_size as usize {
-            return Err(RequestError::PacketTooLarge { size, maximum: self.maximum_packet_size });
+            return Err(CallError::PacketTooLarge { size, maximum: self.maximum_packet_size });
         }
         Ok(())
     }

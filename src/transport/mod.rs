@@ -1,6 +1,8 @@
 //! Byte streams that the blocking client runs over. They know no MQTT.
 
 #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+mod addresses;
+#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
 mod stream;
 #[cfg(feature = "std")]
 mod tcp;
@@ -13,18 +15,16 @@ mod wasi;
 
 #[cfg(feature = "tokio")]
 pub(crate) use self::{
-    stream::{Layers, Stream},
+    stream::Layers,
     tcp::now,
-    tokio::TokioTcp,
+    tokio::{TokioConnection, connect},
 };
 #[cfg(feature = "std")]
 pub use tcp::{TcpConnector, TcpTransport};
 #[cfg(feature = "tls")]
 pub use tls::{TlsOptions, TlsTransport};
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
-pub(crate) use wasi::{ComponentTransport, WasiConnector, WasiTransport, wait_for_any};
-
-use core::time::Duration;
+pub(crate) use wasi::{ComponentTransport, Interest, WasiConnector, WasiTransport, wait_for_any};
 
 use crate::error::{Error, TransportError};
 use crate::time::Instant;
@@ -54,22 +54,37 @@ pub trait Transport {
     fn close(&mut self);
 }
 
-/// Makes transports, for a client that connects by itself, and all that it takes to wait between two attempts.
+/// Makes transports, for a client that connects by itself, step by step, and all that it takes to wait meanwhile.
 pub trait Connector {
     /// What it makes.
     type Transport: Transport;
 
-    /// Connects to the broker at this URL, within `timeout` for each of its addresses.
+    /// What time it is, by the clock of the transports.
+    fn now(&self) -> Instant;
+
+    /// Begins to connect to the broker at this URL, until then at the latest. An attempt that is under way is given up.
+    fn start(&mut self, url: BrokerUrl, until: Instant);
+
+    /// Goes on with that, waiting no longer than `until`; for ever if that is `None`. Comes back before then when there is a
+    /// connection, or there will be none: `None` otherwise.
     ///
     /// # Errors
     /// [`Error::Transport`]; [`Error::Url`] for a scheme that it does not know.
-    fn connect(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<Self::Transport, Error>;
+    fn advance(&mut self, until: Option<Instant>) -> Option<Result<Self::Transport, Error>>;
 
-    /// Waits.
-    fn wait(&mut self, duration: Duration);
+    /// Gives up an attempt that is under way.
+    fn cancel(&mut self);
+
+    /// Waits, where nothing is under way.
+    fn wait(&mut self, until: Instant);
 
     /// A random number, with all bits as likely to be set as not. It spreads attempts and keeps no secret.
     fn random(&mut self) -> u64;
+
+    /// The connector itself, for who knows its type and has more to ask of it.
+    fn as_any(&self) -> Option<&dyn core::any::Any> {
+        None
+    }
 }
 
 /// What [`Transport::transfer`] did.

@@ -1,18 +1,15 @@
 //! The stream to a broker: with TLS where its URL says so, and without it told when the peer speaks TLS all the same.
 
 #[cfg(feature = "tls")]
-use alloc::boxed::Box;
-use core::time::Duration;
-
-#[cfg(feature = "tls")]
 use super::tls::{TlsConnector, TlsOptions, TlsTransport};
 use super::{Transferred, Transport};
 use crate::error::{Error, TlsFailure, TransportError, TransportErrorKind};
-use crate::options::Options;
 use crate::time::Instant;
 use crate::url::BrokerUrl;
 #[cfg(feature = "tls")]
 use crate::url::Scheme;
+#[cfg(feature = "tls")]
+use alloc::boxed::Box;
 
 /// A stream, with or without TLS over it.
 #[derive(Debug)]
@@ -37,19 +34,14 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    /// With what the options of a client say about TLS.
-    pub(crate) fn new(options: &Options) -> Result<Self, Error> {
-        #[cfg(feature = "tls")]
-        return Ok(Self { tls: options.tls.clone().map(TlsOptions::connector).transpose()? });
-        #[cfg(not(feature = "tls"))]
-        {
-            let _ = options;
-            Ok(Self {})
-        }
+    /// With these options.
+    #[cfg(feature = "tls")]
+    pub(crate) fn new(tls: Option<TlsOptions>) -> Result<Self, Error> {
+        Ok(Self { tls: tls.map(TlsOptions::connector).transpose()? })
     }
 
     /// Without options.
-    #[cfg(feature = "std")]
+    #[cfg(any(feature = "std", not(feature = "tls")))]
     pub(crate) const fn none() -> Self {
         Self {
             #[cfg(feature = "tls")]
@@ -57,30 +49,17 @@ impl Layers {
         }
     }
 
-    /// Makes the stream to the broker at this URL over what `open` connects, with all of the handshake done within
-    /// `timeout`.
-    pub(crate) fn connect<T: Transport>(
-        &mut self,
-        url: &BrokerUrl,
-        timeout: Duration,
-        open: impl FnOnce() -> Result<T, TransportError>,
-    ) -> Result<Stream<T>, Error> {
+    /// Fails for a broker that there is no speaking to, before there is a connection.
+    pub(crate) fn prepare(&mut self, url: &BrokerUrl) -> Result<(), Error> {
         #[cfg(feature = "tls")]
         if url.scheme == Scheme::Mqtts {
-            let tls = self.tls()?;
-            let inner = open()?;
-            let until = inner.now() + timeout;
-            let mut transport = tls.begin(inner, &url.host)?;
-            transport.shake_hands(until)?;
-            return Ok(Stream(Layer::Tls(transport.into())));
+            return self.tls().map(drop).map_err(Error::from);
         }
-        let _ = timeout;
-        url.require_plain()?;
-        Ok(Stream::plain(open()?))
+        Ok(url.require_plain()?)
     }
 
-    /// The same over a stream that is there, with the handshake still to be done.
-    #[cfg(feature = "tokio")]
+    /// Makes the stream to the broker at this URL over one that is connected, with the handshake still to be done:
+    /// [`Stream::advance_handshake`].
     pub(crate) fn begin<T: Transport>(&mut self, url: &BrokerUrl, inner: T) -> Result<Stream<T>, Error> {
         #[cfg(feature = "tls")]
         if url.scheme == Scheme::Mqtts {
@@ -122,23 +101,16 @@ impl<T> Stream<T> {
     }
 }
 
-#[cfg(feature = "tokio")]
 impl<T: Transport> Stream<T> {
-    /// Goes on with the handshake as far as that is possible without waiting; whether it is done.
-    pub(crate) fn advance_handshake(&mut self) -> Result<bool, TransportError> {
+    /// Goes on with the handshake, waiting no longer than `until`; whether it is done.
+    pub(crate) fn advance_handshake(&mut self, until: Instant) -> Result<bool, TransportError> {
         match &mut self.0 {
-            Layer::Plain { .. } => Ok(true),
+            Layer::Plain { .. } => {
+                let _ = until;
+                Ok(true)
+            }
             #[cfg(feature = "tls")]
-            Layer::Tls(tls) => tls.advance_handshake(),
-        }
-    }
-
-    /// Whether something waits to be sent that was taken off the caller's hands.
-    pub(crate) fn has_outgoing(&self) -> bool {
-        match &self.0 {
-            Layer::Plain { .. } => false,
-            #[cfg(feature = "tls")]
-            Layer::Tls(tls) => tls.has_outgoing(),
+            Layer::Tls(tls) => tls.advance_handshake(until),
         }
     }
 }

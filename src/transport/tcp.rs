@@ -3,13 +3,17 @@
 use alloc::string::ToString;
 use core::time::Duration;
 use std::io::{self, ErrorKind, Read, Write};
+#[cfg(not(target_family = "wasm"))]
+use std::net::IpAddr;
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::OnceLock;
+#[cfg(not(target_family = "wasm"))]
+use std::sync::mpsc::{self, RecvTimeoutError};
 
+use super::addresses::Addresses;
 use super::stream::{Layers, Stream};
 use super::{Connector, Transferred, Transport};
 use crate::error::{Error, TransportError, TransportErrorKind};
-use crate::options::Options;
 use crate::time::Instant;
 use crate::url::BrokerUrl;
 
@@ -35,7 +39,8 @@ pub(super) struct Tcp {
 }
 
 impl TcpTransport {
-    /// Connects to the first of these addresses that takes the connection, within `timeout` each, without TLS.
+    /// Connects to the first of these addresses that takes the connection, within `timeout` in all, without TLS. IPv6 and
+    /// IPv4 addresses take turns, and each has its share of the time that is left.
     ///
     /// On `wasm32-wasip2` the host's own timeout holds instead: the standard library cannot tell a refused connection
     /// from a made one with a timeout there.
@@ -45,7 +50,7 @@ impl TcpTransport {
     /// [`TransportErrorKind::Unreachable`], [`TransportErrorKind::ConnectTimeout`],
     /// [`TransportErrorKind::AccessDenied`].
     pub fn connect(addresses: impl ToSocketAddrs, timeout: Duration) -> Result<Self, TransportError> {
-        Tcp::connect(addresses, timeout).map(|tcp| Self(Stream::plain(tcp)))
+        Tcp::connect(addresses, now() + timeout).map(|tcp| Self(Stream::plain(tcp)))
     }
 
     /// Takes over a connected stream.
@@ -83,26 +88,16 @@ impl Transport for TcpTransport {
 }
 
 impl Tcp {
-    fn connect(addresses: impl ToSocketAddrs, timeout: Duration) -> Result<Self, TransportError> {
-        let addresses = addresses.to_socket_addrs().map_err(|error| TransportError {
-            kind: if error.kind() == ErrorKind::PermissionDenied {
-                TransportErrorKind::AccessDenied
-            } else {
-                TransportErrorKind::UnknownHost
-            },
-            message: error.to_string(),
-        })?;
-        let mut failure =
-            TransportError { kind: TransportErrorKind::UnknownHost, message: "no address for this name".into() };
-        for address in addresses {
-            match open(address, timeout) {
+    fn connect(addresses: impl ToSocketAddrs, until: Instant) -> Result<Self, TransportError> {
+        let resolved = addresses.to_socket_addrs().map_err(unknown_host)?;
+        let mut addresses = Addresses::new(resolved, until);
+        while let Some((address, until)) = addresses.next(now()) {
+            match open(address, until.saturating_duration_since(now())).map_err(TransportError::from) {
                 Ok(stream) => return Self::new(stream),
-                Err(error) => {
-                    failure = TransportError { message: alloc::format!("{address}: {error}"), ..error.into() };
-                }
+                Err(error) => addresses.failed(address, &error),
             }
         }
-        Err(failure)
+        Err(addresses.into_error())
     }
 
     fn new(stream: TcpStream) -> Result<Self, TransportError> {
@@ -127,7 +122,7 @@ impl Tcp {
             Ok(sent) => Ok(Some(sent)),
             // A signal ends a write that has a timeout, without anything being wrong.
             Err(error) if is_timeout(&error) || error.kind() == ErrorKind::Interrupted => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(broken(error)),
         }
     }
 
@@ -213,42 +208,161 @@ impl Transport for Tcp {
 }
 
 /// Makes TCP connections, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers.
-#[derive(Debug, Clone, Default)]
+///
+/// To look a name up can take longer than anybody wants to wait, and cannot be interrupted: that, and connecting where the
+/// caller does not wait for it, is done by a thread, which ends by itself. On `wasm32-wasip2` there are no threads, and a
+/// call waits for the host to connect.
+#[derive(Debug, Default)]
 pub struct TcpConnector {
     layers: Layers,
+    attempt: Option<Attempt>,
+}
+
+/// An attempt to connect.
+#[derive(Debug)]
+struct Attempt {
+    url: BrokerUrl,
+    until: Instant,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Start,
+    /// A thread connects.
+    #[cfg(not(target_family = "wasm"))]
+    Elsewhere(mpsc::Receiver<Result<Tcp, TransportError>>),
+    /// TLS is being agreed on.
+    Handshake(Stream<Tcp>),
 }
 
 impl TcpConnector {
     /// Without options.
     #[must_use]
     pub const fn new() -> Self {
-        Self { layers: Layers::none() }
+        Self { layers: Layers::none(), attempt: None }
     }
 
-    /// With what the options of a client say about TLS.
+    /// With these options for TLS; `None`: the defaults.
     ///
     /// # Errors
     /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration).
-    pub fn with_options(options: &Options) -> Result<Self, Error> {
-        Ok(Self { layers: Layers::new(options)? })
+    #[cfg(feature = "tls")]
+    pub fn with_tls(tls: Option<super::TlsOptions>) -> Result<Self, Error> {
+        Ok(Self { layers: Layers::new(tls)?, attempt: None })
+    }
+
+    fn try_to_advance(&mut self, until: Option<Instant>) -> Option<Result<TcpTransport, Error>> {
+        let Self { layers, attempt } = self;
+        let Attempt { url, until: end, stage } = attempt.as_mut()?;
+        let waits_until = until.map_or(*end, |until| until.min(*end));
+        loop {
+            *stage = match stage {
+                Stage::Start => {
+                    if let Err(error) = layers.prepare(url) {
+                        return Some(Err(error));
+                    }
+                    // An address needs no look-up, and whoever waits for as long as it may take need not be kept from it.
+                    #[cfg(not(target_family = "wasm"))]
+                    if url.host.parse::<IpAddr>().is_err() || waits_until < *end {
+                        *stage = match connect_elsewhere(url, *end) {
+                            Ok(connected) => Stage::Elsewhere(connected),
+                            Err(error) => return Some(Err(error.into())),
+                        };
+                        continue;
+                    }
+                    match begin(layers, url, Tcp::connect((url.host.as_str(), url.port), *end)) {
+                        Ok(stream) => Stage::Handshake(stream),
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+                #[cfg(not(target_family = "wasm"))]
+                Stage::Elsewhere(connected) => {
+                    let wait = waits_until.saturating_duration_since(now());
+                    let connected = match connected.recv_timeout(wait) {
+                        Ok(connected) => connected,
+                        Err(RecvTimeoutError::Timeout) if now() < *end => return None,
+                        Err(RecvTimeoutError::Timeout) => Err(too_long("to look the name up, or to connect")),
+                        Err(RecvTimeoutError::Disconnected) => {
+                            Err(TransportErrorKind::Other.because("the thread that connects has panicked"))
+                        }
+                    };
+                    match begin(layers, url, connected) {
+                        Ok(stream) => Stage::Handshake(stream),
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+                Stage::Handshake(stream) => match stream.advance_handshake(waits_until) {
+                    Ok(true) => {
+                        let Some(Attempt { stage: Stage::Handshake(stream), .. }) = attempt.take() else { return None };
+                        return Some(Ok(TcpTransport(stream)));
+                    }
+                    Ok(false) if now() < *end => return None,
+                    Ok(false) => {
+                        stream.close();
+                        return Some(Err(too_long("the TLS handshake").into()));
+                    }
+                    Err(error) => return Some(Err(error.into())),
+                },
+            };
+        }
     }
 }
 
 impl Connector for TcpConnector {
     type Transport = TcpTransport;
 
-    fn connect(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<TcpTransport, Error> {
-        let open = || Tcp::connect((url.host.as_str(), url.port), timeout);
-        self.layers.connect(url, timeout, open).map(TcpTransport)
+    fn now(&self) -> Instant {
+        now()
     }
 
-    fn wait(&mut self, duration: Duration) {
-        std::thread::sleep(duration);
+    fn start(&mut self, url: BrokerUrl, until: Instant) {
+        self.attempt = Some(Attempt { url, until, stage: Stage::Start });
+    }
+
+    fn advance(&mut self, until: Option<Instant>) -> Option<Result<TcpTransport, Error>> {
+        let advanced = self.try_to_advance(until);
+        if advanced.is_some() {
+            self.attempt = None;
+        }
+        advanced
+    }
+
+    fn cancel(&mut self) {
+        self.attempt = None;
+    }
+
+    fn wait(&mut self, until: Instant) {
+        std::thread::sleep(until.saturating_duration_since(now()));
     }
 
     fn random(&mut self) -> u64 {
         getrandom::u64().unwrap_or_default()
     }
+}
+
+/// Begins to speak over a connection, if it was made.
+fn begin(layers: &mut Layers, url: &BrokerUrl, connected: Result<Tcp, TransportError>) -> Result<Stream<Tcp>, Error> {
+    layers.begin(url, connected?)
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn connect_elsewhere(
+    url: &BrokerUrl,
+    until: Instant,
+) -> Result<mpsc::Receiver<Result<Tcp, TransportError>>, TransportError> {
+    let (connected, receiver) = mpsc::channel();
+    let (host, port) = (url.host.clone(), url.port);
+    let connect = move || {
+        // Nobody may be left who wants it.
+        let _ = connected.send(Tcp::connect((host.as_str(), port), until));
+    };
+    std::thread::Builder::new().name("mqtt-connect".into()).spawn(connect)?;
+    Ok(receiver)
+}
+
+fn too_long(what: &str) -> TransportError {
+    TransportErrorKind::ConnectTimeout.because(&alloc::format!("it took too long: {what}"))
 }
 
 /// One clock for all connections, so that time goes on from one to the next.
@@ -258,7 +372,12 @@ pub(crate) fn now() -> Instant {
 }
 
 fn open(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-    if cfg!(target_os = "wasi") { TcpStream::connect(address) } else { TcpStream::connect_timeout(&address, timeout) }
+    if cfg!(target_os = "wasi") {
+        TcpStream::connect(address)
+    } else {
+        // No time at all is an error of its own there.
+        TcpStream::connect_timeout(&address, timeout.max(Duration::from_millis(1)))
+    }
 }
 
 fn read_once(mut stream: &TcpStream, buffer: &mut [u8]) -> Result<Option<usize>, TransportError> {
@@ -267,13 +386,32 @@ fn read_once(mut stream: &TcpStream, buffer: &mut [u8]) -> Result<Option<usize>,
             Ok(len) => Ok(Some(len)),
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) if is_timeout(&error) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(broken(error)),
         };
     }
 }
 
+/// Whether nothing but the time that was set for it ended a read or write. Elsewhere than on Windows that a connection has
+/// timed out means that the system gave it up.
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+    error.kind() == ErrorKind::WouldBlock || (cfg!(windows) && error.kind() == ErrorKind::TimedOut)
+}
+
+/// What an error means on a connection that was made.
+pub(super) fn broken(error: io::Error) -> TransportError {
+    match error.kind() {
+        ErrorKind::TimedOut => TransportError { kind: TransportErrorKind::ConnectionReset, message: error.to_string() },
+        _ => error.into(),
+    }
+}
+
+/// What an error of looking a name up means.
+pub(super) fn unknown_host(error: io::Error) -> TransportError {
+    let kind = match error.kind() {
+        ErrorKind::PermissionDenied => TransportErrorKind::AccessDenied,
+        _ => TransportErrorKind::UnknownHost,
+    };
+    TransportError { kind, message: error.to_string() }
 }
 
 /// A little less than `duration`, and the same for many durations, so that the timeout is seldom set anew.

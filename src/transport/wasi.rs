@@ -1,34 +1,30 @@
 //! TCP through `wasi:sockets` itself, for the component. Waits on pollables; never spins.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
+use super::addresses::Addresses;
 use super::stream::{Layers, Stream};
 use super::{Connector, Transferred, Transport};
-use crate::component::bindings::wasi::clocks::monotonic_clock;
-use crate::component::bindings::wasi::io::poll::{self, Pollable};
-use crate::component::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
-use crate::component::bindings::wasi::random::random::get_random_u64;
-use crate::component::bindings::wasi::sockets::instance_network::instance_network;
-use crate::component::bindings::wasi::sockets::ip_name_lookup::resolve_addresses;
-use crate::component::bindings::wasi::sockets::network::{
-    ErrorCode, IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress, Network,
-};
-use crate::component::bindings::wasi::sockets::tcp::{ShutdownType, TcpSocket};
-use crate::component::bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
 use crate::error::{Error, TransportError, TransportErrorKind};
-use crate::options::Options;
 use crate::time::Instant;
 use crate::url::BrokerUrl;
+use crate::wit::wasi::clocks::monotonic_clock;
+use crate::wit::wasi::io::poll::{self, Pollable};
+use crate::wit::wasi::io::streams::{InputStream, OutputStream, StreamError};
+use crate::wit::wasi::random::random::get_random_u64;
+use crate::wit::wasi::sockets::instance_network::instance_network;
+use crate::wit::wasi::sockets::ip_name_lookup::{ResolveAddressStream, resolve_addresses};
+use crate::wit::wasi::sockets::network::{
+    ErrorCode, IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress,
+};
+use crate::wit::wasi::sockets::tcp::{ShutdownType, TcpSocket};
+use crate::wit::wasi::sockets::tcp_create_socket::create_tcp_socket;
 
 /// How long the last bytes may take to leave the host, and the peer to close too.
 const LINGER: Duration = Duration::from_millis(500);
-
-/// As many addresses of a host are tried.
-const MOST_ADDRESSES: usize = 16;
 
 /// The most that is passed to the host in one call.
 const MOST_WRITE: u64 = 1024 * 1024;
@@ -43,31 +39,225 @@ pub(crate) struct WasiTransport {
 /// A TCP connection of the host, with TLS over it where the URL says `mqtts://`.
 pub(crate) type ComponentTransport = Stream<WasiTransport>;
 
-/// Makes TCP connections of the host, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers.
+/// Makes TCP connections of the host, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers. Nothing of it
+/// waits longer than it is told to.
 pub(crate) struct WasiConnector {
     layers: Layers,
+    attempt: Option<Attempt>,
+}
+
+/// An attempt to connect, and what it has come to. What is there last goes on.
+struct Attempt {
+    url: BrokerUrl,
+    until: Instant,
+    /// The host looks the name up: what it has found so far.
+    found: Vec<SocketAddr>,
+    look_up: Option<LookUp>,
+    /// What is left to try.
+    addresses: Option<Addresses>,
+    /// An address is being tried.
+    connecting: Option<Connecting>,
+    /// TLS is being agreed on.
+    stream: Option<ComponentTransport>,
+}
+
+/// A name that is being looked up. In the order that these must be dropped in.
+struct LookUp {
+    ready: Pollable,
+    stream: ResolveAddressStream,
+}
+
+/// A connection that is being made. Pollable and socket are in the order that they must be dropped in.
+struct Connecting {
+    ready: Pollable,
+    socket: TcpSocket,
+    address: SocketAddr,
+    until: Instant,
 }
 
 impl WasiConnector {
-    /// With what the options of a client say about TLS.
-    pub(crate) fn new(options: &Options) -> Result<Self, Error> {
-        Ok(Self { layers: Layers::new(options)? })
+    /// With these options for TLS; `None`: the defaults.
+    #[cfg(feature = "tls")]
+    pub(crate) fn with_tls(tls: Option<super::TlsOptions>) -> Result<Self, Error> {
+        Ok(Self { layers: Layers::new(tls)?, attempt: None })
+    }
+
+    /// Without TLS.
+    #[cfg(not(feature = "tls"))]
+    pub(crate) const fn new() -> Self {
+        Self { layers: Layers::none(), attempt: None }
+    }
+
+    /// What the attempt waits for, if it waits for the host.
+    fn waits_for(&self) -> Option<&Pollable> {
+        let attempt = self.attempt.as_ref()?;
+        if let Some(stream) = &attempt.stream {
+            return stream.inner().connection.as_ref().map(|connection| &connection.readable);
+        }
+        let connecting = attempt.connecting.as_ref().map(|connecting| &connecting.ready);
+        connecting.or(attempt.look_up.as_ref().map(|look_up| &look_up.ready))
+    }
+
+    fn try_to_advance(&mut self, until: Option<Instant>) -> Result<Option<ComponentTransport>, Error> {
+        let Some(attempt) = &mut self.attempt else { return Ok(None) };
+        let waits_until = until.map_or(attempt.until, |until| until.min(attempt.until));
+        while attempt.stream.is_none() {
+            if !attempt.step(&mut self.layers, waits_until)? {
+                return Ok(None);
+            }
+        }
+        if let Some(stream) = &mut attempt.stream
+            && !stream.advance_handshake(waits_until)?
+        {
+            if WasiTransport::clock() < attempt.until {
+                return Ok(None);
+            }
+            stream.close();
+            return Err(TransportErrorKind::ConnectTimeout.because("in the TLS handshake").into());
+        }
+        Ok(attempt.stream.take())
+    }
+}
+
+impl Attempt {
+    /// Takes one step towards a stream; whether there may be another before `waits_until`.
+    fn step(&mut self, layers: &mut Layers, waits_until: Instant) -> Result<bool, Error> {
+        if let Some(connecting) = &self.connecting {
+            let streams = match connecting.socket.finish_connect() {
+                Ok(streams) => streams,
+                Err(ErrorCode::WouldBlock) => {
+                    let is_ready = wait(&connecting.ready, waits_until.min(connecting.until));
+                    if is_ready || WasiTransport::clock() < connecting.until {
+                        return Ok(is_ready);
+                    }
+                    return Ok(self.failed(ErrorCode::Timeout));
+                }
+                Err(error) => return Ok(self.failed(error)),
+            };
+            if let Some(connecting) = self.connecting.take() {
+                let connection = Some(connecting.finish(streams));
+                self.stream = Some(layers.begin(&self.url, WasiTransport { connection, timer: None })?);
+            }
+        } else if let Some(addresses) = &mut self.addresses {
+            let Some((address, until)) = addresses.next(WasiTransport::clock()) else {
+                return Err(self
+                    .addresses
+                    .take()
+                    .map_or(TransportErrorKind::UnknownHost.because(""), Addresses::into_error)
+                    .into());
+            };
+            match Connecting::start(address, until) {
+                Ok(connecting) => self.connecting = Some(connecting),
+                Err(error) => addresses.failed(address, &error.into()),
+            }
+        } else if let Some(look_up) = &self.look_up {
+            match look_up.stream.resolve_next_address() {
+                Ok(Some(address)) => self.found.push(SocketAddr::new(ip_address(address), self.url.port)),
+                Ok(None) => self.resolved(),
+                Err(ErrorCode::WouldBlock) => {
+                    let is_ready = wait(&look_up.ready, waits_until);
+                    if is_ready || WasiTransport::clock() < self.until {
+                        return Ok(is_ready);
+                    }
+                    return Err(TransportErrorKind::ConnectTimeout.because("while looking the name up").into());
+                }
+                Err(error) => return Err(look_up_error(error).into()),
+            }
+        } else {
+            layers.prepare(&self.url)?;
+            // An address needs no look-up, which the host may not allow.
+            if let Ok(address) = self.url.host.parse::<IpAddr>() {
+                self.found.push(SocketAddr::new(address, self.url.port));
+                self.resolved();
+            } else {
+                let stream = resolve_addresses(&instance_network(), &self.url.host).map_err(look_up_error)?;
+                self.look_up = Some(LookUp { ready: stream.subscribe(), stream });
+            }
+        }
+        Ok(true)
+    }
+
+    fn resolved(&mut self) {
+        self.look_up = None;
+        self.addresses = Some(Addresses::new(core::mem::take(&mut self.found), self.until));
+    }
+
+    /// The address that is being tried has failed: on to the next.
+    fn failed(&mut self, error: ErrorCode) -> bool {
+        if let (Some(connecting), Some(addresses)) = (self.connecting.take(), &mut self.addresses) {
+            addresses.failed(connecting.address, &error.into());
+        }
+        true
+    }
+}
+
+impl Connecting {
+    fn start(address: SocketAddr, until: Instant) -> Result<Self, ErrorCode> {
+        let (family, remote) = match address {
+            SocketAddr::V4(address) => {
+                let (port, octets) = (address.port(), address.ip().octets().into());
+                (IpAddressFamily::Ipv4, IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: octets }))
+            }
+            SocketAddr::V6(address) => {
+                let (port, segments) = (address.port(), address.ip().segments().into());
+                let address = Ipv6SocketAddress { port, flow_info: 0, address: segments, scope_id: 0 };
+                (IpAddressFamily::Ipv6, IpSocketAddress::Ipv6(address))
+            }
+        };
+        let socket = create_tcp_socket(family)?;
+        socket.start_connect(&instance_network(), remote)?;
+        Ok(Self { ready: socket.subscribe(), socket, address, until })
+    }
+
+    fn finish(self, (input, output): (InputStream, OutputStream)) -> Connection {
+        let Self { ready, socket, .. } = self;
+        drop(ready);
+        let (readable, writable) = (input.subscribe(), output.subscribe());
+        Connection { readable, writable, input, output, socket, is_watched: Cell::new(false) }
     }
 }
 
 impl Connector for WasiConnector {
     type Transport = ComponentTransport;
 
-    fn connect(&mut self, url: &BrokerUrl, timeout: Duration) -> Result<ComponentTransport, Error> {
-        self.layers.connect(url, timeout, || WasiTransport::connect(&url.host, url.port, timeout))
+    fn now(&self) -> Instant {
+        WasiTransport::clock()
     }
 
-    fn wait(&mut self, duration: Duration) {
-        timer_at(WasiTransport::clock() + duration).block();
+    fn start(&mut self, url: BrokerUrl, until: Instant) {
+        self.attempt = Some(Attempt {
+            url,
+            until,
+            found: Vec::new(),
+            look_up: None,
+            addresses: None,
+            connecting: None,
+            stream: None,
+        });
+    }
+
+    fn advance(&mut self, until: Option<Instant>) -> Option<Result<ComponentTransport, Error>> {
+        let advanced = self.try_to_advance(until).transpose();
+        if advanced.is_some() {
+            self.attempt = None;
+        }
+        advanced
+    }
+
+    fn cancel(&mut self) {
+        self.attempt = None;
+    }
+
+    fn wait(&mut self, until: Instant) {
+        timer_at(until).block();
     }
 
     fn random(&mut self) -> u64 {
         get_random_u64()
+    }
+
+    fn as_any(&self) -> Option<&dyn core::any::Any> {
+        Some(self)
     }
 }
 
@@ -79,7 +269,7 @@ pub(super) struct WallClock;
 #[cfg(feature = "tls")]
 impl rustls::time_provider::TimeProvider for WallClock {
     fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
-        let now = crate::component::bindings::wasi::clocks::wall_clock::now();
+        let now = crate::wit::wasi::clocks::wall_clock::now();
         Some(rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(now.seconds)))
     }
 }
@@ -96,25 +286,6 @@ struct Connection {
 }
 
 impl WasiTransport {
-    /// Connects to the first address of `host` that takes the connection, within `timeout` in all.
-    pub(crate) fn connect(host: &str, port: u16, timeout: Duration) -> Result<Self, TransportError> {
-        let until = Self::clock() + timeout;
-        let network = instance_network();
-        let addresses: Vec<IpAddress> =
-            Addresses::new(&network, host, until)?.take(MOST_ADDRESSES).collect::<Result<_, _>>()?;
-        let mut failure = TransportErrorKind::UnknownHost.because("no address for this name");
-        for (left, address) in (1..=addresses.len() as u32).rev().zip(addresses) {
-            // An address that does not answer leaves the others their share of the time.
-            let now = Self::clock();
-            let share = until.saturating_duration_since(now) / left;
-            match open(&network, socket_address(address, port), now + share) {
-                Ok(connection) => return Ok(Self { connection: Some(connection), timer: None }),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
-    }
-
     pub(crate) fn clock() -> Instant {
         Instant::from_start(Duration::from_nanos(monotonic_clock::now()))
     }
@@ -244,14 +415,27 @@ impl Connection {
     }
 }
 
-/// Waits until one of these can read, if it wants input, or write, if it has something to; or until `until`.
-pub(crate) fn wait_for_any<'a>(transports: impl Iterator<Item = (&'a WasiTransport, bool, bool)>, until: Instant) {
+/// What a client waits for.
+pub(crate) enum Interest<'a> {
+    /// To go on connecting.
+    Connector(&'a WasiConnector),
+    /// To read or write.
+    Transport { transport: &'a WasiTransport, reads: bool, writes: bool },
+}
+
+/// Waits until something of this can go on, or until `until`.
+pub(crate) fn wait_for_any<'a>(interests: impl Iterator<Item = Interest<'a>>, until: Instant) {
     let timer = timer_at(until);
     let mut pollables = Vec::from([&timer]);
-    for (transport, wants_input, has_outgoing) in transports {
-        let Some(connection) = &transport.connection else { continue };
-        pollables.extend(wants_input.then_some(&connection.readable));
-        pollables.extend(has_outgoing.then_some(&connection.writable));
+    for interest in interests {
+        match interest {
+            Interest::Connector(connector) => pollables.extend(connector.waits_for()),
+            Interest::Transport { transport, reads, writes } => {
+                let Some(connection) = &transport.connection else { continue };
+                pollables.extend(reads.then_some(&connection.readable));
+                pollables.extend(writes.then_some(&connection.writable));
+            }
+        }
     }
     poll::poll(&pollables);
 }
@@ -266,76 +450,10 @@ fn wait(pollable: &Pollable, until: Instant) -> bool {
     poll::poll(&[pollable, &timer_at(until)]).contains(&0)
 }
 
-/// Connects to one address.
-fn open(network: &Network, address: IpSocketAddress, until: Instant) -> Result<Connection, TransportError> {
-    let family = match address {
-        IpSocketAddress::Ipv4(_) => IpAddressFamily::Ipv4,
-        IpSocketAddress::Ipv6(_) => IpAddressFamily::Ipv6,
-    };
-    let socket = create_tcp_socket(family)?;
-    socket.start_connect(network, address)?;
-    let ready = socket.subscribe();
-    let (input, output) = loop {
-        match socket.finish_connect() {
-            Err(ErrorCode::WouldBlock) if wait(&ready, until) => {}
-            Err(ErrorCode::WouldBlock) => return Err(ErrorCode::Timeout.into()),
-            result => break result?,
-        }
-    };
-    drop(ready);
-    let (readable, writable) = (input.subscribe(), output.subscribe());
-    Ok(Connection { readable, writable, input, output, socket, is_watched: Cell::new(false) })
-}
-
-/// The addresses of a host, as the host of this component looks them up.
-enum Addresses {
-    Literal(Option<IpAddress>),
-    LookUp {
-        // In the order they must be dropped in.
-        ready: Pollable,
-        stream: crate::component::bindings::wasi::sockets::ip_name_lookup::ResolveAddressStream,
-        until: Instant,
-    },
-}
-
-impl Addresses {
-    fn new(network: &Network, host: &str, until: Instant) -> Result<Self, TransportError> {
-        // An address needs no look-up, which the host may not allow.
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(Self::Literal(Some(match address {
-                IpAddr::V4(address) => IpAddress::Ipv4(address.octets().into()),
-                IpAddr::V6(address) => IpAddress::Ipv6(address.segments().into()),
-            })));
-        }
-        let stream = resolve_addresses(network, host).map_err(look_up_error)?;
-        Ok(Self::LookUp { ready: stream.subscribe(), stream, until })
-    }
-}
-
-impl Iterator for Addresses {
-    type Item = Result<IpAddress, TransportError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Self::Literal(address) => address.take().map(Ok),
-            Self::LookUp { ready, stream, until } => loop {
-                match stream.resolve_next_address() {
-                    Ok(address) => return address.map(Ok),
-                    Err(ErrorCode::WouldBlock) if wait(ready, *until) => {}
-                    Err(ErrorCode::WouldBlock) => return Some(Err(ErrorCode::Timeout.into())),
-                    Err(error) => return Some(Err(look_up_error(error))),
-                }
-            },
-        }
-    }
-}
-
-fn socket_address(address: IpAddress, port: u16) -> IpSocketAddress {
+fn ip_address(address: IpAddress) -> IpAddr {
     match address {
-        IpAddress::Ipv4(address) => IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address }),
-        IpAddress::Ipv6(address) => {
-            IpSocketAddress::Ipv6(Ipv6SocketAddress { port, flow_info: 0, address, scope_id: 0 })
-        }
+        IpAddress::Ipv4((a, b, c, d)) => Ipv4Addr::new(a, b, c, d).into(),
+        IpAddress::Ipv6((a, b, c, d, e, f, g, h)) => Ipv6Addr::new(a, b, c, d, e, f, g, h).into(),
     }
 }
 
@@ -371,11 +489,5 @@ impl From<StreamError> for TransportError {
                 Self { kind: TransportErrorKind::ConnectionReset, message: error.to_debug_string() }
             }
         }
-    }
-}
-
-impl TransportErrorKind {
-    fn because(self, message: &str) -> TransportError {
-        TransportError { kind: self, message: String::from(message) }
     }
 }

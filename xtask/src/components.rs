@@ -156,11 +156,17 @@ fn compile(components: &[Component], toolchain: &Toolchain, options: &BuildOptio
     cargo.env("CARGO_TARGET_DIR", components[0].cargo_folder());
     // What is set for the machine's own builds is not meant for these.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    // In place of what `.cargo/config.toml` says.
+    let mut rustflags = String::from("--cfg tokio_unstable");
+    if std::env::var_os("CARGO_PROFILE_WASM_STRIP").is_none() {
+        // Numbers as short as they are: a twentieth less. The linker does it only where nothing is kept for debuggers.
+        rustflags.push_str(" -Clink-arg=--compress-relocations");
+    }
     // In CI always, so that its static checks and its tests share one build.
     if options.deny_warnings || workspace::is_ci() {
-        // In place of what `.cargo/config.toml` says.
-        cargo.env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", "--cfg tokio_unstable -Dwarnings");
+        rustflags.push_str(" -Dwarnings");
     }
+    cargo.env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", rustflags);
     if options.quiet {
         cargo.arg("--quiet");
     }

@@ -109,7 +109,7 @@ fn publish(client: &mut Client<TcpTransport>, message: &Publish<'_>, pace: Pace,
 
 fn receive(client: &mut Client<TcpTransport>, count: u32) -> Result<(), Error> {
     for _ in 0..count {
-        client.receive_with(None, |message| std::hint::black_box(message.payload.len()))?;
+        client.receive_with(Duration::MAX, |message| std::hint::black_box(message.payload.len()))?;
     }
     Ok(())
 }

@@ -98,15 +98,9 @@ impl<T: Transport> TlsTransport<T> {
         Ok(transport)
     }
 
-    /// Whether records wait to be sent.
-    #[cfg(feature = "tokio")]
-    pub(crate) const fn has_outgoing(&self) -> bool {
-        !self.tls.is_all_sent()
-    }
-
     /// Shakes hands, until then at the latest.
-    pub(crate) fn shake_hands(&mut self, until: Instant) -> Result<(), TransportError> {
-        while !self.advance_handshake_until(until)? {
+    fn shake_hands(&mut self, until: Instant) -> Result<(), TransportError> {
+        while !self.advance_handshake(until)? {
             if self.inner.now() >= until {
                 self.inner.close();
                 let message = "the TLS handshake took too long".to_owned();
@@ -116,14 +110,8 @@ impl<T: Transport> TlsTransport<T> {
         Ok(())
     }
 
-    /// Goes on with the handshake as far as that is possible without waiting; whether it is done.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn advance_handshake(&mut self) -> Result<bool, TransportError> {
-        self.advance_handshake_until(self.inner.now())
-    }
-
-    /// Goes on with the handshake until nothing moves any more; whether it is done.
-    fn advance_handshake_until(&mut self, until: Instant) -> Result<bool, TransportError> {
+    /// Goes on with the handshake until nothing moves any more, waiting for that until then; whether it is done.
+    pub(crate) fn advance_handshake(&mut self, until: Instant) -> Result<bool, TransportError> {
         let advanced = self.try_handshake(until);
         if advanced.is_err() {
             self.inner.close();

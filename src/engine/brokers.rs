@@ -6,50 +6,12 @@ use core::time::Duration;
 
 use crate::codec::ReasonCode;
 use crate::error::{Error, ProtocolError, Reason, TransportErrorKind};
+use crate::options::Reconnect;
 use crate::url::{BrokerUrl, UrlError};
-
-/// How a client connects again by itself when its connection is lost: after delays that grow, each a random part of what
-/// it may be ("full jitter"), so that not all clients of a broker come back at once.
-///
-/// Some ends are final whatever this says: a broker that refuses the login or the Client Identifier, that says that
-/// another client has taken over the session, or a network that this program may not use.
-///
-/// ```
-/// use std::time::Duration;
-/// use mqtt_wasi::{Options, Reconnect};
-///
-/// let patient = Reconnect { longest_delay: Duration::from_secs(300), ..Reconnect::default() };
-/// let options = Options::new().client_id("thermometer-7").reconnect(patient);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reconnect {
-    /// The longest that the first delay may be. Doubles with every round of attempts. Default: 1 second.
-    pub first_delay: Duration,
-    /// The longest that any delay may be. A connection that lasts this long makes the delays begin anew. Default: 60
-    /// seconds.
-    pub longest_delay: Duration,
-    /// How many attempts may fail one after the other before the client gives up; `None`: any number. Default: `None`.
-    pub attempts: Option<u32>,
-    /// How many times in a row the client follows a broker that names another one to use (Server Reference, section
-    /// 4.11). It logs in there as it did before, so a broker that is not to be trusted with that should not be connected
-    /// to. 0: never. Default: 3.
-    pub redirects: u8,
-}
-
-impl Default for Reconnect {
-    fn default() -> Self {
-        Self {
-            first_delay: Duration::from_secs(1),
-            longest_delay: Duration::from_secs(60),
-            attempts: None,
-            redirects: 3,
-        }
-    }
-}
 
 /// The brokers that a client may connect to, and where it stands with them.
 #[derive(Debug)]
-pub(crate) struct Brokers {
+pub(super) struct Brokers {
     urls: Vec<BrokerUrl>,
     /// Which of them is next, or connected to.
     current: usize,
@@ -65,7 +27,7 @@ pub(crate) struct Brokers {
 
 /// What to do after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(super) enum Next {
     /// Connect to [`Brokers::url`] at once.
     Now,
     /// Connect to it after a delay, up to this long.
@@ -75,34 +37,34 @@ pub(crate) enum Next {
 }
 
 impl Brokers {
-    pub(crate) fn new(url: &str, fallbacks: &[String]) -> Result<Self, UrlError> {
+    pub(super) fn new(url: &str, fallbacks: &[String]) -> Result<Self, UrlError> {
         let urls = core::iter::once(url).chain(fallbacks.iter().map(String::as_str));
         let urls = urls.map(str::parse).collect::<Result<_, _>>()?;
         Ok(Self { urls, current: 0, redirect: None, hops: 0, failures: 0, tried: 0 })
     }
 
     /// The one to connect to.
-    pub(crate) fn url(&self) -> &BrokerUrl {
+    pub(super) fn url(&self) -> &BrokerUrl {
         self.redirect.as_ref().unwrap_or(&self.urls[self.current])
     }
 
     /// Every one of them may be tried.
-    pub(crate) const fn start(&mut self) {
+    pub(super) const fn start(&mut self) {
         self.tried = 0;
     }
 
     /// The broker took the connection.
-    pub(crate) const fn connected(&mut self) {
+    pub(super) const fn connected(&mut self) {
         self.tried = 0;
     }
 
     /// The connection lasted: what failed before is forgotten.
-    pub(crate) const fn lasted(&mut self) {
+    pub(super) const fn lasted(&mut self) {
         self.failures = 0;
     }
 
     /// A connection that was made has ended.
-    pub(crate) fn lost(&mut self, error: &Error, policy: &Reconnect) -> Next {
+    pub(super) fn lost(&mut self, error: &Error, policy: &Reconnect) -> Next {
         if self.follow(error, policy.redirects) {
             return Next::Now;
         }
@@ -111,7 +73,7 @@ impl Brokers {
     }
 
     /// An attempt has failed.
-    pub(crate) fn failed(&mut self, error: &Error, policy: &Reconnect) -> Next {
+    pub(super) fn failed(&mut self, error: &Error, policy: &Reconnect) -> Next {
         if self.try_next(error, policy.redirects) {
             return Next::Now;
         }
@@ -120,7 +82,7 @@ impl Brokers {
     }
 
     /// An attempt has failed: goes on to the next broker; `false` when all were tried, or no other will do better.
-    pub(crate) fn try_next(&mut self, error: &Error, redirects: u8) -> bool {
+    pub(super) fn try_next(&mut self, error: &Error, redirects: u8) -> bool {
         if self.follow(error, redirects) {
             return true;
         }
@@ -191,7 +153,7 @@ fn is_final(error: &Error) -> bool {
         }
         Error::Transport(error) => error.kind == TransportErrorKind::AccessDenied,
         Error::Protocol(ProtocolError::UnexpectedSession)
-        | Error::Request(_)
+        | Error::Call(_)
         | Error::Url(_)
         | Error::Authentication(_) => true,
         _ => false,
@@ -199,7 +161,7 @@ fn is_final(error: &Error) -> bool {
 }
 
 /// A random part of what a delay may be.
-pub(crate) fn jitter(longest: Duration, random: u64) -> Duration {
+pub(super) fn jitter(longest: Duration, random: u64) -> Duration {
     // Some 2^53 steps are fine enough, and the nanoseconds of centuries times that fit.
     let nanoseconds = longest.as_nanos().saturating_mul(u128::from(random >> 11)) >> 53;
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))

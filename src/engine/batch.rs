@@ -1,0 +1,173 @@
+//! Messages that are published one behind the other, as many in flight as there may be, as one call.
+
+use alloc::vec::Vec;
+use core::iter::Peekable;
+
+use super::calls::{CallId, Goal, Outcome, State, Waiter};
+use super::operation::{Finish, Plan, Submit, Submitted, needs_of};
+use super::{Clock, Engine};
+use crate::codec::{Publish, QoS, ReasonCode};
+use crate::error::{CallError, Error};
+
+/// As many bytes as make a write worthwhile while more is to come.
+const WRITE_SIZE: usize = 64 * 1024;
+
+/// What messages have come to.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Of each, in order; `None` while it is in flight.
+    results: Vec<Option<Result<ReasonCode, Error>>>,
+    /// How many are in flight.
+    in_flight: usize,
+    /// The places of those at QoS 0 that may not have been sent yet.
+    unsent: Vec<usize>,
+    /// Why those did not go on that were not submitted, and those that are in flight.
+    failure: Option<Error>,
+}
+
+impl Batch {
+    /// Notes how a message went; whether that was the last.
+    pub(super) fn settle(&mut self, place: usize, result: Result<ReasonCode, Error>) -> bool {
+        if self.results[place].is_none() {
+            self.results[place] = Some(result);
+            self.in_flight -= 1;
+        }
+        self.in_flight == 0
+    }
+
+    /// Everything that was submitted is sent.
+    pub(super) fn sent(&mut self) {
+        self.unsent.clear();
+    }
+
+    pub(super) const fn is_done(&self) -> bool {
+        self.in_flight == 0
+    }
+
+    /// Nothing more will come of what is not done.
+    pub(super) fn fail(&mut self, error: Error) {
+        for place in self.unsent.drain(..) {
+            self.results[place] = Some(Err(error.clone()));
+        }
+        self.failure = Some(error);
+    }
+}
+
+/// Publishes messages one behind the other, as many in flight as the broker and the options allow, and as many in one
+/// write. Comes to how each went, in order, as [`Publishing`](super::Publishing) would have.
+///
+/// The time for it begins anew with every answer. Messages that could not be sent because the connection ended fail with
+/// the reason it ended.
+pub struct PublishingAll<I: Iterator>(Peekable<I>);
+
+impl<'a, I: Iterator<Item = Publish<'a>>> PublishingAll<I> {
+    /// These messages.
+    pub fn new(messages: impl IntoIterator<IntoIter = I>) -> Self {
+        Self(messages.into_iter().peekable())
+    }
+}
+
+impl<'a, I: Iterator<Item = Publish<'a>>> Submit for PublishingAll<I> {
+    fn plan(&mut self, engine: &Engine) -> Plan {
+        let next = self.0.peek().map_or(QoS::AtMostOnce, |message| message.qos);
+        Plan { needs: needs_of(next), timeout: engine.response_timeout }
+    }
+
+    fn submit(
+        &mut self,
+        engine: &mut Engine,
+        call: &mut Option<CallId>,
+        clock: Clock<'_>,
+    ) -> Result<Submitted, CallError> {
+        let id = match *call {
+            Some(id) => id,
+            None => *call.insert(engine.open_call(clock() + engine.response_timeout, State::Batch)),
+        };
+        // It stands in a queue, where answers to those before it find it.
+        let mut batch = engine.calls.get_mut(id).and_then(|entry| entry.batch.take()).unwrap_or_default();
+        if engine.is_connected() && !engine.has_outgoing() {
+            batch.sent();
+        }
+        let submitted = self.submit_all(engine, id, &mut batch);
+        let (is_flushed, is_done) = (batch.unsent.is_empty(), batch.is_done());
+        if let Some(entry) = engine.calls.get_mut(id) {
+            entry.batch = Some(batch);
+        }
+        submitted?;
+        if !is_flushed {
+            return Ok(Submitted::Flush(engine.flush_goal()));
+        }
+        if is_done {
+            engine.finish_batch(id);
+        }
+        Ok(Submitted::As(State::Batch))
+    }
+}
+
+impl<'a, I: Iterator<Item = Publish<'a>>> Finish for PublishingAll<I> {
+    type Output = Vec<Result<ReasonCode, Error>>;
+
+    fn output(&mut self, outcome: Outcome) -> Result<Self::Output, Error> {
+        let (results, failure) = match outcome {
+            Outcome::Batch(batch) => (batch.results, batch.failure),
+            other => (Vec::new(), Some(other.into_error())),
+        };
+        let failed = || failure.clone().unwrap_or(Error::Timeout);
+        let results = results.into_iter().map(|result| result.unwrap_or_else(|| Err(failed())));
+        Ok(results.chain(self.0.by_ref().map(|_| Err(failed()))).collect())
+    }
+}
+
+impl<'a, I: Iterator<Item = Publish<'a>>> PublishingAll<I> {
+    fn submit_all(&mut self, engine: &mut Engine, id: CallId, batch: &mut Batch) -> Result<(), CallError> {
+        while let Some(message) = self.0.peek() {
+            if engine.session.transmit().len() >= WRITE_SIZE {
+                return Err(CallError::WouldBlock);
+            }
+            let place = batch.results.len();
+            batch.results.push(match engine.session.publish(message) {
+                Err(error @ (CallError::WouldBlock | CallError::NotConnected)) => return Err(error),
+                Err(error) => Some(Err(error.into())),
+                Ok(None) => {
+                    batch.unsent.push(place);
+                    Some(Ok(ReasonCode::Success))
+                }
+                Ok(Some(operation)) => {
+                    let waiter = Waiter { call: id, place: place as u64 };
+                    engine.calls.submitted.push(operation.number(), waiter);
+                    batch.in_flight += 1;
+                    None
+                }
+            });
+            self.0.next();
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Ends the call that this batch is.
+    pub(super) fn finish_batch(&mut self, id: CallId) {
+        if let Some(batch) = self.calls.get_mut(id).and_then(|entry| entry.batch.take()) {
+            self.complete(id, Outcome::Batch(batch));
+        }
+    }
+
+    /// Notes how a message of a batch went.
+    pub(super) fn settle_in_batch(&mut self, Waiter { call: id, place }: Waiter, result: Result<ReasonCode, Error>) {
+        let Some(entry) = self.calls.get_mut(id) else { return };
+        let Some(batch) = &mut entry.batch else { return };
+        // It was a place in memory before.
+        let is_last = batch.settle(place as usize, result);
+        if is_last && matches!(entry.state, State::Batch) {
+            self.finish_batch(id);
+        } else {
+            entry.deadline = self.now + self.response_timeout;
+        }
+    }
+
+    /// Everything that was submitted so far is sent when this is.
+    pub(super) const fn flush_goal(&self) -> Goal {
+        Goal { connection: self.connections, place: self.session.outbound_end() }
+    }
+}

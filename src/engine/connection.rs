@@ -1,0 +1,534 @@
+//! The connection: which broker and when, how it begins, and how it ends.
+//!
+//! ```text
+//!            connect_by_hand              connected             CONNECT        CONNACK          trusted
+//!   Idle ───────────────────► Dialing ──────────────► Starting ───────► Greeting ─────► Checking ─────► Open
+//!    ▲ ▲                       │    ▲ due               │                │                │              │
+//!    │ └── given up ───────────┤    └─── Waiting ◄──────┴─ failed ───────┴────────────────┘              │
+//!    │                         └── failed ──► ▲                                                          │
+//!    └──────────────── disconnect ────────────┴───────────────── Closing ◄─── lost, disconnect, reconnect ┘
+//! ```
+
+use core::fmt;
+use core::time::Duration;
+
+use super::calls::{Outcome, Resource, State};
+use super::event::Event;
+use super::timers::Timer;
+use super::{Action, Engine};
+use crate::codec::{Disconnect, ReasonCode};
+use crate::engine::brokers::{Next, jitter};
+use crate::error::{CallError, Error, TransportError};
+use crate::session::{self, Challenge, Status};
+use crate::time::Instant;
+use crate::transport::Transferred;
+
+/// How long the last bytes of a connection may take to leave.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often to look for why the broker closed a connection that cannot be written to any more.
+const LAST_ROUNDS: u8 = 16;
+
+/// How long calls wait for the broker's answer while it is behind messages that nobody takes.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// Where the engine stands with its connection.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// There is none, and none is made by itself; why.
+    Idle(Error),
+    /// The next attempt is due some time: [`Timer::Redial`].
+    Waiting,
+    /// The transport is being made.
+    Dialing,
+    /// The transport is there, and the authenticator says what CONNECT begins with.
+    Starting,
+    /// CONNECT was sent.
+    Greeting,
+    /// The broker took the connection, and the authenticator says whether it is to be trusted.
+    Checking,
+    /// There is a connection.
+    Open,
+    /// The last bytes are leaving.
+    Closing(Ending),
+}
+
+/// Why a connection is closed.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// It failed while it was made.
+    Failed(Error),
+    /// It failed once it was made.
+    Lost(Error),
+    /// The user wants none.
+    Disconnected,
+    /// The user wants another one.
+    Reconnected,
+}
+
+/// How the broker goes on while the user authenticates [step by step](Engine::authenticate_by_hand).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It wants an answer to this: [`Engine::answer_challenge`].
+    Challenge(Challenge),
+    /// It has authenticated the client, with this as its last word.
+    Authenticated(Challenge),
+}
+
+/// What to move over the transport: see [`Engine::turn`].
+pub struct Turn<'a> {
+    /// What to send.
+    pub outgoing: &'a [u8],
+    /// Where to put what comes; empty when nothing is to be read.
+    pub incoming: &'a mut [u8],
+    /// How long to wait for it at the most; `None`: for ever.
+    pub until: Option<Instant>,
+}
+
+/// The bytes stay out of logs: CONNECT has the Password.
+impl fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn")
+            .field("outgoing", &self.outgoing.len())
+            .field("incoming", &self.incoming.len())
+            .field("until", &self.until)
+            .finish()
+    }
+}
+
+impl Engine {
+    /// Says that the transport of this [attempt](Action::Connect) is connected.
+    pub fn connected(&mut self, attempt: u64, now: Instant) {
+        self.now = now;
+        if attempt != self.attempt || !matches!(self.phase, Phase::Dialing) {
+            // Nobody wants it any more.
+            return;
+        }
+        if let Some(brokers) = self.brokers.as_ref().filter(|_| !self.has_login) {
+            let url = brokers.url();
+            self.session.set_login(url.user_name.clone(), url.password.clone());
+        }
+        self.phase = Phase::Starting;
+        if self.has_authenticator() {
+            self.ask_to_start();
+        } else {
+            self.start_session();
+        }
+    }
+
+    /// Says that this attempt has failed.
+    pub fn connect_failed(&mut self, attempt: u64, error: Error, now: Instant) {
+        self.now = now;
+        if attempt == self.attempt && matches!(self.phase, Phase::Dialing) {
+            self.attempt_failed(error);
+        }
+    }
+
+    /// Goes on over a transport that is there, which the user has connected. The one before it, if there is one, is for the
+    /// user to close.
+    pub fn attach(&mut self, now: Instant) {
+        self.now = now;
+        self.abandon(Error::ConnectionClosed);
+        // They are about the one before it.
+        self.actions.clear();
+        self.complete_all(|state| matches!(state, State::Disconnecting), &|| Outcome::Done);
+        self.is_by_hand = true;
+        self.attempt += 1;
+        self.phase = Phase::Dialing;
+        self.connected(self.attempt, now);
+    }
+
+    /// Sends CONNECT.
+    pub(super) fn start_session(&mut self) {
+        if let Err(error) = self.session.connect(self.now) {
+            self.fail_attempt(error.into());
+            return;
+        }
+        // The end of the last connection is no news to this one.
+        self.pump();
+        self.failure = None;
+        self.phase = Phase::Greeting;
+        if self.authenticates_by_hand {
+            self.complete_all(|state| matches!(state, State::Connecting), &|| Outcome::Connected {
+                session_present: false,
+            });
+        }
+    }
+
+    /// What to move over the transport now. Whoever moves it says what has moved with [`Engine::turned`], be it nothing;
+    /// also once [`Turn::until`] has passed.
+    pub fn turn(&mut self, now: Instant) -> Turn<'_> {
+        self.now = now;
+        let deadline = self.deadline();
+        let is_due = deadline.is_some_and(|deadline| now >= deadline);
+        if !matches!(self.phase, Phase::Greeting | Phase::Open | Phase::Closing(_)) {
+            self.was_paused = false;
+            return Turn { outgoing: &[], incoming: &mut [], until: deadline };
+        }
+        // What a deadline is about may be there, unread, as may be why the broker closed the connection.
+        let only_reads = is_due || self.failure.is_some();
+        let until = if only_reads { Some(now) } else { deadline };
+        if self.holds_back() && !is_due {
+            self.was_paused = true;
+            let outgoing = if only_reads { &[] } else { self.session.transmit() };
+            return Turn { outgoing, incoming: &mut [], until };
+        }
+        let (outgoing, incoming) = self.session.prepare_transfer();
+        self.was_paused = incoming.is_empty();
+        Turn { outgoing: if only_reads { &[] } else { outgoing }, incoming, until }
+    }
+
+    /// Says what has moved, and lets all that follows from it happen.
+    pub fn turned(&mut self, moved: Result<Transferred, TransportError>, now: Instant) {
+        self.now = now;
+        let mut has_left = self.session.transmit().is_empty();
+        match moved {
+            _ if !matches!(self.phase, Phase::Greeting | Phase::Open | Phase::Closing(_)) => {}
+            Ok(moved) => {
+                let is_quiet = moved == Transferred::default();
+                if !is_quiet {
+                    self.last_moved = now;
+                }
+                self.session.transmitted(moved.sent, now);
+                while let Some(id) = self.calls.next_flushed(|place| self.session.has_sent(place)) {
+                    self.flushed(id);
+                }
+                has_left = self.session.transmit().is_empty();
+                if has_left {
+                    self.timers.stop(Timer::Flush);
+                }
+                self.session.received(moved.received, now);
+                if moved.closed {
+                    self.end_stream(Error::ConnectionClosed);
+                } else if let Some((_, rounds)) = &mut self.failure {
+                    *rounds = rounds.saturating_sub(1);
+                    if is_quiet || *rounds == 0 {
+                        self.end_stream(Error::ConnectionClosed);
+                    }
+                }
+            }
+            Err(error) if self.failure.is_none() => {
+                // Why the broker closed the connection may be there, unread.
+                self.failure = Some((error, LAST_ROUNDS));
+            }
+            Err(_) => self.end_stream(Error::ConnectionClosed),
+        }
+        self.after_bytes(has_left);
+    }
+
+    /// Nothing more comes: because of what failed first, if anything did.
+    fn end_stream(&mut self, error: Error) {
+        let error = self.failure.take().map_or(error, |(failure, _)| failure.into());
+        self.session.connection_closed(error);
+    }
+
+    /// `has_left` says whether nothing more waited to be sent, be it that the connection is over now.
+    fn after_bytes(&mut self, has_left: bool) {
+        if self.delivers() || !matches!(self.phase, Phase::Open) || self.session.status() != Status::Connected {
+            self.pump();
+        }
+        if let Phase::Closing(_) = self.phase {
+            let is_cut = self.session.status() == Status::Disconnected;
+            if is_cut || self.session.transmit().is_empty() {
+                self.close_now(if is_cut && !has_left { Err(Error::ConnectionClosed) } else { Ok(()) });
+            }
+        }
+        if self.deadline().is_some_and(|deadline| self.now >= deadline) {
+            self.handle_timeout(self.now);
+        } else {
+            self.admit();
+        }
+    }
+
+    /// Does what is due at `now`. Harmless at any time; where there is a transport, [`Engine::turned`] does it, once what
+    /// has come was read.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        self.pump();
+        self.session.handle_timeout_while(now, self.holds_back());
+        self.pump();
+        // Who waits for that is polled again, and says how long.
+        self.timers.stop(Timer::Flush);
+        if self.timers.take_due(Timer::Redial, now) {
+            self.dial();
+        }
+        if self.timers.take_due(Timer::Close, now) {
+            self.close_now(Err(Error::Timeout));
+        }
+        if self.timers.take_due(Timer::Stuck, now) {
+            self.is_stuck = true;
+            // Where nobody has ever listened, nobody misses them.
+            self.pump();
+            if self.is_behind() {
+                self.fail_calls_behind_messages();
+            }
+        }
+        self.expire_calls();
+        self.admit();
+    }
+
+    /// Connects to the first broker that takes the connection, instead of what there is.
+    pub(super) fn connect_by_hand(&mut self, now: Instant) -> Result<(), Error> {
+        self.now = now;
+        if self.has_stopped {
+            self.require_open()?;
+        }
+        if self.brokers.is_none() {
+            return Err(CallError::NotConnected.into());
+        }
+        match &mut self.phase {
+            Phase::Open => {
+                let normal = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
+                match self.session.disconnect(&normal) {
+                    Ok(()) => self.start_closing(Ending::Reconnected),
+                    Err(_) => self.redial_by_hand(),
+                }
+            }
+            Phase::Closing(ending @ (Ending::Failed(_) | Ending::Lost(_))) => *ending = Ending::Reconnected,
+            Phase::Closing(Ending::Reconnected) => {}
+            Phase::Closing(ending @ Ending::Disconnected) => *ending = Ending::Reconnected,
+            _ => self.redial_by_hand(),
+        }
+        Ok(())
+    }
+
+    /// Ends the connection, or the attempts to make one; whether it is over at once.
+    pub(super) fn disconnect(&mut self, disconnect: &Disconnect<'_>, now: Instant) -> Result<bool, CallError> {
+        self.now = now;
+        match &self.phase {
+            Phase::Idle(_) => return Ok(true),
+            Phase::Open => self.session.disconnect(disconnect)?,
+            Phase::Closing(_) => {}
+            _ => {
+                // There is nobody to say it to.
+                self.abandon(CallError::NotConnected.into());
+                self.stay_disconnected(CallError::NotConnected.into());
+                return Ok(true);
+            }
+        }
+        self.start_closing(Ending::Disconnected);
+        Ok(false)
+    }
+
+    /// How connecting went that is over.
+    pub(super) fn connection_so_far(&self) -> Option<Outcome> {
+        match &self.phase {
+            Phase::Open => {
+                let session_present = self.session.connack().is_some_and(|connack| connack.session_present);
+                Some(Outcome::Connected { session_present })
+            }
+            Phase::Greeting if self.authenticates_by_hand => Some(Outcome::Connected { session_present: false }),
+            Phase::Idle(error) => Some(Outcome::Failed(error.clone())),
+            _ => None,
+        }
+    }
+
+    fn redial_by_hand(&mut self) {
+        self.abandon(Error::ConnectionClosed);
+        self.is_by_hand = true;
+        if let Some(brokers) = &mut self.brokers {
+            brokers.start();
+        }
+        self.dial();
+    }
+
+    /// Has a transport made to the broker whose turn it is.
+    fn dial(&mut self) {
+        let Some(brokers) = &self.brokers else { return };
+        let url = brokers.url().clone();
+        self.attempt += 1;
+        self.phase = Phase::Dialing;
+        let until = self.now + self.connect_timeout;
+        self.actions.push_back(Action::Connect { attempt: self.attempt, url, until });
+    }
+
+    /// Lets go of the transport, or of the attempt to make one.
+    fn abandon(&mut self, error: Error) {
+        self.timers.stop(Timer::Redial);
+        self.timers.stop(Timer::Close);
+        self.timers.stop(Timer::Flush);
+        self.failure = None;
+        self.forget_question();
+        self.session.connection_closed(error);
+        self.pump_quietly();
+        if !matches!(self.phase, Phase::Idle(_) | Phase::Waiting) {
+            self.actions.push_back(Action::Close);
+        }
+    }
+
+    /// The attempt has failed after its transport was made: closes that.
+    pub(super) fn fail_attempt(&mut self, error: Error) {
+        self.abandon(Error::ConnectionClosed);
+        self.attempt_failed(error);
+    }
+
+    fn attempt_failed(&mut self, error: Error) {
+        let redirects = self.policy.map_or(0, |policy| policy.redirects);
+        let next = match (&mut self.brokers, self.policy) {
+            // Who authenticates step by step cannot begin anew with another broker.
+            (Some(_), _) if self.authenticates_by_hand && !matches!(self.phase, Phase::Dialing) => Next::Never,
+            (Some(brokers), _) if self.is_by_hand => match brokers.try_next(&error, redirects) {
+                true => Next::Now,
+                false => Next::Never,
+            },
+            (Some(brokers), Some(policy)) => brokers.failed(&error, &policy),
+            _ => Next::Never,
+        };
+        self.go_on(next, error);
+    }
+
+    /// A connection that was made has ended.
+    fn lost(&mut self, error: Error) {
+        let lasted = self.now.saturating_duration_since(self.since);
+        let next = match (&mut self.brokers, self.policy) {
+            (Some(brokers), Some(policy)) if !self.authenticates_by_hand => {
+                if lasted >= policy.longest_delay {
+                    brokers.lasted();
+                }
+                brokers.lost(&error, &policy)
+            }
+            _ => Next::Never,
+        };
+        self.is_by_hand = false;
+        self.go_on(next, error);
+    }
+
+    fn go_on(&mut self, next: Next, error: Error) {
+        match next {
+            Next::Now => self.dial(),
+            Next::Within(longest) => {
+                let delay = jitter(longest, self.random());
+                self.phase = Phase::Waiting;
+                self.timers.set(Timer::Redial, self.now + delay);
+            }
+            Next::Never => self.stay_disconnected(error),
+        }
+    }
+
+    /// Makes no connection by itself any more: nothing will come of what waits for one.
+    pub(super) fn stay_disconnected(&mut self, error: Error) {
+        self.is_by_hand = false;
+        self.phase = Phase::Idle(error.clone());
+        self.complete_all(|state| matches!(state, State::Disconnecting), &|| Outcome::Done);
+        for id in self.calls.pending() {
+            let waits_for_event =
+                matches!(self.calls.get(id).map(|entry| &entry.state), Some(State::Waiting(Resource::Event, _)));
+            // What has happened is told before that nothing more will.
+            if !waits_for_event || self.events.is_empty() {
+                self.fail_call(id, error.clone());
+            }
+        }
+        // Messages that are left are told before the connection's end, and no more will come.
+        self.pump_quietly();
+        if let Some(hooks) = self.delivery {
+            (hooks.wake_all)(&mut self.listeners, &mut self.woken);
+        }
+        self.admit();
+    }
+
+    fn start_closing(&mut self, ending: Ending) {
+        self.phase = Phase::Closing(ending);
+        self.timers.set(Timer::Close, self.now + CLOSE_TIMEOUT);
+    }
+
+    /// The connection is closed, be it that not everything has left.
+    fn close_now(&mut self, left: Result<(), Error>) {
+        let Phase::Closing(_) = self.phase else { return };
+        let Phase::Closing(ending) = core::mem::replace(&mut self.phase, Phase::Dialing) else { return };
+        self.abandon(Error::ConnectionClosed);
+        let outcome = || left.clone().map_or_else(Outcome::Failed, |()| Outcome::Done);
+        self.complete_all(|state| matches!(state, State::Disconnecting), &outcome);
+        match ending {
+            Ending::Failed(error) => self.attempt_failed(error),
+            Ending::Lost(error) => self.lost(error),
+            Ending::Disconnected => self.stay_disconnected(CallError::NotConnected.into()),
+            Ending::Reconnected => {
+                // What it waited for is closed.
+                self.phase = Phase::Waiting;
+                self.redial_by_hand();
+            }
+        }
+    }
+
+    /// The session has a connection: the authenticator has the last word on it.
+    pub(super) fn session_connected(&mut self, session_present: bool) {
+        self.phase = Phase::Checking;
+        if let Some(hooks) = self.delivery {
+            (hooks.connected)(self, session_present);
+        }
+        if self.authenticates_by_hand {
+            let data = self.session.connack().and_then(|connack| connack.properties.authentication_data);
+            let data = data.map(Into::into);
+            // What else CONNACK says is told by itself.
+            let said = Challenge { data, reason_string: None, user_properties: alloc::vec::Vec::new() };
+            self.step = Some(Step::Authenticated(said));
+        } else if self.has_authenticator() {
+            return self.ask_to_finish_connecting();
+        }
+        self.opened();
+    }
+
+    /// The connection is made.
+    pub(super) fn opened(&mut self) {
+        let session_present = self.session.connack().is_some_and(|connack| connack.session_present);
+        if let Some(brokers) = &mut self.brokers {
+            brokers.connected();
+        }
+        self.phase = Phase::Open;
+        self.connections += 1;
+        self.since = self.now;
+        self.is_by_hand = false;
+        if self.session.stats().reconnects > 0 {
+            self.note(Event::Connected { session_present });
+        }
+        self.calls.flush_anew(self.session.outbound_end());
+        self.authenticated_by_connecting();
+        self.complete_all(|state| matches!(state, State::Connecting), &|| Outcome::Connected { session_present });
+    }
+
+    /// The session's connection has ended, but for the DISCONNECT that may still wait to be sent.
+    pub(super) fn session_disconnected(&mut self, error: Error) {
+        let was_made = matches!(self.phase, Phase::Open);
+        if was_made {
+            self.note(Event::Disconnected(error.clone()));
+            self.fail_authenticating(&error);
+        }
+        if !matches!(self.phase, Phase::Open | Phase::Greeting | Phase::Checking) {
+            return;
+        }
+        let is_leaving = self.session.status() == session::Status::Closing && !self.session.transmit().is_empty();
+        self.forget_question();
+        self.start_closing(if was_made { Ending::Lost(error) } else { Ending::Failed(error) });
+        if !is_leaving {
+            self.close_now(Ok(()));
+        }
+    }
+
+    /// Whether the broker's answers are behind messages that nobody takes, and nothing else is to be done about it.
+    pub(super) fn is_behind(&self) -> bool {
+        let nobody_takes = !self.delivers() || self.listeners.is_full() || !self.listeners.were_opened();
+        nobody_takes && self.session.is_paused() && self.session.transmit().is_empty()
+    }
+
+    /// Gives those who take messages some time, if anyone waits for answers behind them.
+    pub(super) fn watch_for_stuck(&mut self) {
+        if !self.is_behind() {
+            self.is_stuck = false;
+            self.timers.stop(Timer::Stuck);
+        } else if self.delivers()
+            && !self.is_stuck
+            && self.calls.has_pending()
+            && self.timers.get(Timer::Stuck).is_none()
+        {
+            self.timers.set(Timer::Stuck, self.now + STUCK);
+        }
+    }
+
+    /// A number to spread attempts with (splitmix64). It keeps no secret.
+    const fn random(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}

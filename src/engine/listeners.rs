@@ -1,0 +1,478 @@
+//! Where messages wait for those who listen: one inbox for each of them.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::task::Waker;
+
+use super::connection::Phase;
+use super::topics::Topics;
+use super::{Engine, operation};
+use crate::codec::{Publish, QoS, SubscribeProperties, Subscription};
+use crate::error::{Error, SubscribeReason};
+use crate::message::Message;
+use crate::ordered::Ordered;
+use crate::session::{Delivery, Event, OperationId};
+
+/// How many bytes of messages an inbox takes before it is full.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Fewer messages than that are handed out one by one.
+const FEW: usize = 16;
+
+/// The highest Subscription Identifier. Listeners' own go down from here, so that they are none of the user's.
+const HIGHEST_IDENTIFIER: u32 = 268_435_455;
+
+/// What becomes of messages that nobody takes in time. The number is how many may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The broker waits: no more is read off the connection until half of them are taken. While a call is under way, whose
+    /// answer may be behind messages, reading goes on until as much more has come as
+    /// [`Options::backlog_limit`](crate::Options::backlog_limit) says.
+    ///
+    /// Behind that the call fails, with [`Error::AnswerBehindMessages`](crate::Error::AnswerBehindMessages) or
+    /// [`CallError::ReceiveFirst`](crate::CallError::ReceiveFirst), if nobody takes a message for a second. So whoever
+    /// publishes while it works on a message does not wait for itself for ever.
+    Wait(usize),
+    /// The oldest is dropped. At QoS 1 and 2 it is acknowledged all the same.
+    DropOldest(usize),
+    /// The new one is dropped. At QoS 1 and 2 it is acknowledged all the same.
+    DropNewest(usize),
+}
+
+impl Overflow {
+    const fn capacity(self) -> usize {
+        match self {
+            Self::Wait(capacity) | Self::DropOldest(capacity) | Self::DropNewest(capacity) => {
+                if capacity == 0 {
+                    1
+                } else {
+                    capacity
+                }
+            }
+        }
+    }
+}
+
+impl Overflow {
+    const fn waits(self) -> bool {
+        matches!(self, Self::Wait(_))
+    }
+}
+
+impl Default for Overflow {
+    /// The broker waits when 1,024 messages do.
+    fn default() -> Self {
+        Self::Wait(1024)
+    }
+}
+
+/// Who listens: never used twice by one engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(u64);
+
+/// A message, and what acknowledges it.
+pub type Taken = (Message, Option<Delivery>);
+
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    last: u64,
+    inboxes: Ordered<Inbox>,
+    /// Those who listen to the filter that has this Subscription Identifier, in the order of the identifiers.
+    identified: Vec<(u32, Vec<u64>)>,
+    /// Those who listen to a filter.
+    topics: Topics,
+    /// Those who listen to everything.
+    everything: Vec<u64>,
+    /// How many more have to take a message that several got, before it is acknowledged: by the number of its delivery.
+    shared: Ordered<usize>,
+    /// How many inboxes that are to hold the broker back are full.
+    full: usize,
+    /// Those who listen to the message that is delivered: kept, so that none takes an allocation.
+    found: Vec<u64>,
+    /// Whether all Subscription Identifiers of that message are those of listeners.
+    are_all_own: bool,
+    /// Messages that nobody takes, or that were dropped from every inbox.
+    settled: Vec<Delivery>,
+    unheard: u64,
+}
+
+/// What delivering to listeners takes. It is there for engines that do, and linked into programs that have one.
+pub(super) struct Hooks {
+    pub(super) next_event: fn(&mut Engine) -> Option<Event>,
+    pub(super) take_share: fn(&mut Listeners, Delivery) -> bool,
+    pub(super) wake_all: fn(&mut Listeners, &mut Vec<Waker>),
+    pub(super) connected: fn(&mut Engine, bool),
+    pub(super) keep_house: fn(&mut Engine),
+    pub(super) answered: fn(&mut Engine, OperationId, &Result<SubscribeReason, Error>),
+}
+
+pub(super) static HOOKS: Hooks = Hooks {
+    next_event: Engine::next_event,
+    take_share: Listeners::take_share,
+    wake_all: Listeners::wake_all,
+    connected: |engine, session_present| {
+        engine.listeners.connected(session_present);
+        engine.keep_chores(session_present);
+    },
+    keep_house: Engine::keep_house,
+    answered: Engine::answered,
+};
+
+#[derive(Debug)]
+struct Inbox {
+    /// What it listens to; `None`: everything.
+    filter: Option<Box<str>>,
+    identifier: Option<u32>,
+    queue: VecDeque<Taken>,
+    bytes: usize,
+    /// Whether none of them is to be acknowledged, or comes again.
+    is_at_most_once: bool,
+    overflow: Overflow,
+    /// Whether the broker waits: from when it is full until half of it is taken, so that one message is not all that
+    /// comes then.
+    holds_back: bool,
+    waker: Option<Waker>,
+    dropped: u64,
+}
+
+impl Inbox {
+    fn is_full(&self) -> bool {
+        self.queue.len() >= self.overflow.capacity() || self.bytes >= MOST_BYTES
+    }
+
+    /// Looks whether the broker has to wait; returns by how much the number of those that it waits for has changed.
+    fn update(&mut self) -> isize {
+        let held_back = self.holds_back;
+        let is_half_taken = self.queue.len() <= self.overflow.capacity() / 2 && self.bytes <= MOST_BYTES / 2;
+        self.holds_back = self.overflow.waits() && (self.is_full() || (held_back && !is_half_taken));
+        isize::from(self.holds_back) - isize::from(held_back)
+    }
+}
+
+impl Listeners {
+    pub(super) const fn len(&self) -> usize {
+        self.inboxes.len()
+    }
+
+    /// Adds an inbox for a filter, or for everything.
+    fn open(&mut self, filter: Option<&str>, has_identifiers: bool, overflow: Overflow) -> u64 {
+        self.last += 1;
+        let id = self.last;
+        let identifier = filter.and_then(|filter| {
+            let known = self.with_filter(filter).and_then(|inbox| inbox.identifier);
+            known.or_else(|| has_identifiers.then(|| self.new_identifier()))
+        });
+        match filter {
+            Some(filter) => self.topics.insert(filter, id),
+            None => self.everything.push(id),
+        }
+        if let Some(identifier) = identifier {
+            match self.identified.binary_search_by_key(&identifier, |(identifier, _)| *identifier) {
+                Ok(place) => self.identified[place].1.push(id),
+                Err(place) => self.identified.insert(place, (identifier, Vec::from([id]))),
+            }
+        }
+        let (filter, queue) = (filter.map(Into::into), VecDeque::new());
+        self.inboxes.push(
+            id,
+            Inbox {
+                filter,
+                identifier,
+                queue,
+                bytes: 0,
+                is_at_most_once: true,
+                overflow,
+                holds_back: false,
+                waker: None,
+                dropped: 0,
+            },
+        );
+        id
+    }
+
+    /// Removes an inbox; returns its filter if nobody else listens to that, and what is to be acknowledged.
+    fn close(&mut self, id: u64) -> (Option<Box<str>>, Vec<Delivery>) {
+        let Some(inbox) = self.inboxes.remove(id) else { return (None, Vec::new()) };
+        self.full -= usize::from(inbox.holds_back);
+        match &inbox.filter {
+            Some(filter) => self.topics.remove(filter, id),
+            None => self.everything.retain(|other| *other != id),
+        }
+        if let Some(identifier) = inbox.identifier
+            && let Ok(place) = self.identified.binary_search_by_key(&identifier, |(identifier, _)| *identifier)
+        {
+            let (_, listeners) = &mut self.identified[place];
+            listeners.retain(|other| *other != id);
+            if listeners.is_empty() {
+                self.identified.remove(place);
+            }
+        }
+        let deliveries = inbox.queue.into_iter().filter_map(|(_, delivery)| delivery);
+        let settled = deliveries.filter(|&delivery| self.take_share(delivery)).collect();
+        let filter = inbox.filter.filter(|filter| self.with_filter(filter).is_none());
+        (filter, settled)
+    }
+
+    /// Whether anyone listens to this filter.
+    pub(super) fn has_filter(&self, filter: &str) -> bool {
+        self.with_filter(filter).is_some()
+    }
+
+    /// One of those who listen to this filter.
+    fn with_filter(&self, filter: &str) -> Option<&Inbox> {
+        self.inboxes.iter().map(|(_, inbox)| inbox).find(|inbox| inbox.filter.as_deref() == Some(filter))
+    }
+
+    /// Those who listen to the filter that has this Subscription Identifier.
+    fn listeners_of(&self, identifier: u32) -> Option<&[u64]> {
+        let place = self.identified.binary_search_by_key(&identifier, |(identifier, _)| *identifier).ok()?;
+        Some(&self.identified[place].1)
+    }
+
+    pub(super) fn identifier(&self, id: ListenerId) -> Option<u32> {
+        self.inboxes.get(id.0).and_then(|inbox| inbox.identifier)
+    }
+
+    /// One that no other listener has.
+    fn new_identifier(&self) -> u32 {
+        let used = u32::try_from(self.last % u64::from(HIGHEST_IDENTIFIER / 2)).unwrap_or_default();
+        let is_used = |identifier| self.identified.binary_search_by_key(&identifier, |(other, _)| *other).is_ok();
+        (1..=HIGHEST_IDENTIFIER - used).rev().find(|identifier| !is_used(*identifier)).unwrap_or(1)
+    }
+
+    /// Whether anyone has ever listened.
+    pub(super) const fn were_opened(&self) -> bool {
+        self.last > 0
+    }
+
+    /// Whether the broker is to be held back.
+    pub(super) const fn is_full(&self) -> bool {
+        self.full > 0
+    }
+
+    /// There is a connection: if the broker kept the session, it sends again what was not acknowledged, and that is dropped
+    /// here. At QoS 2 it sends nothing again that the session knows it has.
+    fn connected(&mut self, session_present: bool) {
+        self.shared = Ordered::default();
+        if !session_present {
+            return;
+        }
+        for (_, inbox) in self.inboxes.iter_mut() {
+            inbox.queue.retain(|(message, delivery)| delivery.is_none() && message.qos != QoS::AtLeastOnce);
+            inbox.bytes = inbox.queue.iter().map(|(message, _)| size(&message.topic, &message.payload)).sum();
+            self.full = self.full.saturating_add_signed(inbox.update());
+        }
+    }
+
+    /// Puts a message into the inboxes of those who listen to it.
+    fn deliver(&mut self, publish: &Publish<'_>, delivery: Option<Delivery>, woken: &mut Vec<Waker>) {
+        self.find(publish);
+        let Some(last) = self.found.pop() else {
+            self.unheard += 1;
+            return self.settled.extend(delivery);
+        };
+        if let Some(delivery) = delivery.filter(|_| !self.found.is_empty()) {
+            self.shared.push(delivery.number(), self.found.len() + 1);
+        }
+        // Identifiers of listeners are none that the user has chosen.
+        let identifiers = if self.are_all_own {
+            Vec::new()
+        } else {
+            let identifiers = publish.properties.subscription_identifiers.iter();
+            identifiers.filter(|identifier| self.listeners_of(*identifier).is_none()).collect()
+        };
+        while let Some(other) = self.found.pop() {
+            self.put(other, publish, &identifiers, delivery, woken);
+        }
+        self.put(last, publish, &identifiers, delivery, woken);
+    }
+
+    /// Finds those who listen to a message: to the subscriptions that it names, once each, or where it names none of theirs,
+    /// to filters that match; and those who listen to everything.
+    fn find(&mut self, publish: &Publish<'_>) {
+        self.found.clear();
+        self.are_all_own = true;
+        let identifiers = &publish.properties.subscription_identifiers;
+        for (place, identifier) in identifiers.iter().enumerate() {
+            let Ok(found) = self.identified.binary_search_by_key(&identifier, |(identifier, _)| *identifier) else {
+                self.are_all_own = false;
+                continue;
+            };
+            if place == 0 || !identifiers.iter().take(place).any(|before| before == identifier) {
+                self.found.extend_from_slice(&self.identified[found].1);
+            }
+        }
+        if self.found.is_empty() {
+            self.topics.matching(publish.topic, &mut self.found);
+        }
+        self.found.extend(&self.everything);
+    }
+
+    #[inline]
+    fn put(
+        &mut self,
+        id: u64,
+        publish: &Publish<'_>,
+        identifiers: &[u32],
+        delivery: Option<Delivery>,
+        woken: &mut Vec<Waker>,
+    ) {
+        let Some(inbox) = self.inboxes.get_mut(id) else { return };
+        let drops = !inbox.overflow.waits() && inbox.is_full();
+        inbox.dropped += u64::from(drops);
+        let mut settled = None;
+        if drops && matches!(inbox.overflow, Overflow::DropNewest(_)) {
+            settled = delivery;
+        } else {
+            if drops && let Some((oldest, delivery)) = inbox.queue.pop_front() {
+                inbox.bytes -= size(&oldest.topic, &oldest.payload);
+                settled = delivery;
+            }
+            inbox.bytes += size(publish.topic, publish.payload);
+            inbox.is_at_most_once &= publish.qos == QoS::AtMostOnce;
+            inbox.queue.push_back((Message::with_identifiers(publish, identifiers.to_vec()), delivery));
+            self.full = self.full.saturating_add_signed(inbox.update());
+            woken.extend(inbox.waker.take());
+        }
+        let settled = settled.filter(|&delivery| self.take_share(delivery));
+        self.settled.extend(settled);
+    }
+
+    /// Takes the next message out of an inbox, and perhaps those behind it into `more`, if they are all at QoS 0; or has
+    /// `waker` woken when there is one.
+    fn take(&mut self, id: u64, more: &mut VecDeque<Taken>, waker: Option<&Waker>) -> Option<Taken> {
+        let inbox = self.inboxes.get_mut(id)?;
+        let Some((message, delivery)) = inbox.queue.pop_front() else {
+            inbox.waker = waker.cloned();
+            return None;
+        };
+        inbox.bytes -= size(&message.topic, &message.payload);
+        if inbox.is_at_most_once && more.is_empty() && inbox.overflow.waits() && inbox.queue.len() >= FEW {
+            // All of them at once: it takes no more than to exchange two queues.
+            core::mem::swap(more, &mut inbox.queue);
+            inbox.bytes = 0;
+        }
+        inbox.is_at_most_once |= inbox.queue.is_empty();
+        self.full = self.full.saturating_add_signed(inbox.update());
+        Some((message, delivery))
+    }
+
+    /// One of those who got a message is done with it; whether that was the last.
+    fn take_share(&mut self, delivery: Delivery) -> bool {
+        let Some(shares) = self.shared.get_mut(delivery.number()) else { return true };
+        *shares -= 1;
+        let is_last = *shares == 0;
+        if is_last {
+            self.shared.remove(delivery.number());
+        }
+        is_last
+    }
+
+    fn wake_all(&mut self, woken: &mut Vec<Waker>) {
+        woken.extend(self.inboxes.iter_mut().filter_map(|(_, inbox)| inbox.waker.take()));
+    }
+}
+
+/// What a message counts for in an inbox, in bytes.
+const fn size(topic: &str, payload: &[u8]) -> usize {
+    size_of::<Message>() + topic.len() + payload.len()
+}
+
+impl Engine {
+    /// Listens to a Topic Filter, for which it is to be [subscribed](super::Listening), or to everything that comes.
+    /// Messages wait in an inbox until they are taken.
+    pub fn open_listener(&mut self, filter: Option<&str>, overflow: Overflow) -> ListenerId {
+        // Messages tell by it which subscription they are of, and then no filters need be compared.
+        let connack = self.session.connack().unwrap_or_default();
+        let has_identifiers = connack.properties.subscription_identifier_available.unwrap_or(true);
+        let id = ListenerId(self.listeners.open(filter, has_identifiers, overflow));
+        if let Some(filter) = filter {
+            self.wants(filter);
+        }
+        self.pump();
+        self.admit();
+        id
+    }
+
+    /// Listens no more: what waits is acknowledged, and if nobody else wants them, no more messages of the filter are asked
+    /// for.
+    pub fn close_listener(&mut self, id: ListenerId) {
+        let (filter, settled) = self.listeners.close(id.0);
+        for delivery in settled {
+            self.session.acknowledge(delivery);
+        }
+        if let Some(filter) = filter {
+            self.wants_no_more(filter);
+        }
+        self.pump();
+        self.admit();
+    }
+
+    /// Takes the next message of a listener, with what [acknowledges](Engine::acknowledge) it, if there is anything to
+    /// acknowledge. Perhaps those behind it go to `more`, with nothing to acknowledge: they are to be taken from there
+    /// before this is asked again. `None` when there is no message: `waker` is woken once there is.
+    pub fn take_message(&mut self, id: ListenerId, more: &mut VecDeque<Taken>, waker: Option<&Waker>) -> Option<Taken> {
+        let was_full = self.listeners.is_full();
+        let taken = self.listeners.take(id.0, more, waker)?;
+        if was_full && !self.listeners.is_full() {
+            // There may be more, that nobody took in.
+            self.pump();
+            self.admit();
+        }
+        Some(taken)
+    }
+
+    /// How many messages of a listener were dropped since nobody took them in time.
+    #[must_use]
+    pub fn dropped(&self, id: ListenerId) -> u64 {
+        self.listeners.inboxes.get(id.0).map_or(0, |inbox| inbox.dropped)
+    }
+
+    /// How many messages came that nobody listened to.
+    #[must_use]
+    pub const fn unheard(&self) -> u64 {
+        self.listeners.unheard
+    }
+
+    /// The next thing that happened in the session, once the messages before it are handed to listeners.
+    fn next_event(&mut self) -> Option<Event> {
+        if self.may_deliver() {
+            let Self { session, listeners, woken, .. } = self;
+            session.deliver(|publish, delivery| {
+                listeners.deliver(publish, delivery, woken);
+                !listeners.is_full()
+            });
+            while let Some(delivery) = self.listeners.settled.pop() {
+                self.session.acknowledge(delivery);
+            }
+        }
+        if self.holds_back() && !self.session.has_event() {
+            return None;
+        }
+        self.session.poll_event()
+    }
+
+    /// Whether what comes waits for those who listen, and nobody for what is behind it: it is left where it is.
+    pub(super) const fn holds_back(&self) -> bool {
+        self.listeners.is_full() && !self.calls.has_pending()
+    }
+
+    /// Whether messages may be handed to listeners.
+    fn may_deliver(&self) -> bool {
+        // Until somebody listens, what comes waits for that; and what an earlier connection left behind, for whether the
+        // broker kept the session and sends it again, behind what is before it; unless it is in the way of everything else.
+        let is_settled = matches!(self.phase, Phase::Open | Phase::Idle(_));
+        let may_go = if self.listeners.were_opened() { is_settled || self.session.is_paused() } else { self.is_stuck };
+        may_go && !self.listeners.is_full()
+    }
+}
+
+impl operation::Listening<'_> {
+    /// What is asked of the broker.
+    pub(super) fn subscribe(&self, engine: &Engine) -> (Subscription<'_>, SubscribeProperties<'_>) {
+        let subscription_identifier = engine.listeners.identifier(self.listener);
+        (self.subscription, SubscribeProperties { subscription_identifier, ..SubscribeProperties::default() })
+    }
+}

@@ -1,0 +1,508 @@
+//! Polling calls, and everything that ends them: answers, deadlines, ends of connections.
+
+use core::task::{Poll, Waker};
+
+use super::calls::{CallId, Goal, Outcome, Resource, State, Waiter};
+use super::connection::Phase;
+use super::event::Event;
+use super::operation::{Operation, Plan, Submit, Submitted};
+use super::timers::Timer;
+use super::{Clock, Engine};
+use crate::error::{CallError, Error, SubscribeReason};
+use crate::message::Message;
+use crate::session::{self, OperationId};
+use crate::time::Instant;
+
+/// Something that is asked of an engine, and where it stands.
+///
+/// One that is given up before it is over has to be [cancelled](Engine::cancel), or the engine waits for somebody to take
+/// its outcome.
+#[derive(Debug)]
+pub struct Call<O> {
+    operation: O,
+    progress: Progress,
+}
+
+/// Where a call stands that an engine is polled for.
+#[derive(Debug, Default)]
+struct Progress {
+    id: Option<CallId>,
+    /// What it has still to wait for, where nobody need be woken for it, and until when.
+    goal: Option<(Goal, Instant)>,
+}
+
+impl<O> Call<O> {
+    /// Nothing is done until it is [polled](Engine::poll_call).
+    pub const fn new(operation: O) -> Self {
+        Self { operation, progress: Progress { id: None, goal: None } }
+    }
+
+    /// What the engine has of it, if it has.
+    #[must_use]
+    pub const fn id(&self) -> Option<CallId> {
+        self.progress.id
+    }
+}
+
+impl Engine {
+    /// Does as much of a call as can be done now, and says what came of it if that is all. Otherwise it is to be polled
+    /// again: by whoever drives the engine by itself after each turn, and by others when `waker` is among those that
+    /// [`Engine::take_woken`] has.
+    ///
+    /// Its time begins to run when it is polled first. What has come of it in time is told, however late it is polled again.
+    pub fn poll_call<O: Operation>(
+        &mut self,
+        call: &mut Call<O>,
+        waker: Option<&Waker>,
+        clock: Clock<'_>,
+    ) -> Poll<Result<O::Output, Error>> {
+        let Call { operation, progress } = call;
+        self.poll_operation(operation, progress, waker, clock).map(|outcome| operation.output(outcome))
+    }
+
+    fn poll_operation(
+        &mut self,
+        operation: &mut dyn Submit,
+        call: &mut Progress,
+        waker: Option<&Waker>,
+        clock: Clock<'_>,
+    ) -> Poll<Outcome> {
+        if let Some(id) = call.id {
+            if !self.delivers() && !self.is_done(id) {
+                self.now = clock();
+                self.pump();
+            }
+            if let Some(outcome) = self.calls.take_outcome(id, &mut self.timers) {
+                call.id = None;
+                return Poll::Ready(outcome);
+            }
+        }
+        let is_submitted = call.goal.is_some() || !call.id.is_none_or(|id| self.is_turn_of(id));
+        if !is_submitted && let Some(outcome) = self.submit(operation, call, clock) {
+            // Unless it was set meanwhile. What was submitted of a batch before comes to what it comes to.
+            match (call.id, outcome) {
+                (None, outcome) => {
+                    self.admit();
+                    return Poll::Ready(outcome);
+                }
+                (Some(id), Outcome::Failed(error)) => self.fail_call(id, error),
+                (Some(id), outcome) => self.complete(id, outcome),
+            }
+            self.admit();
+        }
+        let id = match (call.id, call.goal) {
+            (Some(id), _) => id,
+            (None, Some((goal, _))) if self.has_reached(goal) => return Poll::Ready(Outcome::Done),
+            // The next turn sends it, in most cases.
+            (None, Some((_, deadline))) if waker.is_none() && !is_submitted => {
+                self.timers.set_sooner(Timer::Flush, deadline);
+                return Poll::Pending;
+            }
+            (None, Some((_, deadline))) if deadline <= self.now => {
+                return Poll::Ready(Outcome::Failed(Error::Timeout));
+            }
+            (None, Some((goal, deadline))) => {
+                let id = self.open_call(deadline, State::Batch);
+                self.calls.flush(id, self.place_of(goal));
+                *call.id.insert(id)
+            }
+            (None, None) => return Poll::Pending,
+        };
+        if let Some(entry) = self.calls.get_mut(id) {
+            match waker {
+                Some(waker) if entry.waker.as_ref().is_some_and(|known| known.will_wake(waker)) => {}
+                waker => entry.waker = waker.cloned(),
+            }
+        }
+        self.fail_if_behind(id);
+        match self.calls.take_outcome(id, &mut self.timers) {
+            Some(outcome) => {
+                call.id = None;
+                Poll::Ready(outcome)
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    /// Gives a call up. What was sent stays sent; a request is waited for no longer.
+    pub fn cancel(&mut self, id: CallId) {
+        if let Some(entry) = self.calls.remove(id, &mut self.timers)
+            && let State::Sent(operation) = entry.state
+        {
+            self.calls.submitted.remove(operation.number());
+            self.session.cancel_request(operation);
+        }
+        self.admit();
+    }
+
+    /// Polls a call until it is submitted, for an outcome that is asked for later: [`Engine::poll_reply`]. Once `owner` is
+    /// dropped nobody wants the outcome any more, and it is dropped when it comes.
+    pub fn poll_submitted<O: Operation>(
+        &mut self,
+        call: &mut Call<O>,
+        owner: &alloc::sync::Arc<()>,
+        clock: Clock<'_>,
+    ) -> Poll<Result<CallId, Error>> {
+        self.calls.drop_disowned(&mut self.timers);
+        if let Poll::Ready(result) = self.poll_call(call, None, clock) {
+            // Nothing comes of it, since it was submitted or failed just now.
+            return Poll::Ready(Err(result.err().unwrap_or(Error::ConnectionClosed)));
+        }
+        match call.progress.id.and_then(|id| Some((id, self.calls.get_mut(id)?))) {
+            Some((id, entry)) if !matches!(entry.state, State::Waiting(..)) => {
+                entry.owner = Some(alloc::sync::Arc::downgrade(owner));
+                call.progress.id = None;
+                Poll::Ready(Ok(id))
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    /// What has come of a request that was submitted before. It is told once; [`Error::Timeout`] after that.
+    pub fn poll_reply(&mut self, id: CallId, clock: Clock<'_>) -> Poll<Result<Message, Error>> {
+        if !self.is_done(id) {
+            self.now = clock();
+            self.pump();
+            self.fail_if_behind(id);
+        }
+        if self.calls.get(id).is_none() {
+            // It was asked for before.
+            return Poll::Ready(Err(Error::Timeout));
+        }
+        match self.calls.take_outcome(id, &mut self.timers) {
+            Some(Outcome::Replied(result)) => Poll::Ready(result.map(|message| *message)),
+            Some(other) => Poll::Ready(Err(other.into_error())),
+            None => Poll::Pending,
+        }
+    }
+
+    pub(super) fn open_call(&mut self, deadline: Instant, state: State) -> CallId {
+        self.calls.open(deadline, state, &mut self.timers)
+    }
+
+    /// Submits a call; what came of it, if that is known at once. Has it wait for what it needs otherwise.
+    fn submit(&mut self, operation: &mut dyn Submit, call: &mut Progress, clock: Clock<'_>) -> Option<Outcome> {
+        let Plan { needs, timeout } = operation.plan(self);
+        let mut lacks = self.lacks_before(needs, call.id);
+        for is_last in [false, true] {
+            if let Some(error) = self.refuses(needs) {
+                return Some(Outcome::Failed(error));
+            }
+            if lacks.is_none() {
+                match operation.submit(self, &mut call.id, clock) {
+                    Ok(Submitted::Done(outcome)) => return Some(outcome),
+                    Ok(Submitted::As(state)) => {
+                        let id = self.entry_for(&mut call.id, timeout, clock);
+                        self.submitted_as(id, state);
+                        self.admit();
+                        return None;
+                    }
+                    Ok(Submitted::Flush(goal)) => {
+                        let deadline = match call.id {
+                            Some(id) => {
+                                self.calls.flush(id, self.place_of(goal));
+                                self.admit();
+                                Instant::MAX
+                            }
+                            None => clock() + timeout,
+                        };
+                        call.goal = Some((goal, deadline));
+                        return None;
+                    }
+                    Err(CallError::WouldBlock | CallError::NotConnected) if !needs.is_empty() => {}
+                    Err(error) => return Some(Outcome::Failed(error.into())),
+                }
+            }
+            if is_last || self.delivers() {
+                break;
+            }
+            // What has come may make room, and be all that comes.
+            self.now = clock();
+            self.pump();
+            lacks = self.lacks_before(needs, call.id);
+        }
+        // What comes next of a batch may take something else.
+        let needs = operation.plan(self).needs;
+        let resource = lacks.unwrap_or_else(|| self.lacking(needs));
+        if self.is_stuck && self.is_behind() && resource.of_session().is_some() {
+            return Some(Outcome::Failed(CallError::ReceiveFirst.into()));
+        }
+        let id = self.entry_for(&mut call.id, timeout, clock);
+        let entry = self.calls.get_mut(id)?;
+        if lacks.is_none() {
+            entry.tried_at = self.session.progress();
+        }
+        if !matches!(&entry.state, State::Waiting(queue, _) if *queue == resource) {
+            self.calls.wait_for(id, resource);
+            self.admit();
+        }
+        None
+    }
+
+    fn entry_for(&mut self, id: &mut Option<CallId>, timeout: core::time::Duration, clock: Clock<'_>) -> CallId {
+        match *id {
+            Some(id) => id,
+            None => {
+                self.now = clock();
+                *id.insert(self.open_call(self.now + timeout, State::Batch))
+            }
+        }
+    }
+
+    fn submitted_as(&mut self, id: CallId, state: State) {
+        if let State::Sent(operation) = state {
+            self.calls.submitted.push(operation.number(), Waiter { call: id, place: 0 });
+        }
+        self.calls.leave(id);
+        if let Some(entry) = self.calls.get_mut(id)
+            && !matches!(entry.state, State::Done(_))
+        {
+            entry.state = state;
+        }
+    }
+
+    /// Why nothing like this can be done, if so.
+    fn refuses(&self, needs: &[Resource]) -> Option<Error> {
+        let Phase::Idle(error) = &self.phase else { return None };
+        let is_there = match needs.first() {
+            None => true,
+            Some(Resource::Event) => !self.events.is_empty(),
+            Some(Resource::Step) => self.step.is_some(),
+            Some(_) => false,
+        };
+        if is_there { None } else { Some(error.clone()) }
+    }
+
+    /// What there is none of for this call, or others have come for before.
+    fn lacks_before(&self, needs: &[Resource], call: Option<CallId>) -> Option<Resource> {
+        let &first = needs.first()?;
+        let is_next = match self.calls.first(first) {
+            None => true,
+            Some(next) => Some(next) == call,
+        };
+        // One that has had its turn in one queue may wait in the next.
+        let had_its_turn = call.is_some_and(|id| self.is_turn_of(id));
+        let is_open = first.of_session().is_none() || matches!(self.phase, Phase::Open);
+        if (is_next || had_its_turn) && is_open { None } else { Some(first) }
+    }
+
+    /// What it is of these that there is none of, where there was no room.
+    fn lacking(&self, needs: &[Resource]) -> Resource {
+        let is_lacking = |resource: &&Resource| resource.of_session().is_some_and(|what| !self.session.has(what));
+        needs.iter().find(is_lacking).or(needs.last()).copied().unwrap_or(Resource::Outbound)
+    }
+
+    /// Whether a call is the first to get what it waits for.
+    fn is_turn_of(&self, id: CallId) -> bool {
+        match self.calls.get(id).map(|entry| &entry.state) {
+            Some(State::Waiting(resource, _)) => self.calls.first(*resource) == Some(id),
+            _ => false,
+        }
+    }
+
+    fn is_done(&self, id: CallId) -> bool {
+        matches!(self.calls.get(id).map(|entry| &entry.state), Some(State::Done(_)) | None)
+    }
+
+    const fn has_reached(&self, goal: Goal) -> bool {
+        self.is_connected() && goal.connection == self.connections && self.session.has_sent(goal.place)
+    }
+
+    /// Where that is in the stream of this connection: what one connection did not send the next does, if it can.
+    const fn place_of(&self, goal: Goal) -> u64 {
+        if goal.connection == self.connections { goal.place } else { self.session.outbound_end() }
+    }
+
+    /// The bytes of a call have left.
+    pub(super) fn flushed(&mut self, id: CallId) {
+        let Some(entry) = self.calls.get_mut(id) else { return };
+        match &mut entry.batch {
+            None => self.complete(id, Outcome::Done),
+            Some(batch) => {
+                batch.sent();
+                let is_done = batch.is_done();
+                entry.state = State::Batch;
+                if is_done {
+                    self.finish_batch(id);
+                }
+            }
+        }
+    }
+
+    pub(super) fn complete(&mut self, id: CallId, outcome: Outcome) {
+        self.calls.complete(id, outcome, &mut self.woken);
+    }
+
+    /// Sets the outcome of all calls that stand there.
+    pub(super) fn complete_all(&mut self, stands_there: fn(&State) -> bool, outcome: &dyn Fn() -> Outcome) {
+        for id in self.calls.pending() {
+            if self.calls.get(id).is_some_and(|entry| stands_there(&entry.state)) {
+                self.complete(id, outcome());
+            }
+        }
+    }
+
+    /// Ends a call that nothing will come of any more.
+    pub(super) fn fail_call(&mut self, id: CallId, error: Error) {
+        let Some(entry) = self.calls.get_mut(id) else { return };
+        if let State::Sent(operation) = entry.state {
+            self.calls.submitted.remove(operation.number());
+            self.session.cancel_request(operation);
+        } else if let Some(batch) = &mut entry.batch {
+            batch.fail(error);
+            self.calls.leave(id);
+            return self.finish_batch(id);
+        }
+        self.complete(id, Outcome::Failed(error));
+    }
+
+    /// Ends the calls whose time is up.
+    pub(super) fn expire_calls(&mut self) {
+        while let Some(id) = self.timers.take_due_call(self.now) {
+            let id = CallId(id);
+            let Some(entry) = self.calls.get(id) else { continue };
+            if entry.deadline > self.now {
+                // It was given more.
+                self.timers.start_call(id.0, entry.deadline);
+            } else if !matches!(entry.state, State::Done(_)) {
+                self.fail_call(id, Error::Timeout);
+            }
+        }
+    }
+
+    /// Ends a call whose answer is behind messages that nobody takes but whoever waits for it.
+    fn fail_if_behind(&mut self, id: CallId) {
+        if self.is_behind() && (!self.delivers() || self.is_stuck) {
+            self.fail_call_behind_messages(id);
+        }
+    }
+
+    pub(super) fn fail_calls_behind_messages(&mut self) {
+        for id in self.calls.pending() {
+            self.fail_call_behind_messages(id);
+        }
+    }
+
+    fn fail_call_behind_messages(&mut self, id: CallId) {
+        match self.calls.get(id).map(|entry| &entry.state) {
+            Some(State::Waiting(resource, _)) if resource.of_session().is_some() => {
+                self.fail_call(id, CallError::ReceiveFirst.into());
+            }
+            Some(State::Sent(_) | State::Batch | State::Authenticating) => {
+                self.fail_call(id, Error::AnswerBehindMessages);
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets those in who have waited longest for what there is some of: they are woken, one of each queue.
+    pub(super) fn admit(&mut self) {
+        if let Some(hooks) = self.delivery {
+            (hooks.keep_house)(self);
+        }
+        for resource in Resource::ALL {
+            let Some(id) = self.calls.first(resource) else { continue };
+            let progress = self.session.progress();
+            if self.is_available(resource)
+                && let Some(entry) = self.calls.get_mut(id)
+                // There is room, but too little for this one, until something has moved.
+                && (resource != Resource::Outbound || entry.tried_at != progress)
+            {
+                self.woken.extend(entry.waker.take());
+            } else if resource == Resource::Event
+                && let Phase::Idle(error) = &self.phase
+            {
+                let error = error.clone();
+                while let Some(id) = self.calls.first(resource) {
+                    self.fail_call(id, error.clone());
+                }
+            }
+        }
+        self.watch_for_stuck();
+    }
+
+    fn is_available(&self, resource: Resource) -> bool {
+        match (resource, resource.of_session()) {
+            (_, Some(what)) => matches!(self.phase, Phase::Open) && self.session.has(what),
+            (Resource::Authentication, _) => self.may_authenticate(),
+            (Resource::Step, _) => self.step.is_some(),
+            _ => !self.events.is_empty(),
+        }
+    }
+
+    /// Takes what has happened in the session, and messages for those who listen.
+    pub(super) fn pump(&mut self) {
+        while let Some(event) = match self.delivery {
+            Some(hooks) => (hooks.next_event)(self),
+            None => self.session.poll_event(),
+        } {
+            let is_connected = matches!(event, session::Event::Connected { .. });
+            self.handle_event(event);
+            if is_connected && !self.delivers() {
+                // What comes behind CONNACK is for the calls that come behind the one that connects.
+                break;
+            }
+        }
+        self.flush_responders();
+    }
+
+    /// As [`Engine::pump`], where the end of the connection is no news.
+    pub(super) fn pump_quietly(&mut self) {
+        self.expects_end = true;
+        self.pump();
+        self.expects_end = false;
+    }
+
+    fn handle_event(&mut self, event: session::Event) {
+        match event {
+            session::Event::Published { id, result } => {
+                let Some(waiter) = self.calls.submitted.remove(id.number()) else { return };
+                if self.calls.get(waiter.call).is_some_and(|entry| entry.batch.is_some()) {
+                    self.settle_in_batch(waiter, result.map(|reason| reason.reason_code));
+                } else {
+                    self.complete(waiter.call, Outcome::Published(result));
+                }
+            }
+            session::Event::Subscribed { id, result } | session::Event::Unsubscribed { id, result } => {
+                self.subscribed(id, result);
+            }
+            session::Event::Replied { id, result } => {
+                if let Some(waiter) = self.calls.submitted.remove(id.number()) {
+                    self.complete(waiter.call, Outcome::Replied(result));
+                }
+            }
+            session::Event::Connected { session_present } => self.session_connected(session_present),
+            session::Event::Disconnected(_) if self.expects_end => {}
+            session::Event::Disconnected(error) => self.session_disconnected(error),
+            session::Event::Challenged(challenge) => self.challenged(challenge),
+            session::Event::Authenticated(said) => self.authenticated_again(said),
+            session::Event::SubscriptionRestored { filter, qos } => {
+                self.note(Event::SubscriptionRestored { filter, qos });
+            }
+            session::Event::SubscriptionLost { filter, reason_code } => {
+                self.note(Event::SubscriptionLost { filter, reason_code });
+            }
+            session::Event::MessageDropped(error) => self.note(Event::MessageDropped(error)),
+        }
+    }
+
+    /// The broker has answered SUBSCRIBE or UNSUBSCRIBE, or never will over this connection: over the next one it is asked
+    /// again, for as long as the call has time.
+    fn subscribed(&mut self, id: OperationId, result: Result<SubscribeReason, Error>) {
+        let is_over = matches!(self.phase, Phase::Idle(_));
+        if let Some(hooks) = self.delivery {
+            (hooks.answered)(self, id, &result);
+        }
+        let Some(Waiter { call, .. }) = self.calls.submitted.remove(id.number()) else { return };
+        if result.is_err() && !is_over {
+            self.calls.wait_for(call, Resource::Outbound);
+        } else {
+            self.complete(call, Outcome::Subscribed(result));
+        }
+    }
+
+    pub(super) fn note(&mut self, event: Event) {
+        self.events.push(event);
+        self.admit();
+    }
+}

@@ -1,0 +1,230 @@
+//! What a session tells the broker when it connects, and the bounds it keeps to.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use super::Snapshot;
+use crate::codec::{
+    Connect, ConnectProperties, DecodeOptions, EncodeError, Packet, QoS, UnknownProperties, UserProperty, Will,
+    WillProperties,
+};
+#[cfg(feature = "json")]
+use crate::error::CallError;
+#[cfg(feature = "json")]
+use crate::message::Message;
+use crate::message::borrowed;
+
+/// The part of a client's options that its session is about. Made of [`Options`](crate::Options), which say what each
+/// means.
+#[derive(Clone)]
+pub struct SessionOptions {
+    pub(crate) client_id: String,
+    pub(crate) clean_start: bool,
+    pub(crate) keep_alive: u16,
+    pub(crate) user_name: Option<String>,
+    pub(crate) password: Option<Vec<u8>>,
+    pub(crate) will: Option<WillMessage>,
+    pub(crate) session_expiry_interval: u32,
+    pub(crate) receive_maximum: u16,
+    pub(crate) maximum_packet_size: u32,
+    pub(crate) topic_alias_maximum: u16,
+    pub(crate) outbound_topic_aliases: u16,
+    pub(crate) request_response_information: bool,
+    pub(crate) request_problem_information: bool,
+    pub(crate) authentication_method: Option<String>,
+    pub(crate) authentication_data: Option<Vec<u8>>,
+    pub(crate) user_properties: Vec<(String, String)>,
+    pub(crate) decode: DecodeOptions,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) outbound_limit: usize,
+    pub(crate) in_flight_limit: u16,
+    pub(crate) backlog_limit: usize,
+    pub(crate) restore_subscriptions: bool,
+    pub(crate) adopt_session: bool,
+    pub(crate) resume: Option<Snapshot>,
+    pub(crate) response_topic: Option<String>,
+    pub(crate) pending_request_limit: usize,
+    #[cfg(feature = "json")]
+    pub(crate) envelope: Option<&'static Envelope>,
+}
+
+/// The message that the broker publishes for the client when the connection ends without a normal DISCONNECT
+/// (section 3.1.2.5).
+///
+/// ```
+/// use mqtt_wasi::{QoS, WillMessage};
+///
+/// let mut will = WillMessage::new("status/thermometer-7", "gone");
+/// will.qos = QoS::AtLeastOnce;
+/// will.will_delay_interval = Some(30);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WillMessage {
+    /// The Topic Name.
+    pub topic: String,
+    /// The payload, of 65,535 bytes at most.
+    pub payload: Vec<u8>,
+    /// The QoS.
+    pub qos: QoS,
+    /// Whether the broker keeps it for subscribers to come.
+    pub retain: bool,
+    /// Seconds that the broker waits before it publishes it.
+    pub will_delay_interval: Option<u32>,
+    /// Whether the payload is UTF-8 text.
+    pub payload_format_indicator: Option<bool>,
+    /// The message's lifetime in seconds.
+    pub message_expiry_interval: Option<u32>,
+    /// What the payload is, a MIME type for example.
+    pub content_type: Option<String>,
+    /// The Topic Name for a response.
+    pub response_topic: Option<String>,
+    /// Tells the requester which request a response answers.
+    pub correlation_data: Option<Vec<u8>>,
+    /// User Properties.
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// Where a reply goes: the Response Topic and the Correlation Data.
+#[cfg(feature = "json")]
+pub(crate) type Address = (String, Option<Vec<u8>>);
+
+#[cfg(feature = "json")]
+type WrapRequest = fn(payload: &[u8], response_topic: &str, correlation_data: &[u8]) -> Result<Vec<u8>, CallError>;
+
+#[cfg(feature = "json")]
+type WrapReply = fn(payload: &[u8], failure: Option<&str>, correlation_data: Option<&[u8]>) -> Option<Vec<u8>>;
+
+/// How requests and replies say in their payloads, too, where a reply goes and what it answers. The session asks, and knows
+/// no format itself.
+#[cfg(feature = "json")]
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    /// The payload of a request, with the Response Topic and the Correlation Data.
+    pub(crate) wrap_request: WrapRequest,
+    /// The Correlation Data of a reply, and the reply as it would be without an envelope.
+    pub(crate) unwrap_reply: fn(Message) -> (Option<Vec<u8>>, Message),
+    /// The Response Topic and Correlation Data in the payload of a request, if it has them.
+    pub(crate) reply_address: fn(&[u8]) -> Option<Address>,
+    /// The payload of a reply, or of an error, with the Correlation Data; `None` if it cannot be.
+    pub(crate) wrap_reply: WrapReply,
+}
+
+impl SessionOptions {
+    pub(crate) const fn new() -> Self {
+        Self {
+            client_id: String::new(),
+            clean_start: true,
+            keep_alive: 60,
+            user_name: None,
+            password: None,
+            will: None,
+            session_expiry_interval: 0,
+            receive_maximum: u16::MAX,
+            maximum_packet_size: 16 * 1024 * 1024,
+            topic_alias_maximum: 0,
+            outbound_topic_aliases: 0,
+            request_response_information: false,
+            request_problem_information: true,
+            authentication_method: None,
+            authentication_data: None,
+            user_properties: Vec::new(),
+            decode: DecodeOptions { unknown_properties: UnknownProperties::Malformed },
+            connect_timeout: Duration::from_secs(10),
+            outbound_limit: 1024 * 1024,
+            in_flight_limit: 1024,
+            backlog_limit: 4 * 1024 * 1024,
+            restore_subscriptions: true,
+            adopt_session: false,
+            resume: None,
+            response_topic: None,
+            pending_request_limit: 4096,
+            #[cfg(feature = "json")]
+            envelope: None,
+        }
+    }
+
+    /// Whether they have a login.
+    pub(crate) const fn has_login(&self) -> bool {
+        self.user_name.is_some() || self.password.is_some()
+    }
+
+    /// Fails unless CONNECT has valid bytes for these options.
+    pub(crate) fn validate(&self) -> Result<(), EncodeError> {
+        self.with_connect(&self.client_id, self.clean_start, |connect| {
+            Packet::Connect(*connect).encoded_len_from_client()
+        })
+        .map(drop)
+    }
+
+    /// Lends the CONNECT of these options to `use_it`.
+    pub(crate) fn with_connect<R>(
+        &self,
+        client_id: &str,
+        clean_start: bool,
+        use_it: impl FnOnce(&Connect<'_>) -> R,
+    ) -> R {
+        let user_properties = borrowed(&self.user_properties);
+        let will_user_properties = self.will.as_ref().map(|will| borrowed(&will.user_properties)).unwrap_or_default();
+        use_it(&Connect {
+            clean_start,
+            keep_alive: self.keep_alive,
+            client_id,
+            will: self.will.as_ref().map(|will| will.lend(&will_user_properties)),
+            user_name: self.user_name.as_deref(),
+            password: self.password.as_deref(),
+            properties: ConnectProperties {
+                session_expiry_interval: (self.session_expiry_interval != 0).then_some(self.session_expiry_interval),
+                receive_maximum: (self.receive_maximum != u16::MAX).then_some(self.receive_maximum),
+                maximum_packet_size: Some(self.maximum_packet_size),
+                topic_alias_maximum: (self.topic_alias_maximum != 0).then_some(self.topic_alias_maximum),
+                request_response_information: self.request_response_information.then_some(true),
+                request_problem_information: (!self.request_problem_information).then_some(false),
+                user_properties: user_properties.as_slice().into(),
+                authentication_method: self.authentication_method.as_deref(),
+                authentication_data: self.authentication_data.as_deref(),
+            },
+        })
+    }
+}
+
+impl fmt::Debug for SessionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with_connect(&self.client_id, self.clean_start, |connect| {
+            f.debug_struct("SessionOptions")
+                .field("connect", connect)
+                .field("connect_timeout", &self.connect_timeout)
+                .field("outbound_limit", &self.outbound_limit)
+                .field("in_flight_limit", &self.in_flight_limit)
+                .field("backlog_limit", &self.backlog_limit)
+                .finish()
+        })
+    }
+}
+
+impl WillMessage {
+    /// A message at QoS 0, not retained, without properties.
+    #[must_use]
+    pub fn new(topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
+        Self { topic: topic.into(), payload: payload.into(), ..Self::default() }
+    }
+
+    fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> Will<'a> {
+        Will {
+            qos: self.qos,
+            retain: self.retain,
+            topic: &self.topic,
+            payload: &self.payload,
+            properties: WillProperties {
+                will_delay_interval: self.will_delay_interval,
+                payload_format_indicator: self.payload_format_indicator,
+                message_expiry_interval: self.message_expiry_interval,
+                content_type: self.content_type.as_deref(),
+                response_topic: self.response_topic.as_deref(),
+                correlation_data: self.correlation_data.as_deref(),
+                user_properties: user_properties.into(),
+            },
+        }
+    }
+}
