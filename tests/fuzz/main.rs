@@ -4,6 +4,7 @@
 //! nightly compiler nor libFuzzer.
 
 mod codec;
+mod engine;
 mod frame;
 mod session;
 #[cfg(feature = "tls")]
@@ -70,6 +71,33 @@ fn session_keeps_its_promises_over_the_corpus() {
     replay("session", |input| {
         session::check(input);
     });
+}
+
+#[test]
+fn engine_keeps_its_promises_over_the_corpus() {
+    replay("engine", |input| {
+        engine::check(input);
+    });
+}
+
+/// The same as over an input, with a generator instead, and for far longer. `WALK_SEED` walks one of them, `WALK_MOVES` so
+/// far, and `WALK_ALOUD` tells what happens.
+#[test]
+fn engine_keeps_its_promises_over_walks_with_fixed_seeds() {
+    let number = |name| std::env::var(name).ok().and_then(|number: String| number.parse().ok());
+    let moves = number("WALK_MOVES").unwrap_or(3000);
+    let seeds = number("WALK_SEED").map_or(0..200, |seed: usize| seed..seed + 1);
+    let mut total = engine::Tally::default();
+    for seed in seeds.clone() {
+        let name = format!("the seed {seed}");
+        let _replaying = Replaying(&name);
+        total += engine::walk(seed as u64, moves);
+    }
+    // A walk that stands still promises nothing.
+    let is_enough = |number: usize, each: usize| number >= seeds.len() * each || seeds.len() == 1 || moves < 3000;
+    assert!(is_enough(total.connected, 20) && is_enough(total.dialed, 20), "{total:?}");
+    assert!(is_enough(total.done, 100) && is_enough(total.failed, 100), "{total:?}");
+    assert!(is_enough(total.taken, 50) && is_enough(total.requests, 20), "{total:?}");
 }
 
 /// An input is found again by the fuzzer only from one that comes close. When the meaning of the bytes changes, the

@@ -1,7 +1,7 @@
 //! Topic Aliases, both ways (section 3.3.2.3.4).
 
 use mqtt_wasi::codec::{ConnackProperties, Packet, Publish, PublishProperties, QoS, ReasonCode};
-use mqtt_wasi::{Options, ProtocolError, RequestError};
+use mqtt_wasi::{CallError, Options, ProtocolError};
 
 use crate::packets::*;
 use crate::scenario::{Scenario, options};
@@ -211,7 +211,7 @@ fn alias_by_hand_is_sent_with_its_topic_once() {
     s.expect_sent(Packet::Publish(Publish { packet_id: Some(id(1)), ..aliased("", 5, "5").qos(QOS_1) }));
     s.reconnected_with(true, terms(5));
     s.expect_sent(resent(QOS_1, 1, "b", "5"));
-    assert_eq!(s.try_publish(&aliased("", 5, "6")), Err(RequestError::UnknownTopicAlias(5)));
+    assert_eq!(s.try_publish(&aliased("", 5, "6")), Err(CallError::UnknownTopicAlias(5)));
 }
 
 #[test]
@@ -231,10 +231,10 @@ fn alias_that_the_broker_does_not_take_is_refused_here() {
     let mut s = Scenario::connected_with(options(), terms(2));
     for alias in [0, 3] {
         let result = s.try_publish(&aliased("a", alias, ""));
-        assert_eq!(result, Err(RequestError::TopicAliasInvalid { maximum: 2 }));
+        assert_eq!(result, Err(CallError::TopicAliasInvalid { maximum: 2 }));
     }
     let mut s = Scenario::connected();
-    assert_eq!(s.try_publish(&aliased("a", 1, "")), Err(RequestError::TopicAliasInvalid { maximum: 0 }));
+    assert_eq!(s.try_publish(&aliased("a", 1, "")), Err(CallError::TopicAliasInvalid { maximum: 0 }));
     s.expect_usable();
 }
 
@@ -244,7 +244,7 @@ fn alias_of_a_message_that_was_not_taken_is_not_used_up() {
     s.publish(QOS_1, "first", "");
     assert_eq!(s.take_sent().len(), 1);
     let second = Publish::new("second", "").qos(QOS_1);
-    assert_eq!(s.try_publish(&second), Err(RequestError::WouldBlock));
+    assert_eq!(s.try_publish(&second), Err(CallError::WouldBlock));
     s.publish(QOS_0, "second", "");
     s.expect_sent(Packet::Publish(aliased("second", 2, "")));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mqtt_wasi::codec::{Auth, AuthProperties, ConnackProperties, Disconnect, Packet, PacketType, QoS, ReasonCode};
 use mqtt_wasi::session::{Challenge, Event, Status};
-use mqtt_wasi::{Error, Options, ProtocolError, Reason, RequestError};
+use mqtt_wasi::{CallError, Error, Options, ProtocolError, Reason};
 
 use crate::packets::*;
 use crate::scenario::{Scenario, options};
@@ -93,9 +93,9 @@ fn nothing_but_auth_is_sent_until_connack() {
     s.broker_sends(auth(ContinueAuthentication, "who"));
     s.expect_event(Event::Challenged(said("who")));
     let message = mqtt_wasi::Publish::new("a", "1");
-    assert_eq!(s.try_publish(&message), Err(RequestError::NotConnected));
-    assert_eq!(s.try_unsubscribe(&["a"]), Err(RequestError::NotConnected));
-    assert_eq!(s.authenticate_again(b"again"), Err(RequestError::NotConnected));
+    assert_eq!(s.try_publish(&message), Err(CallError::NotConnected));
+    assert_eq!(s.try_unsubscribe(&["a"]), Err(CallError::NotConnected));
+    assert_eq!(s.authenticate_again(b"again"), Err(CallError::NotConnected));
     s.wait(Duration::from_secs(9));
     s.expect_nothing_sent();
     // All of it has the time that CONNACK has.
@@ -106,19 +106,19 @@ fn nothing_but_auth_is_sent_until_connack() {
 #[test]
 fn only_a_challenge_can_be_answered_and_only_once() {
     let mut s = connecting();
-    assert_eq!(s.answer_challenge(b"me"), Err(RequestError::NothingToAuthenticate));
+    assert_eq!(s.answer_challenge(b"me"), Err(CallError::NothingToAuthenticate));
     s.broker_sends(auth(ContinueAuthentication, "who"));
     s.expect_event(Event::Challenged(said("who")));
     s.answer_challenge(b"me").unwrap();
     s.expect_sent(auth(ContinueAuthentication, "me"));
-    assert_eq!(s.answer_challenge(b"me"), Err(RequestError::NothingToAuthenticate));
+    assert_eq!(s.answer_challenge(b"me"), Err(CallError::NothingToAuthenticate));
 }
 
 #[test]
 fn client_without_a_method_has_nothing_to_authenticate() {
     let mut s = Scenario::connected();
-    assert_eq!(s.answer_challenge(b"me"), Err(RequestError::NothingToAuthenticate));
-    assert_eq!(s.authenticate_again(b"me"), Err(RequestError::NothingToAuthenticate));
+    assert_eq!(s.answer_challenge(b"me"), Err(CallError::NothingToAuthenticate));
+    assert_eq!(s.authenticate_again(b"me"), Err(CallError::NothingToAuthenticate));
     s.expect_usable();
 }
 
@@ -196,7 +196,7 @@ fn client_authenticates_again_while_messages_go_on() {
     let mut s = connected();
     s.authenticate_again(b"again").unwrap();
     s.expect_sent(auth(ReAuthenticate, "again"));
-    assert_eq!(s.authenticate_again(b"again"), Err(RequestError::NothingToAuthenticate), "one at a time");
+    assert_eq!(s.authenticate_again(b"again"), Err(CallError::NothingToAuthenticate), "one at a time");
     s.publish(QoS::AtMostOnce, "a", "1");
     s.expect_sent(publish(QoS::AtMostOnce, 0, "a", "1"));
     s.broker_sends(auth(ContinueAuthentication, "who"));
@@ -235,7 +235,7 @@ fn auth_that_would_be_too_large_is_not_sent() {
     let terms = ConnackProperties { maximum_packet_size: Some(30), ..terms() };
     let mut s = Scenario::connected_with(with_method(), terms);
     let result = s.authenticate_again(&[b'x'; 20]);
-    assert_eq!(result, Err(RequestError::PacketTooLarge { size: 38, maximum: 30 }));
+    assert_eq!(result, Err(CallError::PacketTooLarge { size: 38, maximum: 30 }));
     s.authenticate_again(b"short").unwrap();
     s.expect_sent(auth(ReAuthenticate, "short"));
 }

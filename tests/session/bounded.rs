@@ -7,7 +7,7 @@ use mqtt_wasi::codec::{
 };
 use mqtt_wasi::frame::FrameError;
 use mqtt_wasi::session::{Event, Status};
-use mqtt_wasi::{Error, RequestError};
+use mqtt_wasi::{CallError, Error};
 
 use crate::packets::*;
 use crate::scenario::{Scenario, options};
@@ -158,10 +158,10 @@ fn user_cannot_have_more_in_flight_than_there_are_packet_identifiers() {
     for _ in 0..65_534 {
         s.try_publish(&Publish::new("a", "").qos(QOS_1)).unwrap();
     }
-    assert_eq!(s.try_publish(&Publish::new("a", "").qos(QOS_1)), Err(RequestError::WouldBlock));
+    assert_eq!(s.try_publish(&Publish::new("a", "").qos(QOS_1)), Err(CallError::WouldBlock));
     let subscription = [Subscription::new("a", QOS_0)];
-    assert_eq!(s.try_subscribe(&subscription, Default::default()), Err(RequestError::WouldBlock));
-    assert_eq!(s.try_unsubscribe(&["a"]), Err(RequestError::WouldBlock));
+    assert_eq!(s.try_subscribe(&subscription, Default::default()), Err(CallError::WouldBlock));
+    assert_eq!(s.try_unsubscribe(&["a"]), Err(CallError::WouldBlock));
     assert_eq!(s.take_sent().len(), 65_535);
 
     s.broker_sends(suback(1, &[ReasonCode::Success]));
@@ -229,7 +229,7 @@ fn broker_that_takes_no_acknowledgement_is_left_without_a_packet_that_is_too_lar
         s.expect_connect();
         let terms = ConnackProperties { maximum_packet_size: Some(maximum), ..Default::default() };
         s.broker_sends(connack(false, terms));
-        s.expect_disconnected(RequestError::PacketTooLarge { size: 5, maximum });
+        s.expect_disconnected(CallError::PacketTooLarge { size: 5, maximum });
         s.expect_nothing_sent();
     }
     let terms = ConnackProperties { maximum_packet_size: Some(5), ..Default::default() };

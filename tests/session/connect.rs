@@ -9,7 +9,7 @@ use mqtt_wasi::codec::{
 };
 use mqtt_wasi::frame::FrameError;
 use mqtt_wasi::session::{Event, Status};
-use mqtt_wasi::{Error, Options, ProtocolError, Reason, RequestError, WillMessage};
+use mqtt_wasi::{CallError, Error, Options, ProtocolError, Reason, WillMessage};
 
 use crate::packets::*;
 use crate::scenario::{Scenario, options};
@@ -403,7 +403,7 @@ fn connect_from_a_broker_is_refused_whatever_it_says() {
 fn options_that_connect_cannot_carry_are_refused_at_once() {
     let mut s = Scenario::new(options().receive_maximum(0));
     match s.session.connect(mqtt_wasi::Instant::ZERO) {
-        Err(RequestError::InvalidOptions(error)) => assert_eq!(error.kind, EncodeErrorKind::ValueOutOfRange),
+        Err(CallError::InvalidOptions(error)) => assert_eq!(error.kind, EncodeErrorKind::ValueOutOfRange),
         other => panic!("{other:?}"),
     }
     s.expect_status(Status::Disconnected);
@@ -418,7 +418,7 @@ fn nothing_can_be_asked_for_without_a_connection() {
             s.connect();
             s.expect_connect();
         }
-        let expected = Err(RequestError::NotConnected);
+        let expected = Err(CallError::NotConnected);
         assert_eq!(s.try_publish(&Publish::new("a", "1")).map(drop), expected);
         let subscription = Subscription::new("a", QoS::AtMostOnce);
         assert_eq!(s.try_subscribe(&[subscription], Default::default()).map(drop), expected);

@@ -5,7 +5,7 @@ use mqtt_wasi::codec::{
     ReasonCode,
 };
 use mqtt_wasi::session::Status;
-use mqtt_wasi::{Error, ProtocolError, Reason, RequestError};
+use mqtt_wasi::{CallError, Error, ProtocolError, Reason};
 
 use crate::observer::is_for_clients;
 use crate::packets::*;
@@ -42,16 +42,16 @@ fn disconnect_that_cannot_be_sent_leaves_the_connection_as_it_is() {
     let mut s = Scenario::connected_with(options(), terms);
     let with = |properties| Disconnect { reason_code: ReasonCode::UnspecifiedError, properties };
     let wrong = s.disconnect(&Disconnect::new(ReasonCode::BadUserNameOrPassword)).unwrap_err();
-    assert!(matches!(wrong, RequestError::Invalid(error) if error.kind == EncodeErrorKind::InvalidReasonCode));
+    assert!(matches!(wrong, CallError::Invalid(error) if error.kind == EncodeErrorKind::InvalidReasonCode));
     let reason = "x".repeat(30);
     let wordy = with(DisconnectProperties { reason_string: Some(&reason), ..Default::default() });
-    assert_eq!(s.disconnect(&wordy), Err(RequestError::PacketTooLarge { size: 37, maximum: 30 }));
+    assert_eq!(s.disconnect(&wordy), Err(CallError::PacketTooLarge { size: 37, maximum: 30 }));
     let user_properties = [("why", reason.as_str())];
     let wordy = with(DisconnectProperties { user_properties: (&user_properties).into(), ..Default::default() });
-    assert_eq!(s.disconnect(&wordy), Err(RequestError::PacketTooLarge { size: 42, maximum: 30 }));
+    assert_eq!(s.disconnect(&wordy), Err(CallError::PacketTooLarge { size: 42, maximum: 30 }));
     // CONNECT said that the session ends with the connection (section 3.14.2.2.2).
     let late = with(DisconnectProperties { session_expiry_interval: Some(60), ..Default::default() });
-    assert_eq!(s.disconnect(&late), Err(RequestError::PropertyNotAllowed(PropertyId::SessionExpiryInterval)));
+    assert_eq!(s.disconnect(&late), Err(CallError::PropertyNotAllowed(PropertyId::SessionExpiryInterval)));
     s.expect_usable();
 }
 
@@ -166,7 +166,7 @@ fn disconnect_has_no_reason_that_is_the_servers_to_give() {
     let codes = ReasonCode::ALL.iter().filter(|code| code.is_valid_in(PacketType::Disconnect));
     for &code in codes.filter(|&&code| !is_for_clients(code)) {
         let wrong = s.disconnect(&Disconnect::new(code)).unwrap_err();
-        assert!(matches!(wrong, RequestError::Invalid(error) if error.kind == EncodeErrorKind::InvalidReasonCode));
+        assert!(matches!(wrong, CallError::Invalid(error) if error.kind == EncodeErrorKind::InvalidReasonCode));
     }
     s.expect_usable();
 }

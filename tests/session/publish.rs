@@ -5,7 +5,7 @@ use mqtt_wasi::codec::{
     QoS, ReasonCode, TopicError,
 };
 use mqtt_wasi::session::Event;
-use mqtt_wasi::{Error, ProtocolError, Reason, RequestError};
+use mqtt_wasi::{CallError, Error, ProtocolError, Reason};
 
 use crate::packets::*;
 use crate::scenario::{Scenario, options};
@@ -226,7 +226,7 @@ fn receive_maximum_of_the_broker_is_kept() {
     let first = s.publish(QOS_1, "a", "1");
     s.publish(QOS_2, "a", "2");
     s.expect_sent_all(&[publish(QOS_1, 1, "a", "1"), publish(QOS_2, 2, "a", "2")]);
-    assert_eq!(s.try_publish(&Publish::new("a", "3").qos(QOS_1)), Err(RequestError::WouldBlock));
+    assert_eq!(s.try_publish(&Publish::new("a", "3").qos(QOS_1)), Err(CallError::WouldBlock));
     s.expect_nothing_sent();
     s.publish(QOS_0, "a", "qos 0 is not counted");
     s.expect_sent(publish(QOS_0, 0, "a", "qos 0 is not counted"));
@@ -235,7 +235,7 @@ fn receive_maximum_of_the_broker_is_kept() {
     s.expect_published(first, ReasonCode::Success);
     s.publish(QOS_1, "a", "3");
     s.expect_sent(publish(QOS_1, 3, "a", "3"));
-    assert_eq!(s.try_publish(&Publish::new("a", "4").qos(QOS_2)), Err(RequestError::WouldBlock));
+    assert_eq!(s.try_publish(&Publish::new("a", "4").qos(QOS_2)), Err(CallError::WouldBlock));
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn message_at_qos_2_counts_until_pubcomp() {
     let message = s.publish(QOS_2, "a", "1");
     s.broker_sends(pubrec(1));
     s.expect_sent_all(&[publish(QOS_2, 1, "a", "1"), pubrel(1)]);
-    assert_eq!(s.try_publish(&Publish::new("a", "2").qos(QOS_1)), Err(RequestError::WouldBlock));
+    assert_eq!(s.try_publish(&Publish::new("a", "2").qos(QOS_1)), Err(CallError::WouldBlock));
     s.broker_sends(pubcomp(1));
     s.expect_published(message, ReasonCode::Success);
     s.expect_usable();
@@ -275,7 +275,7 @@ fn in_flight_limit_of_the_user_is_kept_where_the_brokers_is_higher() {
     let mut s = Scenario::connected_with(options().in_flight_limit(1), Default::default());
     s.publish(QOS_1, "a", "1");
     s.expect_sent(publish(QOS_1, 1, "a", "1"));
-    assert_eq!(s.try_publish(&Publish::new("a", "2").qos(QOS_1)), Err(RequestError::WouldBlock));
+    assert_eq!(s.try_publish(&Publish::new("a", "2").qos(QOS_1)), Err(CallError::WouldBlock));
 }
 
 #[test]
@@ -286,8 +286,8 @@ fn outbound_limit_is_kept_and_frees_as_bytes_leave() {
     let message = Publish::new("a", &payload);
     s.try_publish(&message).unwrap();
     s.try_publish(&message).unwrap();
-    assert_eq!(s.try_publish(&message), Err(RequestError::WouldBlock));
-    assert!(matches!(s.try_subscribe(&[], Default::default()), Err(RequestError::Invalid(_))));
+    assert_eq!(s.try_publish(&message), Err(CallError::WouldBlock));
+    assert!(matches!(s.try_subscribe(&[], Default::default()), Err(CallError::Invalid(_))));
     assert_eq!(s.waiting_to_be_sent(), 2 * 46);
 
     s.network_takes(46);
@@ -303,8 +303,8 @@ fn requests_wait_for_room_as_messages_do() {
     s.network_stalls();
     s.publish(QOS_0, "a", "12345");
     let subscription = mqtt_wasi::codec::Subscription::new("a", QOS_0);
-    assert_eq!(s.try_subscribe(&[subscription], Default::default()), Err(RequestError::WouldBlock));
-    assert_eq!(s.try_unsubscribe(&["a"]), Err(RequestError::WouldBlock));
+    assert_eq!(s.try_subscribe(&[subscription], Default::default()), Err(CallError::WouldBlock));
+    assert_eq!(s.try_unsubscribe(&["a"]), Err(CallError::WouldBlock));
     s.network_flows();
     s.expect_sent(publish(QOS_0, 0, "a", "12345"));
     s.subscribe(&["a"]);
@@ -318,7 +318,7 @@ fn one_message_over_the_outbound_limit_can_be_sent_alone() {
     let message = s.publish(QOS_1, "a", &payload);
     s.expect_sent(publish(QOS_1, 1, "a", &payload));
     let another = Publish::new("a", "2").qos(QOS_1);
-    assert_eq!(s.try_publish(&another), Err(RequestError::WouldBlock), "the first is still kept");
+    assert_eq!(s.try_publish(&another), Err(CallError::WouldBlock), "the first is still kept");
     s.broker_sends(puback(1));
     s.expect_published(message, ReasonCode::Success);
     s.try_publish(&another).unwrap();
@@ -336,9 +336,9 @@ fn what_the_broker_does_not_take_is_not_sent() {
     let mut s = Scenario::connected_with(options(), terms);
     let long = "x".repeat(14);
     for (message, error) in [
-        (Publish::new("a", "1").qos(QOS_2), RequestError::QosNotSupported { maximum: QOS_1 }),
-        (Publish::new("a", "1").retain(true), RequestError::RetainNotSupported),
-        (Publish::new("a", &long).qos(QOS_1), RequestError::PacketTooLarge { size: 22, maximum: 20 }),
+        (Publish::new("a", "1").qos(QOS_2), CallError::QosNotSupported { maximum: QOS_1 }),
+        (Publish::new("a", "1").retain(true), CallError::RetainNotSupported),
+        (Publish::new("a", &long).qos(QOS_1), CallError::PacketTooLarge { size: 22, maximum: 20 }),
     ] {
         assert_eq!(s.try_publish(&message), Err(error));
         s.expect_nothing_sent();
@@ -376,7 +376,7 @@ fn what_cannot_be_said_in_mqtt_is_not_sent() {
     ] {
         for qos in [QOS_0, QOS_1, QOS_2] {
             match s.try_publish(&Publish { qos, ..message }) {
-                Err(RequestError::Invalid(error)) => assert_eq!(error.kind, kind),
+                Err(CallError::Invalid(error)) => assert_eq!(error.kind, kind),
                 other => panic!("{other:?}"),
             }
             s.expect_nothing_sent();
@@ -389,7 +389,7 @@ fn what_cannot_be_said_in_mqtt_is_not_sent() {
 fn subscription_identifier_is_not_the_users_to_set() {
     let mut s = Scenario::connected();
     let properties = PublishProperties { subscription_identifiers: (&[1]).into(), ..Default::default() };
-    let error = RequestError::PropertyNotAllowed(PropertyId::SubscriptionIdentifier);
+    let error = CallError::PropertyNotAllowed(PropertyId::SubscriptionIdentifier);
     assert_eq!(s.try_publish(&Publish::new("a", "1").properties(properties)), Err(error));
     s.expect_usable();
 }

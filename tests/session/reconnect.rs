@@ -4,7 +4,7 @@ use mqtt_wasi::codec::{
     Ack, Connack, ConnackProperties, Disconnect, Packet, Publish, PublishProperties, QoS, ReasonCode,
 };
 use mqtt_wasi::session::{Event, OperationId};
-use mqtt_wasi::{Error, RequestError};
+use mqtt_wasi::{CallError, Error};
 
 use crate::packets::*;
 use crate::scenario::{Scenario, options};
@@ -108,7 +108,7 @@ fn message_at_qos_0_that_the_broker_takes_no_more_is_told_of() {
     s.publish(QOS_0, "a", "1");
     let terms = ConnackProperties { maximum_packet_size: Some(20), ..Default::default() };
     s.reconnected_with(true, terms);
-    s.expect_event(Event::MessageDropped(RequestError::PacketTooLarge { size: 30, maximum: 20 }));
+    s.expect_event(Event::MessageDropped(CallError::PacketTooLarge { size: 30, maximum: 20 }));
     s.expect_sent(publish(QOS_0, 0, "a", "1"));
     assert_eq!(s.session.stats().dropped, 1);
 }
@@ -184,11 +184,11 @@ fn new_messages_wait_behind_those_of_the_last_connection() {
     s.reconnected_with(true, terms(1));
     s.expect_sent(resent(QOS_1, 1, "a", "1"));
     let new = Publish::new("a", "3").qos(QOS_1);
-    assert_eq!(s.try_publish(&new), Err(RequestError::WouldBlock));
+    assert_eq!(s.try_publish(&new), Err(CallError::WouldBlock));
     s.broker_sends(puback(1));
     s.expect_published(messages[0], ReasonCode::Success);
     s.expect_sent(resent(QOS_1, 2, "a", "2"));
-    assert_eq!(s.try_publish(&new), Err(RequestError::WouldBlock));
+    assert_eq!(s.try_publish(&new), Err(CallError::WouldBlock));
     s.broker_sends(puback(2));
     s.expect_published(messages[1], ReasonCode::Success);
     let message = s.try_publish(&new).unwrap();
@@ -207,7 +207,7 @@ fn pubrel_sent_again_makes_no_room_for_one_message_too_many() {
     s.broker_sends(pubcomp(1));
     s.expect_published(messages[0], ReasonCode::Success);
     let one_too_many = Publish::new("a", "3").qos(QOS_1);
-    assert_eq!(s.try_publish(&one_too_many), Err(RequestError::WouldBlock));
+    assert_eq!(s.try_publish(&one_too_many), Err(CallError::WouldBlock));
     s.broker_sends(puback(2));
     s.expect_published(messages[1], ReasonCode::Success);
     s.expect_usable();
@@ -233,7 +233,7 @@ fn with_no_room_to_send_again(long: &str) -> Scenario {
 fn what_is_sent_again_waits_for_room_with_new_messages_behind_it() {
     let long = "x".repeat(900);
     let mut s = with_no_room_to_send_again(&long);
-    assert_eq!(s.try_publish(&Publish::new("a", "3").qos(QOS_1)), Err(RequestError::WouldBlock));
+    assert_eq!(s.try_publish(&Publish::new("a", "3").qos(QOS_1)), Err(CallError::WouldBlock));
     s.network_flows();
     s.expect_sent_all(&[publish(QOS_0, 0, "a", &long[..200]), resent(QOS_1, 2, "a", &long)]);
 }
@@ -254,17 +254,17 @@ fn message_that_the_broker_takes_no_longer_fails() {
         (
             Publish::new("a", &long).qos(QOS_1),
             ConnackProperties { maximum_packet_size: Some(50), ..Default::default() },
-            RequestError::PacketTooLarge { size: 108, maximum: 50 },
+            CallError::PacketTooLarge { size: 108, maximum: 50 },
         ),
         (
             Publish::new("a", "1").qos(QOS_2),
             ConnackProperties { maximum_qos: Some(QOS_1), ..Default::default() },
-            RequestError::QosNotSupported { maximum: QOS_1 },
+            CallError::QosNotSupported { maximum: QOS_1 },
         ),
         (
             Publish::new("a", "1").qos(QOS_1).retain(true),
             ConnackProperties { retain_available: Some(false), ..Default::default() },
-            RequestError::RetainNotSupported,
+            CallError::RetainNotSupported,
         ),
     ];
     for (message, terms, error) in unacceptable {
@@ -472,7 +472,7 @@ fn identifier_of_a_message_that_was_given_up_is_not_used_again_in_this_session()
     let given_up = s.publish(QOS_2, "a", &"x".repeat(100)).unwrap();
     assert_eq!(s.take_sent().len(), 1);
     s.reconnected_with(true, ConnackProperties { maximum_packet_size: Some(50), ..Default::default() });
-    let error = RequestError::PacketTooLarge { size: 108, maximum: 50 };
+    let error = CallError::PacketTooLarge { size: 108, maximum: 50 };
     s.expect_event(Event::Published { id: given_up, result: Err(error.into()) });
     // The broker is told once that it may let go.
     s.broker_sends(pubrec(1));

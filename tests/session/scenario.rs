@@ -20,7 +20,7 @@ use mqtt_wasi::codec::{
     Subscription,
 };
 use mqtt_wasi::session::{Delivery, Event, OperationId, Session, Status};
-use mqtt_wasi::{Error, Instant, Message, Options, RequestError};
+use mqtt_wasi::{CallError, Error, Instant, Message, Options};
 
 use crate::observer::Observer;
 use crate::packets::{self, connack, id};
@@ -143,7 +143,7 @@ impl Scenario {
         self.try_publish(&Publish::new(topic, payload).qos(qos)).expect("a message that can be sent now")
     }
 
-    pub(crate) fn try_publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, RequestError> {
+    pub(crate) fn try_publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, CallError> {
         let operation = self.session.publish(publish);
         if let Ok(Some(operation)) = operation {
             assert!(self.publishing.insert(operation), "operations are told apart");
@@ -163,7 +163,7 @@ impl Scenario {
         &mut self,
         subscriptions: &[Subscription<'_>],
         properties: SubscribeProperties<'_>,
-    ) -> Result<OperationId, RequestError> {
+    ) -> Result<OperationId, CallError> {
         let operation = self.session.subscribe(subscriptions, properties);
         self.requested(operation)
     }
@@ -172,7 +172,7 @@ impl Scenario {
         self.try_unsubscribe(filters).expect("valid filters")
     }
 
-    pub(crate) fn try_unsubscribe(&mut self, filters: &[&str]) -> Result<OperationId, RequestError> {
+    pub(crate) fn try_unsubscribe(&mut self, filters: &[&str]) -> Result<OperationId, CallError> {
         let operation = self.session.unsubscribe(filters, Default::default());
         self.requested(operation)
     }
@@ -183,11 +183,7 @@ impl Scenario {
     }
 
     /// As [`Scenario::request`], with a nonce that no other request has.
-    pub(crate) fn try_request(
-        &mut self,
-        request: &Publish<'_>,
-        timeout: Duration,
-    ) -> Result<OperationId, RequestError> {
+    pub(crate) fn try_request(&mut self, request: &Publish<'_>, timeout: Duration) -> Result<OperationId, CallError> {
         let nonce = (self.asked + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let operation = self.session.request(request, timeout, nonce, self.now);
         if let Ok(operation) = operation {
@@ -215,7 +211,7 @@ impl Scenario {
         result
     }
 
-    pub(crate) fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), RequestError> {
+    pub(crate) fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), CallError> {
         let result = self.session.disconnect(disconnect);
         self.settle();
         result
@@ -234,13 +230,13 @@ impl Scenario {
         was_held
     }
 
-    pub(crate) fn answer_challenge(&mut self, data: &[u8]) -> Result<(), RequestError> {
+    pub(crate) fn answer_challenge(&mut self, data: &[u8]) -> Result<(), CallError> {
         let result = self.session.answer_challenge(data);
         self.settle();
         result
     }
 
-    pub(crate) fn authenticate_again(&mut self, data: &[u8]) -> Result<(), RequestError> {
+    pub(crate) fn authenticate_again(&mut self, data: &[u8]) -> Result<(), CallError> {
         let result = self.session.authenticate_again(data);
         self.settle();
         result
@@ -547,7 +543,7 @@ impl Scenario {
         (self.takes, self.delivers) = (usize::MAX, usize::MAX);
     }
 
-    fn requested(&mut self, operation: Result<OperationId, RequestError>) -> Result<OperationId, RequestError> {
+    fn requested(&mut self, operation: Result<OperationId, CallError>) -> Result<OperationId, CallError> {
         if let Ok(operation) = operation {
             assert!(self.requesting.insert(operation), "operations are told apart");
         }

@@ -1,7 +1,8 @@
 //! Sessions that outlive their process (section 4.1).
 
+use mqtt_wasi::SnapshotError;
 use mqtt_wasi::codec::{Connect, Packet, QoS, ReasonCode};
-use mqtt_wasi::session::{Event, Session, Snapshot, SnapshotError};
+use mqtt_wasi::session::{Event, Session, Snapshot};
 use mqtt_wasi::{Error, Options};
 use proptest::prelude::*;
 

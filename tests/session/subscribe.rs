@@ -1,11 +1,12 @@
 //! SUBSCRIBE and UNSUBSCRIBE (sections 3.8 to 3.11).
 
+use mqtt_wasi::SubscribeReason;
 use mqtt_wasi::codec::{
     AckProperties, ConnackProperties, EncodeErrorKind, Packet, PacketType, QoS, ReasonCode, RetainHandling, Suback,
     Subscribe, SubscribeProperties, Subscription, TopicError, Unsubscribe, UnsubscribeProperties,
 };
-use mqtt_wasi::session::{Event, SubscribeReason};
-use mqtt_wasi::{Error, ProtocolError, RequestError};
+use mqtt_wasi::session::Event;
+use mqtt_wasi::{CallError, Error, ProtocolError};
 
 use crate::packets::*;
 use crate::scenario::{Scenario, options};
@@ -203,18 +204,18 @@ fn what_the_broker_does_not_offer_is_not_asked_for() {
     let long = "x".repeat(30);
     let plain = SubscribeProperties::default();
     for (filter, properties, error) in [
-        ("a/+", plain, RequestError::WildcardSubscriptionsNotSupported),
-        ("#", plain, RequestError::WildcardSubscriptionsNotSupported),
-        ("$share/g/a", plain, RequestError::SharedSubscriptionsNotSupported),
-        ("a", identified, RequestError::SubscriptionIdentifiersNotSupported),
-        (&long, plain, RequestError::PacketTooLarge { size: 38, maximum: 30 }),
+        ("a/+", plain, CallError::WildcardSubscriptionsNotSupported),
+        ("#", plain, CallError::WildcardSubscriptionsNotSupported),
+        ("$share/g/a", plain, CallError::SharedSubscriptionsNotSupported),
+        ("a", identified, CallError::SubscriptionIdentifiersNotSupported),
+        (&long, plain, CallError::PacketTooLarge { size: 38, maximum: 30 }),
     ] {
         let subscriptions = [Subscription::new("fine", QoS::AtMostOnce), Subscription::new(filter, QoS::AtMostOnce)];
         let subscriptions = if filter == long { &subscriptions[1..] } else { &subscriptions[..] };
         assert_eq!(s.try_subscribe(subscriptions, properties), Err(error), "{filter}");
         s.expect_nothing_sent();
     }
-    assert_eq!(s.try_unsubscribe(&[&long]), Err(RequestError::PacketTooLarge { size: 37, maximum: 30 }));
+    assert_eq!(s.try_unsubscribe(&[&long]), Err(CallError::PacketTooLarge { size: 37, maximum: 30 }));
     s.expect_usable();
 }
 
@@ -230,7 +231,7 @@ fn what_cannot_be_said_in_mqtt_is_not_sent() {
         (&[shared_no_local], EncodeErrorKind::NoLocalOnSharedSubscription),
     ] {
         match s.try_subscribe(subscriptions, Default::default()) {
-            Err(RequestError::Invalid(error)) => assert_eq!(error.kind, kind),
+            Err(CallError::Invalid(error)) => assert_eq!(error.kind, kind),
             other => panic!("{other:?}"),
         }
         s.expect_nothing_sent();

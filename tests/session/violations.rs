@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mqtt_wasi::codec::{Connack, ConnackProperties, Packet, Publish, QoS, ReasonCode};
 use mqtt_wasi::session::{Event, Status};
-use mqtt_wasi::{Error, Options, RequestError};
+use mqtt_wasi::{CallError, Error, Options};
 
 use crate::packets::*;
 use crate::scenario::{Scenario, options};
@@ -68,7 +68,7 @@ fn is_told(mut s: Scenario, violation: &Violation) {
     // A broker that goes on all the same is not heard, and time does nothing.
     s.broker_sends_bytes(MORE);
     s.wait(Duration::from_secs(100_000));
-    assert_eq!(s.try_publish(&Publish::new("a", "1")), Err(RequestError::NotConnected));
+    assert_eq!(s.try_publish(&Publish::new("a", "1")), Err(CallError::NotConnected));
     s.expect_nothing_sent();
     s.expect_no_event();
     s.expect_status(Status::Closing);

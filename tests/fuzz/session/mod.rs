@@ -22,7 +22,7 @@ use mqtt_wasi::codec::{
     SubscribeProperties, Subscription,
 };
 use mqtt_wasi::session::{Delivery, Event, OperationId, Session, Snapshot, Status};
-use mqtt_wasi::{Error, Instant, Options, RequestError};
+use mqtt_wasi::{CallError, Error, Instant, Options};
 use wire::Wire;
 
 /// The Authentication Method of the clients that have one.
@@ -400,7 +400,7 @@ impl World {
     }
 
     /// A call that may fail, and then has done nothing.
-    fn call<T>(&mut self, call: impl FnOnce(&mut Session) -> Result<T, RequestError>) -> Option<T> {
+    fn call<T>(&mut self, call: impl FnOnce(&mut Session) -> Result<T, CallError>) -> Option<T> {
         let (waiting, in_flight) = (self.session.transmit().len(), self.session.in_flight());
         let result = call(&mut self.session);
         if result.is_err() {

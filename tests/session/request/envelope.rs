@@ -1,6 +1,6 @@
 //! Requests and replies in a JSON envelope.
 
-use mqtt_wasi::RequestError;
+use mqtt_wasi::CallError;
 use mqtt_wasi::codec::{ConnackProperties, Packet, Publish};
 use mqtt_wasi::session::OperationId;
 
@@ -43,7 +43,7 @@ fn request_that_is_no_json_object_is_not_sent() {
     let mut s = enveloping();
     for payload in ["", "text", "[1]", "1", "{", r#"{"a":1} {}"#] {
         let asked = s.try_request(&Publish::new("q", payload), TIMEOUT);
-        assert_eq!(asked, Err(RequestError::NotJson), "{payload}");
+        assert_eq!(asked, Err(CallError::NotJson), "{payload}");
     }
     ask_in_envelope(&mut s);
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use mqtt_wasi::codec::{ConnackProperties, Packet, Publish, QoS, ReasonCode};
 use mqtt_wasi::session::OperationId;
-use mqtt_wasi::{Options, RequestError};
+use mqtt_wasi::{CallError, Options};
 
 use crate::packets::*;
 use crate::scenario::{Scenario, options};
@@ -24,7 +24,7 @@ const QOS_1: QoS = QoS::AtLeastOnce;
 const QOS_2: QoS = QoS::ExactlyOnce;
 
 const GRANTED: ReasonCode = ReasonCode::GrantedQos1;
-const WOULD_BLOCK: Result<OperationId, RequestError> = Err(RequestError::WouldBlock);
+const WOULD_BLOCK: Result<OperationId, CallError> = Err(CallError::WouldBlock);
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -2,7 +2,7 @@
 
 use mqtt_wasi::codec::{ConnackProperties, Packet, Publish, ReasonCode, SubscribeProperties, Subscription};
 use mqtt_wasi::session::Event;
-use mqtt_wasi::{Error, RequestError};
+use mqtt_wasi::{CallError, Error};
 
 use super::{GRANTED, QOS_0, QOS_1, QOS_2, TIMEOUT, WOULD_BLOCK, ask, ask_at, asking, asking_with, replied};
 use crate::packets::*;
@@ -91,7 +91,7 @@ fn response_topic_that_is_not_granted_again_fails_the_next_request() {
     s.expect_subscribe(2, "replies/c");
     s.broker_sends(suback(2, &[ReasonCode::QuotaExceeded]));
     s.expect_no_event();
-    let refused = RequestError::RepliesRefused(ReasonCode::QuotaExceeded);
+    let refused = CallError::RepliesRefused(ReasonCode::QuotaExceeded);
     assert_eq!(s.try_request(&Publish::new("q", "2"), TIMEOUT), Err(refused));
     assert_eq!(s.try_request(&Publish::new("q", "2"), TIMEOUT), WOULD_BLOCK);
     s.expect_subscribe(3, "replies/c");

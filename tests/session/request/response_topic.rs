@@ -1,7 +1,7 @@
 //! Which Response Topic a client takes, and what becomes of it if the broker does not grant it.
 
 use mqtt_wasi::codec::{ConnackProperties, Publish, ReasonCode};
-use mqtt_wasi::{Options, RequestError};
+use mqtt_wasi::{CallError, Options};
 
 use super::{GRANTED, QOS_0, TIMEOUT, WOULD_BLOCK, ask, asking, replied};
 use crate::packets::*;
@@ -78,7 +78,7 @@ fn refused_response_topic_fails_one_request_and_the_next_asks_again() {
     s.expect_subscribe(1, "replies/c");
     s.broker_sends(suback(1, &[ReasonCode::NotAuthorized]));
     s.expect_no_event();
-    let refused = RequestError::RepliesRefused(ReasonCode::NotAuthorized);
+    let refused = CallError::RepliesRefused(ReasonCode::NotAuthorized);
     assert_eq!(s.try_request(&asked, TIMEOUT), Err(refused));
     s.expect_nothing_sent();
     assert_eq!(s.try_request(&asked, TIMEOUT), WOULD_BLOCK);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqtt_wasi::codec::{ConnackProperties, PropertyId, Publish, PublishProperties};
-use mqtt_wasi::{Error, RequestError};
+use mqtt_wasi::{CallError, Error};
 
 use super::{GRANTED, QOS_0, QOS_1, QOS_2, TIMEOUT, WOULD_BLOCK, ask, ask_at, asking, asking_with, replied};
 use crate::packets::*;
@@ -82,7 +82,7 @@ fn response_topic_and_correlation_data_are_not_for_the_caller_to_set() {
         [(response_topic, PropertyId::ResponseTopic), (correlation_data, PropertyId::CorrelationData)]
     {
         let refused = s.try_request(&Publish::new("q", "1").properties(properties), TIMEOUT);
-        assert_eq!(refused, Err(RequestError::PropertyNotAllowed(property)));
+        assert_eq!(refused, Err(CallError::PropertyNotAllowed(property)));
     }
 }
 
@@ -90,7 +90,7 @@ fn response_topic_and_correlation_data_are_not_for_the_caller_to_set() {
 fn request_that_cannot_be_sent_waits_for_no_reply() {
     let mut s = asking_with(options(), ConnackProperties { maximum_packet_size: Some(70), ..Default::default() });
     let too_large = s.try_request(&Publish::new("q", &[b'x'; 70]), TIMEOUT);
-    assert!(matches!(too_large, Err(RequestError::PacketTooLarge { maximum: 70, .. })), "{too_large:?}");
+    assert!(matches!(too_large, Err(CallError::PacketTooLarge { maximum: 70, .. })), "{too_large:?}");
     let (asked, correlation) = ask(&mut s, "1");
     s.broker_sends(replied(QOS_0, 0, &correlation, "one"));
     s.expect_replied(asked, "one");
@@ -99,11 +99,11 @@ fn request_that_cannot_be_sent_waits_for_no_reply() {
 #[test]
 fn nothing_is_asked_without_a_connection() {
     let mut s = Scenario::new(options());
-    assert_eq!(s.try_request(&Publish::new("q", "1"), TIMEOUT), Err(RequestError::NotConnected));
+    assert_eq!(s.try_request(&Publish::new("q", "1"), TIMEOUT), Err(CallError::NotConnected));
     s.reconnected(false);
     s.connection_is_lost();
     s.expect_disconnected(Error::ConnectionClosed);
-    assert_eq!(s.try_request(&Publish::new("q", "1"), TIMEOUT), Err(RequestError::NotConnected));
+    assert_eq!(s.try_request(&Publish::new("q", "1"), TIMEOUT), Err(CallError::NotConnected));
 }
 
 #[test]
