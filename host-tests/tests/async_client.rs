@@ -18,8 +18,8 @@ use host_tests::scripted::{Peer, Scripted};
 use host_tests::subject::SOON;
 use mqtt_wasi::codec::{ConnackProperties, Packet, PacketId, PacketType, PublishProperties};
 use mqtt_wasi::{
-    AsyncClient, AsyncMessages, Error, Event, Message, Options, Overflow, Publish, QoS, ReasonCode, Reconnect,
-    RequestError, Subscription,
+    AsyncClient, AsyncMessages, CallError, Error, Event, Message, Options, Overflow, Publish, QoS, ReasonCode,
+    Reconnect, Subscription,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -378,11 +378,11 @@ fn message_that_finds_the_window_full_is_told_at_once() {
         let client = connect_with(&broker.url(), Options::new().in_flight_limit(1)).await;
         let message = Publish::new("a", "").qos(QoS::AtLeastOnce);
         assert_eq!(client.try_enqueue(&message), Ok(()));
-        assert_eq!(client.try_enqueue(&message), Err(RequestError::WouldBlock.into()));
+        assert_eq!(client.try_enqueue(&message), Err(CallError::WouldBlock.into()));
 
         // This one waits for the first to be acknowledged.
         client.enqueue(&message).await.unwrap();
-        assert_eq!(client.try_enqueue(&message), Err(RequestError::WouldBlock.into()));
+        assert_eq!(client.try_enqueue(&message), Err(CallError::WouldBlock.into()));
         assert_eq!(client.publish(&message).await, Ok(ReasonCode::Success));
         assert_eq!(client.try_enqueue(&message), Ok(()));
         assert_eq!(client.publish(&message).await, Ok(ReasonCode::Success));
@@ -404,7 +404,7 @@ fn message_that_finds_the_outbound_buffer_full_is_told_at_once() {
         let client = connect_with(&broker.url(), Options::new().outbound_limit(64)).await;
         let message = Publish::new("a", &[7_u8; 40]);
         assert_eq!(client.try_enqueue(&message), Ok(()));
-        assert_eq!(client.try_enqueue(&message), Err(RequestError::WouldBlock.into()));
+        assert_eq!(client.try_enqueue(&message), Err(CallError::WouldBlock.into()));
 
         client.flush().await.unwrap();
         assert_eq!(client.try_enqueue(&message), Ok(()));

@@ -8,7 +8,7 @@ use host_tests::scripted::{Broker, Peer, Scripted};
 use host_tests::subject::{Component, ErrorKind, SOON, Settings, Subject};
 use mqtt_wasi::codec::{Auth, AuthProperties, Connack, ConnackProperties, Packet, PacketType};
 use mqtt_wasi::transport::TcpTransport;
-use mqtt_wasi::{Authenticator, Client, Error, Event, Options, Publish, QoS, ReasonCode, Reconnect, RequestError};
+use mqtt_wasi::{Authenticator, CallError, Client, Error, Event, Options, Publish, QoS, ReasonCode, Reconnect};
 
 use ReasonCode::{ContinueAuthentication, NotAuthorized, ReAuthenticate, Success, UnspecifiedError};
 
@@ -228,8 +228,8 @@ fn late_answer_that_the_client_has_none_to_or_does_not_trust_ends_the_connection
         let failure = Error::Authentication(why.into());
         assert_eq!(client.authenticate_again(), Err(Error::Timeout));
         assert_eq!(client.publish(&message("meanwhile")), Err(failure.clone()));
-        assert_eq!(client.next_event(Duration::ZERO), Ok(Some(Event::Disconnected(failure))));
-        assert_eq!(client.authenticate_again(), Err(RequestError::NotConnected.into()));
+        assert_eq!(client.next_event(Duration::ZERO), Ok(Some(Event::Disconnected(failure.clone()))));
+        assert_eq!(client.authenticate_again(), Err(failure));
         broker.finish();
     }
 }
@@ -251,7 +251,7 @@ fn answer_that_the_broker_does_not_take_ends_the_connection() {
         expect_farewell(peer);
     });
     let mut client = connect(&broker.url(), Options::new());
-    let why = RequestError::PacketTooLarge { size: 116, maximum: 64 }.to_string();
+    let why = CallError::PacketTooLarge { size: 116, maximum: 64 }.to_string();
     assert_eq!(client.authenticate_again(), Err(Error::Authentication(why)));
     broker.finish();
 }
@@ -303,8 +303,8 @@ fn connection_that_is_not_made_again_is_told_of() {
         });
         let mut client = connect(&broker.url(), Options::new());
         let end = refusal.map_or(Error::ConnectionClosed, |code| Error::Disconnected(Box::new(code.into())));
-        assert_eq!(client.authenticate_again(), Err(end));
-        assert_eq!(client.authenticate_again(), Err(RequestError::NotConnected.into()));
+        assert_eq!(client.authenticate_again(), Err(end.clone()));
+        assert_eq!(client.authenticate_again(), Err(end), "until there is a connection");
         assert_eq!(client.reconnect(), Ok(false));
         assert_eq!(client.publish(&message("afterwards")), Ok(Success));
         client.disconnect().unwrap();
@@ -313,6 +313,7 @@ fn connection_that_is_not_made_again_is_told_of() {
 }
 
 /// Says how often it has begun, and to a broker that asks which time this is, too. Trusts one that knows.
+#[derive(Clone)]
 struct Counting(u8);
 
 impl Authenticator for Counting {
@@ -339,7 +340,7 @@ impl Authenticator for Counting {
 }
 
 fn connect(url: &str, options: Options) -> Client<TcpTransport> {
-    Client::connect_authenticated(url, options, Counting(0)).expect("a connection")
+    Client::connect(url, options.authenticator(Counting(0))).expect("a connection")
 }
 
 /// Takes the next connection, whose client has begun as often.

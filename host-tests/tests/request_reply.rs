@@ -10,7 +10,7 @@ use host_tests::broker::{Mosquitto, each_broker, url};
 use host_tests::each_subject;
 use host_tests::subject::{Async, ErrorKind, Native, SOON, Settings, Subject};
 use mqtt_wasi::codec::PublishProperties;
-use mqtt_wasi::{Error, Message, Publish, QoS, Responder, Subscription, TraceContext};
+use mqtt_wasi::{Error, Message, Publish, QoS, Subscription, TraceContext};
 
 each_subject!(
     many_requests_each_get_their_own_reply,
@@ -29,8 +29,8 @@ fn served_requests_are_answered_by_the_handler() {
     each_broker(|broker| {
         // The blocking client serves, and the async client asks.
         let mut responder = Native::connect(&url(broker), &Settings::default()).unwrap();
-        responder.subscribe("double/blocking", QoS::AtLeastOnce);
-        thread::spawn(move || responder.client.serve(&mut Responder::new(), double));
+        let subscription = Subscription::new("double/blocking", QoS::AtLeastOnce);
+        thread::spawn(move || responder.client.serve(subscription, double));
         let asking = Async::connect(&url(broker), &Settings::default()).unwrap();
         // And the other way round.
         let serving = Async::connect(&url(broker), &Settings::default()).unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
 use mqtt_wasi::{
-    AsyncClient, AsyncMessages, Delivery, Error, Message, Options, Publish, QoS, ReasonCode, RequestError, Requests,
-    Responder, Stats, Subscription,
+    AsyncClient, AsyncMessages, AsyncRequests, Delivery, Message, Options, Publish, QoS, ReasonCode, Responder, Stats,
+    Subscription,
 };
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -18,8 +18,6 @@ pub struct Async {
     /// The client itself, for what other forms do not have.
     pub client: AsyncClient,
     inbox: Inbox,
-    /// Why the connection ended, once that was told.
-    told: Option<Error>,
     /// What the client runs in.
     pub runtime: Runtime,
 }
@@ -27,7 +25,7 @@ pub struct Async {
 /// What the client listens to: everything.
 enum Inbox {
     Messages(AsyncMessages),
-    Requests(Requests),
+    Requests(AsyncRequests),
     Changing,
 }
 
@@ -39,7 +37,7 @@ impl Inbox {
         }
     }
 
-    fn requests(&mut self) -> &mut Requests {
+    fn requests(&mut self) -> &mut AsyncRequests {
         *self = match std::mem::replace(self, Self::Changing) {
             Self::Messages(messages) => Self::Requests(messages.into_requests(Responder::new())),
             other => other,
@@ -58,34 +56,28 @@ impl Subject for Async {
         let options: Options = native::options(settings)?;
         let client = runtime.block_on(AsyncClient::connect(url, options))?;
         let inbox = Inbox::Messages(client.messages());
-        Ok(Self { client, inbox, told: None, runtime })
+        Ok(Self { client, inbox, runtime })
     }
 
     fn reconnect(&mut self) -> Result<bool, Failure> {
-        self.told = None;
-        let reconnected = self.runtime.block_on(self.client.reconnect());
-        self.tell(reconnected)
+        Ok(self.runtime.block_on(self.client.reconnect())?)
     }
 
     fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure> {
-        let published = self.runtime.block_on(self.client.publish(message));
-        self.tell(published)
+        Ok(self.runtime.block_on(self.client.publish(message))?)
     }
 
     fn publish_batch(&mut self, messages: &[Publish<'_>]) -> Vec<Result<ReasonCode, Failure>> {
         let results = self.runtime.block_on(join_all(messages.iter().map(|message| self.client.publish(message))));
-        // The calls of a batch are made at the same time: each is told.
         results.into_iter().map(|result| Ok(result?)).collect()
     }
 
     fn enqueue(&mut self, message: &Publish<'_>) -> Result<(), Failure> {
-        let enqueued = self.runtime.block_on(self.client.enqueue(message));
-        self.tell(enqueued)
+        Ok(self.runtime.block_on(self.client.enqueue(message))?)
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        let flushed = self.runtime.block_on(self.client.flush());
-        self.tell(flushed)
+        Ok(self.runtime.block_on(self.client.flush())?)
     }
 
     fn subscribe_as(
@@ -95,19 +87,19 @@ impl Subject for Async {
     ) -> Result<Vec<Result<QoS, ReasonCode>>, Failure> {
         let properties = SubscribeProperties { subscription_identifier: identifier, ..SubscribeProperties::default() };
         let reason = self.runtime.block_on(self.client.subscribe_with(subscriptions, properties));
-        let reason = self.tell(reason)?;
+        let reason = reason?;
         Ok(reason.reason_codes.into_iter().map(|code| QoS::from_u8(code.into()).ok_or(code)).collect())
     }
 
     fn unsubscribe(&mut self, filters: &[&str]) -> Result<Vec<ReasonCode>, Failure> {
         let unsubscribed = self.client.unsubscribe_with(filters, UnsubscribeProperties::default());
         let reason = self.runtime.block_on(unsubscribed);
-        Ok(self.tell(reason)?.reason_codes)
+        Ok(reason?.reason_codes)
     }
 
     fn receive(&mut self, within: Duration) -> Result<Option<Message>, Failure> {
         let received = self.runtime.block_on(async { timeout(within, self.inbox.messages().receive()).await });
-        received.map_or(Ok(None), |received| self.tell(received).map(Some))
+        received.map_or(Ok(None), |received| Ok(Some(received?)))
     }
 
     fn receive_batch(&mut self, max: usize, within: Duration) -> Result<Vec<Message>, Failure> {
@@ -124,7 +116,7 @@ impl Subject for Async {
     fn receive_unacknowledged(&mut self, within: Duration) -> Result<Option<(Message, Option<Delivery>)>, Failure> {
         let received = self.inbox.messages().receive_unacknowledged();
         let received = self.runtime.block_on(async { timeout(within, received).await });
-        received.map_or(Ok(None), |received| self.tell(received).map(Some))
+        received.map_or(Ok(None), |received| Ok(Some(received?)))
     }
 
     fn acknowledge(&mut self, delivery: Delivery) -> bool {
@@ -138,7 +130,7 @@ impl Subject for Async {
 
     fn answer_next(&mut self, within: Duration, answer: Answer<'_>) -> Result<bool, Failure> {
         let requests = self.inbox.requests();
-        let answered = self.runtime.block_on(async {
+        self.runtime.block_on(async {
             let Ok(request) = timeout(within, requests.receive()).await else { return Ok(false) };
             let request = request?;
             match answer(request.message()) {
@@ -147,8 +139,7 @@ impl Subject for Async {
             }
             self.client.flush().await?;
             Ok(true)
-        });
-        self.tell(answered)
+        })
     }
 
     fn is_connected(&mut self) -> bool {
@@ -161,7 +152,7 @@ impl Subject for Async {
 
     fn next_event(&mut self, within: Duration) -> Result<Option<Happening>, Failure> {
         let event = self.runtime.block_on(async { timeout(within, self.client.next_event()).await });
-        event.map_or(Ok(None), |event| self.tell(event).map(|event| Some(native::happening(event))))
+        event.map_or(Ok(None), |event| Ok(Some(native::happening(event?))))
     }
 
     fn stats(&mut self) -> Stats {
@@ -173,22 +164,6 @@ impl Subject for Async {
     }
 
     fn disconnect(&mut self) -> Result<(), Failure> {
-        let disconnected = self.runtime.block_on(self.client.disconnect());
-        self.tell(disconnected)
-    }
-}
-
-impl Async {
-    /// What the other forms tell once, and to whoever asks first, this one tells to everyone who shares it: the tests
-    /// take it as one that tells it once.
-    fn tell<T>(&mut self, result: Result<T, Error>) -> Result<T, Failure> {
-        let Err(error) = &result else { return Ok(result?) };
-        if !error.is_fatal() || self.client.is_connected() {
-            return Ok(result?);
-        }
-        match self.told.replace(error.clone()) {
-            Some(told) if told == *error => Err(Error::from(RequestError::NotConnected).into()),
-            _ => Ok(result?),
-        }
+        Ok(self.runtime.block_on(self.client.disconnect())?)
     }
 }

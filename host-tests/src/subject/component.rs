@@ -294,6 +294,7 @@ impl Subject for Component {
             wit::Event::SubscriptionRestored(filter) => Happening::SubscriptionRestored(filter),
             wit::Event::SubscriptionLost(filter) => Happening::SubscriptionLost(filter),
             wit::Event::MessageDropped => Happening::MessageDropped,
+            wit::Event::ReplyDropped(topic) => Happening::ReplyDropped(topic),
         }))
     }
 

@@ -1,6 +1,6 @@
 //! Why a call failed, whoever was called.
 
-use mqtt_wasi::{Error, Reason, ReasonCode, RequestError, TlsFailure, TransportErrorKind, UrlError};
+use mqtt_wasi::{CallError, Error, Reason, ReasonCode, TlsFailure, TransportErrorKind, UrlError};
 
 pub use crate::bindings::exports::mqtt_wasi::client::mqtt::ErrorKind;
 
@@ -58,31 +58,31 @@ fn kind(error: &Error) -> ErrorKind {
         Error::NoResponder => ErrorKind::NoResponder,
         Error::RequestFailed(_) => ErrorKind::RequestFailed,
         Error::AnswerBehindMessages => ErrorKind::AnswerBehindMessages,
-        Error::Request(error) => request_kind(error),
+        Error::Call(error) => request_kind(error),
         Error::Transport(error) => transport_kind(error.kind),
         _ => panic!("the contract has no kind for {error:?}"),
     }
 }
 
-fn request_kind(error: &RequestError) -> ErrorKind {
+fn request_kind(error: &CallError) -> ErrorKind {
     match error {
-        RequestError::WouldBlock => ErrorKind::WouldBlock,
-        RequestError::NotConnected => ErrorKind::NotConnected,
-        RequestError::ReceiveFirst => ErrorKind::ReceiveFirst,
-        RequestError::RepliesRefused(_) => ErrorKind::RepliesRefused,
-        RequestError::NothingToAuthenticate => ErrorKind::NothingToAuthenticate,
-        RequestError::PacketTooLarge { .. } => ErrorKind::PacketTooLarge,
-        RequestError::QosNotSupported { .. } => ErrorKind::QosNotSupported,
-        RequestError::RetainNotSupported => ErrorKind::RetainNotSupported,
-        RequestError::WildcardSubscriptionsNotSupported => ErrorKind::WildcardSubscriptionsNotSupported,
-        RequestError::SharedSubscriptionsNotSupported => ErrorKind::SharedSubscriptionsNotSupported,
-        RequestError::SubscriptionIdentifiersNotSupported => ErrorKind::SubscriptionIdentifiersNotSupported,
-        RequestError::Invalid(_)
-        | RequestError::InvalidOptions(_)
-        | RequestError::PropertyNotAllowed(_)
-        | RequestError::TopicAliasInvalid { .. }
-        | RequestError::UnknownTopicAlias(_)
-        | RequestError::PayloadNotUtf8 => ErrorKind::InvalidArgument,
+        CallError::WouldBlock => ErrorKind::WouldBlock,
+        CallError::NotConnected => ErrorKind::NotConnected,
+        CallError::ReceiveFirst => ErrorKind::ReceiveFirst,
+        CallError::RepliesRefused(_) => ErrorKind::RepliesRefused,
+        CallError::NothingToAuthenticate => ErrorKind::NothingToAuthenticate,
+        CallError::PacketTooLarge { .. } => ErrorKind::PacketTooLarge,
+        CallError::QosNotSupported { .. } => ErrorKind::QosNotSupported,
+        CallError::RetainNotSupported => ErrorKind::RetainNotSupported,
+        CallError::WildcardSubscriptionsNotSupported => ErrorKind::WildcardSubscriptionsNotSupported,
+        CallError::SharedSubscriptionsNotSupported => ErrorKind::SharedSubscriptionsNotSupported,
+        CallError::SubscriptionIdentifiersNotSupported => ErrorKind::SubscriptionIdentifiersNotSupported,
+        CallError::Invalid(_)
+        | CallError::InvalidOptions(_)
+        | CallError::PropertyNotAllowed(_)
+        | CallError::TopicAliasInvalid { .. }
+        | CallError::UnknownTopicAlias(_)
+        | CallError::PayloadNotUtf8 => ErrorKind::InvalidArgument,
         _ => panic!("the contract has no kind for {error:?}"),
     }
 }

@@ -174,6 +174,8 @@ pub enum Happening {
     SubscriptionLost(String),
     /// A message at QoS 0 cannot be sent over the new connection.
     MessageDropped,
+    /// A reply cannot be sent, to this Response Topic.
+    ReplyDropped(String),
 }
 
 /// How long what must come may take.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
 use mqtt_wasi::transport::TcpTransport;
 use mqtt_wasi::{
-    Client, Delivery, Error, Event, Message, Options, Publish, QoS, ReasonCode, Reconnect, Reply, Responder, Snapshot,
-    Stats, Subscription, TlsOptions,
+    Client, Delivery, Error, Event, Message, Options, Publish, QoS, ReasonCode, Reconnect, Reply, Snapshot, Stats,
+    Subscription, TlsOptions,
 };
 
 use super::{Answer, Failure, Happening, Settings, Subject, TlsSettings};
@@ -15,14 +15,13 @@ use super::{Answer, Failure, Happening, Settings, Subject, TlsSettings};
 pub struct Native {
     /// The client itself, for what the other form does not have.
     pub client: Client<TcpTransport>,
-    responder: Responder,
 }
 
 impl Subject for Native {
     type Delivery = Delivery;
 
     fn connect(url: &str, settings: &Settings) -> Result<Self, Failure> {
-        Ok(Self { client: Client::connect(url, options(settings)?)?, responder: Responder::new() })
+        Ok(Self { client: Client::connect(url, options(settings)?)? })
     }
 
     fn reconnect(&mut self) -> Result<bool, Failure> {
@@ -76,7 +75,7 @@ impl Subject for Native {
     }
 
     fn receive_unacknowledged(&mut self, timeout: Duration) -> Result<Option<(Message, Option<Delivery>)>, Failure> {
-        Ok(self.client.receive_unacknowledged(Some(timeout))?)
+        Ok(self.client.receive_unacknowledged(timeout)?)
     }
 
     fn acknowledge(&mut self, delivery: Delivery) -> bool {
@@ -89,9 +88,9 @@ impl Subject for Native {
     }
 
     fn answer_next(&mut self, timeout: Duration, answer: Answer<'_>) -> Result<bool, Failure> {
-        let Some(request) = self.client.next_request(&mut self.responder, Some(timeout))? else { return Ok(false) };
+        let Some(request) = self.client.next_request(timeout)? else { return Ok(false) };
         let reply = answer(request.message()).map_or_else(Reply::failed, Reply::new);
-        self.client.reply(&mut self.responder, &request, &reply)?;
+        self.client.reply(&request, &reply)?;
         Ok(true)
     }
 
@@ -100,7 +99,7 @@ impl Subject for Native {
     }
 
     fn in_flight(&mut self) -> usize {
-        self.client.in_flight()
+        self.client.stats().in_flight
     }
 
     fn next_event(&mut self, timeout: Duration) -> Result<Option<Happening>, Failure> {
@@ -127,7 +126,8 @@ pub(super) fn happening(event: Event) -> Happening {
         Event::SubscriptionRestored { filter, .. } => Happening::SubscriptionRestored(filter),
         Event::SubscriptionLost { filter, .. } => Happening::SubscriptionLost(filter),
         Event::MessageDropped(_) => Happening::MessageDropped,
-        other => panic!("the client keeps {other:?} to itself"),
+        Event::ReplyDropped { response_topic, .. } => Happening::ReplyDropped(response_topic),
+        other => panic!("no test knows of {other:?}"),
     }
 }
 

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use host_tests::broker::Mosquitto;
 use host_tests::proxy::{Random, seed};
 use host_tests::subject::Native;
+use mqtt_wasi::SubscribeReason;
 use mqtt_wasi::codec::SubscribeProperties;
-use mqtt_wasi::session::{Event, Session, Snapshot, Status, SubscribeReason};
-use mqtt_wasi::{Options, RequestError, Subscription};
+use mqtt_wasi::session::{Event, Session, Snapshot, Status};
+use mqtt_wasi::{CallError, Options, Subscription};
 
 use crate::load::{CLIENT_IDS, Inbox, Load, Outbox, PATIENCE, Terms};
 use crate::witness::Witness;
@@ -155,7 +156,7 @@ impl Life {
             let published = self.session.publish(&outbox.publication(&draft));
             match published {
                 Ok(_) => self.state.outbox = outbox,
-                Err(RequestError::WouldBlock | RequestError::NotConnected) => return,
+                Err(CallError::WouldBlock | CallError::NotConnected) => return,
                 Err(error) => panic!("{error}"),
             }
         }

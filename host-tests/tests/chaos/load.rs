@@ -309,7 +309,7 @@ impl<S: Subject> Peer<S> {
         while let Some(happening) = self.client.take_event() {
             let is_loss = match &happening {
                 Happening::Reconnected { session_present } => keeps_session && !*session_present,
-                Happening::SubscriptionLost(_) | Happening::MessageDropped => true,
+                Happening::SubscriptionLost(_) | Happening::MessageDropped | Happening::ReplyDropped(_) => true,
                 Happening::SubscriptionRestored(_) => keeps_session,
                 Happening::Disconnected(_) => false,
             };
