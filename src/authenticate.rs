@@ -1,6 +1,5 @@
 //! Enhanced authentication for clients: what answers the broker's challenges (section 4.12).
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -62,26 +61,4 @@ pub trait Authenticator {
     /// # Errors
     /// Why the broker is not to be trusted, in words. The connection is closed.
     fn finish(&mut self, data: &[u8]) -> Result<(), String>;
-}
-
-/// What [`Options`](crate::Options) hold: they can be cloned, and each client has an authenticator of its own.
-pub(crate) trait CloneAuthenticator: Send {
-    fn clone_box(&self) -> Box<dyn CloneAuthenticator>;
-    fn to_authenticator(&self) -> Box<dyn Authenticator + Send>;
-}
-
-impl<A: Authenticator + Clone + Send + 'static> CloneAuthenticator for A {
-    fn clone_box(&self) -> Box<dyn CloneAuthenticator> {
-        Box::new(self.clone())
-    }
-
-    fn to_authenticator(&self) -> Box<dyn Authenticator + Send> {
-        Box::new(self.clone())
-    }
-}
-
-impl Clone for Box<dyn CloneAuthenticator> {
-    fn clone(&self) -> Self {
-        (**self).clone_box()
-    }
 }

@@ -78,7 +78,6 @@ pub mod frame;
 #[cfg(feature = "json")]
 mod json;
 mod message;
-mod options;
 mod ordered;
 pub mod rabbitmq;
 #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
@@ -103,13 +102,13 @@ pub use codec::{
     SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties,
 };
 pub use engine::{Event, Overflow};
+pub use engine::{Options, Reconnect};
 pub use error::{
     CallError, Error, Failure, ProtocolError, Reason, SnapshotError, SubscribeReason, TlsFailure, TransportError,
     TransportErrorKind,
 };
 pub use frame::FrameError;
 pub use message::Message;
-pub use options::{Options, Reconnect};
 pub use respond::{Reply, Request, Responder, ResponderStats};
 #[cfg(feature = "scram")]
 pub use scram::{ProhibitedCharacter, ScramSha256};

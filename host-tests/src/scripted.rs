@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use mqtt_wasi::codec::{ConnackProperties, Packet, PacketType};
 use mqtt_wasi::{Publish, ReasonCode};
+use tokio::runtime::Builder;
 
 use crate::broker::{ANY_PORT, url};
 use crate::packets::{self, connack, disconnect, puback};
@@ -190,6 +191,18 @@ impl Peer {
     /// When it does not, in time.
     pub fn stay_silent(mut self) {
         while self.next_packet().is_some() {}
+    }
+
+    /// Cuts the connection with a reset, as a machine does that has crashed meanwhile.
+    ///
+    /// # Panics
+    /// When the system fails.
+    pub fn reset(self) {
+        let runtime = Builder::new_current_thread().enable_io().build().expect("a runtime");
+        self.stream.set_nonblocking(true).expect("a socket that does not block");
+        let _guard = runtime.enter();
+        let stream = tokio::net::TcpStream::from_std(self.stream).expect("a socket of the runtime");
+        stream.set_zero_linger().expect("no lingering");
     }
 
     /// Does what a client expects: acknowledges messages at QoS 1, until the client disconnects.

@@ -27,14 +27,13 @@ use shared::Shared;
 
 use crate::codec::{Disconnect, Publish, QoS, ReasonCode, SubscribeProperties, Subscription, UnsubscribeProperties};
 use crate::engine::{
-    Authenticating, Connecting, Disconnecting, Engine, Enqueueing, Event, Flushing, Listening, NextEvent, Overflow,
-    Publishing, PublishingAll, Requesting, Subscribing, Unsubscribing,
+    Authenticating, Connecting, Disconnecting, Engine, Enqueueing, Event, Flushing, Listening, NextEvent, Options,
+    Overflow, Publishing, PublishingAll, Requesting, Subscribing, Unsubscribing,
 };
 #[cfg(doc)]
 use crate::error::CallError;
 use crate::error::{Error, Reason, SubscribeReason};
 use crate::message::{Message, borrowed};
-use crate::options::Options;
 use crate::respond::{Reply, Responder};
 use crate::session::{ConnectionInfo, Delivery, Stats};
 use crate::trace::TraceContext;

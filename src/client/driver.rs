@@ -38,12 +38,17 @@ impl<T: Transport> Network<T> {
     }
 
     fn close(&mut self) {
-        if let Some(connector) = &mut self.connector {
-            connector.cancel();
-        }
-        if let Some(transport) = &mut self.transport {
-            transport.close();
-        }
+        self.connector.iter_mut().for_each(|connector| connector.cancel());
+        self.transport.iter_mut().for_each(Transport::close);
+    }
+}
+
+/// Tells the engine of an authenticator that panics, whose caller may live on.
+struct Asking<'a>(&'a mut Engine, Instant);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.authenticator_lost(self.1);
     }
 }
 
@@ -127,7 +132,12 @@ impl<T: Transport> Client<T> {
                     }
                 }
                 Some(Action::Close) => network.close(),
-                Some(Action::Authenticate(question)) => engine.authenticated(question.run(), now),
+                Some(Action::Authenticate(question)) => {
+                    let asking = Asking(engine, now);
+                    let said = question.run();
+                    core::mem::forget(asking);
+                    engine.authenticated(said, now);
+                }
                 None => {}
             }
         }

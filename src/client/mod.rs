@@ -14,12 +14,11 @@ pub use request::PendingReply;
 
 use crate::codec::{Disconnect, Publish, QoS, ReasonCode, SubscribeProperties, Subscription, UnsubscribeProperties};
 use crate::engine::{
-    Authenticating, Connected, Connecting, Disconnecting, Engine, Enqueueing, Event, Flushing, NextEvent, Publishing,
-    PublishingAll, ResponderId, Subscribing, Unsubscribing,
+    Authenticating, Connected, Connecting, Disconnecting, Engine, Enqueueing, Event, Flushing, NextEvent, Options,
+    Publishing, PublishingAll, ResponderId, Subscribing, Unsubscribing,
 };
 use crate::error::{Error, Reason, SubscribeReason};
 use crate::message::{Message, borrowed};
-use crate::options::Options;
 use crate::respond::Responder;
 use crate::session::{ConnectionInfo, Delivery, Stats};
 use crate::time::Instant;

@@ -12,10 +12,9 @@ use crate::codec::{
     self, Disconnect, DisconnectProperties, QoS, ReasonCode, SubscribeProperties, Subscription, UnknownProperties,
     UnsubscribeProperties,
 };
-use crate::engine::{Connecting, Engine, NextStep, Step};
+use crate::engine::{Connecting, Engine, NextStep, Options, Reconnect, Step};
 use crate::error::{CallError, Error, Reason, SubscribeReason};
 use crate::message;
-use crate::options::{Options, Reconnect};
 use crate::respond::{Reply, Request};
 use crate::session::{Challenge, Delivery, Snapshot};
 use crate::trace::{TraceContext, TraceError};

@@ -9,19 +9,64 @@ use core::fmt;
 use super::Engine;
 use super::calls::{Outcome, State as CallState};
 use super::connection::{Phase, Step};
+use super::operation::Submitted;
+use super::timers::Timer;
 use crate::authenticate::Authenticator;
 use crate::error::{CallError, Error};
 use crate::session::Challenge;
 
 /// What authentication has come to.
-#[derive(Debug)]
 pub(super) struct State {
-    /// Whether there is an authenticator, be it that it is at work.
-    has_authenticator: bool,
+    /// What it takes, if there is an authenticator, be it that it is at work, or gone.
+    hooks: Option<&'static Hooks>,
+    /// `None` while it is at work, and once it is gone.
+    authenticator: Option<Box<dyn Authenticator + Send>>,
+    is_lost: bool,
     /// What it is to be asked next.
     question: Option<Question>,
     /// Counts questions, so that an answer to one that is no matter any more is known as such.
     asked: u64,
+    /// Whether it is at work on what AUTH begins with.
+    begins_again: bool,
+}
+
+/// What asking an authenticator takes: linked into programs that have one.
+pub(super) struct Hooks {
+    start: fn(&mut Engine),
+    run: fn(Authentication) -> Authenticated,
+    said: fn(&mut Engine, Authenticated),
+}
+
+static HOOKS: Hooks = Hooks { start: Engine::start_authenticating, run: Authentication::ask, said: Engine::take_said };
+
+/// What became of an authenticator that panicked.
+const LOST: &str = "the authenticator panicked";
+
+/// What [`Options`](super::Options) hold: they can be cloned, and each client has an authenticator of its own.
+pub(super) trait CloneAuthenticator: Send {
+    fn clone_box(&self) -> Box<dyn CloneAuthenticator>;
+    fn to_authenticator(&self) -> Box<dyn Authenticator + Send>;
+    fn hooks(&self) -> &'static Hooks;
+}
+
+impl<A: Authenticator + Clone + Send + 'static> CloneAuthenticator for A {
+    fn clone_box(&self) -> Box<dyn CloneAuthenticator> {
+        Box::new(self.clone())
+    }
+
+    fn to_authenticator(&self) -> Box<dyn Authenticator + Send> {
+        Box::new(self.clone())
+    }
+
+    fn hooks(&self) -> &'static Hooks {
+        &HOOKS
+    }
+}
+
+impl Clone for Box<dyn CloneAuthenticator> {
+    fn clone(&self) -> Self {
+        (**self).clone_box()
+    }
 }
 
 /// What an authenticator is asked.
@@ -42,6 +87,7 @@ enum Question {
 /// A question for the authenticator, and the authenticator itself: to be [run](Authentication::run) where it may take its
 /// time.
 pub struct Authentication {
+    hooks: &'static Hooks,
     authenticator: Box<dyn Authenticator + Send>,
     question: Question,
     number: u64,
@@ -49,6 +95,7 @@ pub struct Authentication {
 
 /// What the authenticator has said: for [`Engine::authenticated`].
 pub struct Authenticated {
+    hooks: &'static Hooks,
     authenticator: Box<dyn Authenticator + Send>,
     question: Question,
     number: u64,
@@ -59,7 +106,11 @@ impl Authentication {
     /// Asks the authenticator.
     #[must_use]
     pub fn run(self) -> Authenticated {
-        let Self { mut authenticator, question, number } = self;
+        (self.hooks.run)(self)
+    }
+
+    fn ask(self) -> Authenticated {
+        let Self { hooks, mut authenticator, question, number } = self;
         let said = match &question {
             Question::Start | Question::StartAgain => authenticator.start(),
             Question::Challenge(challenge) => {
@@ -72,7 +123,7 @@ impl Authentication {
                 authenticator.finish(said.data.as_deref().unwrap_or_default()).map(|()| Vec::new())
             }
         };
-        Authenticated { authenticator, question, number, said }
+        Authenticated { hooks, authenticator, question, number, said }
     }
 }
 
@@ -89,8 +140,15 @@ impl fmt::Debug for Authenticated {
 }
 
 impl State {
-    pub(super) const fn new(has_authenticator: bool) -> Self {
-        Self { has_authenticator, question: None, asked: 0 }
+    pub(super) fn new(authenticator: Option<&dyn CloneAuthenticator>) -> Self {
+        Self {
+            hooks: authenticator.map(CloneAuthenticator::hooks),
+            authenticator: authenticator.map(CloneAuthenticator::to_authenticator),
+            is_lost: false,
+            question: None,
+            asked: 0,
+            begins_again: false,
+        }
     }
 
     fn ask(&mut self, question: Question) {
@@ -103,19 +161,23 @@ impl Engine {
     /// Says what the authenticator has said.
     pub fn authenticated(&mut self, said: Authenticated, now: crate::time::Instant) {
         self.now = now;
-        let Authenticated { authenticator, question, number, said } = said;
-        self.authenticator = Some(authenticator);
-        if number == self.authentication.asked {
-            self.authenticator_said(&question, said);
-        }
+        (said.hooks.said)(self, said);
         self.admit();
     }
 
-    /// The authenticator is gone, since it panicked: there is no authenticating without it.
+    /// The authenticator is gone, since it panicked: there is no authenticating without it, and no other connection.
     pub fn authenticator_lost(&mut self, now: crate::time::Instant) {
         self.now = now;
-        self.authentication = State::new(false);
-        self.fail_authentication("the authenticator panicked".into());
+        self.authentication.is_lost = true;
+        self.forget_question();
+        if matches!(self.phase, Phase::Starting) {
+            self.fail_attempt(Error::Authentication(LOST.into()));
+        } else if self.authentication.begins_again {
+            // The connection is as good as before.
+            self.complete_authenticating(&|| Outcome::Failed(Error::Authentication(LOST.into())));
+        } else {
+            self.fail_authentication(LOST.into());
+        }
         self.admit();
     }
 
@@ -152,17 +214,19 @@ impl Engine {
     }
 
     pub(super) const fn has_authenticator(&self) -> bool {
-        self.authentication.has_authenticator
+        self.authentication.hooks.is_some()
     }
 
     pub(super) const fn has_question(&self) -> bool {
-        self.authentication.question.is_some() && self.authenticator.is_some()
+        self.authentication.question.is_some() && self.authentication.authenticator.is_some()
     }
 
     pub(super) fn poll_authentication(&mut self) -> Option<Authentication> {
-        let authenticator = self.authenticator.take_if(|_| self.authentication.question.is_some())?;
-        let question = self.authentication.question.take()?;
-        Some(Authentication { authenticator, question, number: self.authentication.asked })
+        let State { hooks, authenticator, question, asked, begins_again, .. } = &mut self.authentication;
+        let authenticator = authenticator.take_if(|_| question.is_some())?;
+        let question = question.take()?;
+        *begins_again = matches!(question, Question::StartAgain);
+        Some(Authentication { hooks: (*hooks)?, authenticator, question, number: *asked })
     }
 
     /// Whatever it was asked is no matter any more.
@@ -172,7 +236,22 @@ impl Engine {
         self.step = None;
     }
 
-    pub(super) fn ask_to_start(&mut self) {
+    /// Asks what CONNECT begins with, if there is an authenticator.
+    pub(super) fn ask_to_start(&mut self) -> bool {
+        match self.authentication.hooks {
+            None => false,
+            Some(hooks) => {
+                (hooks.start)(self);
+                true
+            }
+        }
+    }
+
+    fn start_authenticating(&mut self) {
+        if self.authentication.is_lost {
+            return self.fail_attempt(Error::Authentication(LOST.into()));
+        }
+        self.timers.set(Timer::Authenticate, self.now + self.connect_timeout);
         self.authentication.ask(Question::Start);
     }
 
@@ -186,19 +265,22 @@ impl Engine {
     pub(super) fn may_authenticate(&self) -> bool {
         matches!(self.phase, Phase::Open)
             && !self.session.is_authenticating()
-            && self.authenticator.is_some()
+            && (self.authentication.authenticator.is_some() || self.authentication.is_lost)
             && self.authentication.question.is_none()
     }
 
-    pub(super) fn start_authenticating_again(&mut self) -> Result<(), CallError> {
+    pub(super) fn start_authenticating_again(&mut self) -> Result<Submitted, CallError> {
         if !self.has_authenticator() {
             return Err(CallError::NothingToAuthenticate);
         }
         if !self.may_authenticate() {
             return Err(CallError::WouldBlock);
         }
+        if self.authentication.is_lost {
+            return Ok(Submitted::Done(Outcome::Failed(Error::Authentication(LOST.into()))));
+        }
         self.authentication.ask(Question::StartAgain);
-        Ok(())
+        Ok(Submitted::As(CallState::Authenticating))
     }
 
     pub(super) fn challenged(&mut self, challenge: Challenge) {
@@ -236,10 +318,15 @@ impl Engine {
         self.complete_all(|state| matches!(state, CallState::Authenticating), outcome);
     }
 
-    fn authenticator_said(&mut self, question: &Question, said: Result<Vec<u8>, String>) {
+    fn take_said(&mut self, said: Authenticated) {
+        let Authenticated { authenticator, question, number, said, .. } = said;
+        self.authentication.authenticator = Some(authenticator);
+        if number != self.authentication.asked {
+            return;
+        }
         let data = match said {
             Ok(data) => data,
-            Err(why) => return self.authenticator_failed(question, why),
+            Err(why) => return self.authenticator_failed(&question, why),
         };
         match question {
             Question::Start => {

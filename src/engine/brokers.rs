@@ -4,9 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::options::Reconnect;
 use crate::codec::ReasonCode;
 use crate::error::{Error, ProtocolError, Reason, TransportErrorKind};
-use crate::options::Reconnect;
 use crate::url::{BrokerUrl, UrlError};
 
 /// The brokers that a client may connect to, and where it stands with them.

@@ -109,9 +109,7 @@ impl Engine {
             self.session.set_login(url.user_name.clone(), url.password.clone());
         }
         self.phase = Phase::Starting;
-        if self.has_authenticator() {
-            self.ask_to_start();
-        } else {
+        if !self.ask_to_start() {
             self.start_session();
         }
     }
@@ -190,7 +188,10 @@ impl Engine {
                     self.last_moved = now;
                 }
                 self.session.transmitted(moved.sent, now);
-                while let Some(id) = self.calls.next_flushed(|place| self.session.has_sent(place)) {
+                // What the last connection did not send waits behind CONNACK.
+                while !matches!(self.phase, Phase::Greeting)
+                    && let Some(id) = self.calls.next_flushed(|place| self.session.has_sent(place))
+                {
                     self.flushed(id);
                 }
                 has_left = self.session.transmit().is_empty();
@@ -251,6 +252,9 @@ impl Engine {
         self.timers.stop(Timer::Flush);
         if self.timers.take_due(Timer::Redial, now) {
             self.dial();
+        }
+        if self.timers.take_due(Timer::Authenticate, now) {
+            self.fail_attempt(Error::ConnectTimeout);
         }
         if self.timers.take_due(Timer::Close, now) {
             self.close_now(Err(Error::Timeout));
@@ -343,10 +347,11 @@ impl Engine {
     }
 
     /// Lets go of the transport, or of the attempt to make one.
-    fn abandon(&mut self, error: Error) {
+    pub(super) fn abandon(&mut self, error: Error) {
         self.timers.stop(Timer::Redial);
         self.timers.stop(Timer::Close);
         self.timers.stop(Timer::Flush);
+        self.timers.stop(Timer::Authenticate);
         self.failure = None;
         self.forget_question();
         self.session.connection_closed(error);
@@ -428,7 +433,8 @@ impl Engine {
 
     fn start_closing(&mut self, ending: Ending) {
         self.phase = Phase::Closing(ending);
-        self.timers.set(Timer::Close, self.now + CLOSE_TIMEOUT);
+        // Whoever asks for it again gives the last bytes no more time.
+        self.timers.set_sooner(Timer::Close, self.now + CLOSE_TIMEOUT);
     }
 
     /// The connection is closed, be it that not everything has left.
@@ -474,6 +480,7 @@ impl Engine {
         if let Some(brokers) = &mut self.brokers {
             brokers.connected();
         }
+        self.timers.stop(Timer::Authenticate);
         self.phase = Phase::Open;
         self.connections += 1;
         self.since = self.now;

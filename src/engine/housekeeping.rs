@@ -12,29 +12,24 @@ use crate::error::{CallError, Error, SubscribeReason};
 use crate::ordered::Ordered;
 use crate::session::OperationId;
 
-/// Something to ask of the broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Chore {
-    /// Nobody listens to this filter any more.
-    Unsubscribe(Box<str>),
-    /// The same, but the user has subscribed to it.
-    Subscribe(Own),
-}
-
 /// A subscription of the user's, beside those of listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Own {
+struct Own {
     filter: Box<str>,
     /// The Subscription Options, as SUBSCRIBE has them.
     options: u8,
     identifier: Option<u32>,
+    /// Whether a listener to this filter closed before the broker had answered.
+    outlived_listener: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Housekeeping {
-    chores: VecDeque<Chore>,
-    /// What the broker has been asked: by the number of the operation.
-    under_way: Ordered<Chore>,
+    /// Filters that nobody listens to any more. The broker is to be told: not to send what they match, or to send it as
+    /// the user has subscribed.
+    chores: VecDeque<Box<str>>,
+    /// Of which of them it has been told: by the number of the operation.
+    under_way: Ordered<Box<str>>,
     /// What the user has subscribed to, as far as the broker has granted it.
     own: Vec<Own>,
     /// What the user has asked for: by the number of the operation.
@@ -46,75 +41,74 @@ impl Housekeeping {
         self.chores.len() + self.under_way.len() + self.asked.len()
     }
 
+    fn own(&self, filter: &str) -> Option<&Own> {
+        self.own.iter().find(|own| *own.filter == *filter)
+    }
+
     fn forget(&mut self, filter: &str) {
         self.own.retain(|own| *own.filter != *filter);
     }
-}
 
-impl Chore {
-    const fn filter(&self) -> &str {
-        match self {
-            Self::Unsubscribe(filter) | Self::Subscribe(Own { filter, .. }) => filter,
-        }
+    /// Whether the user has asked for this, and the broker has not answered: then it is seen what is to be done.
+    fn waits_for_own(&mut self, filter: &str) -> bool {
+        let asked = self.asked.iter_mut().flat_map(|(_, asked)| asked).find(|own| *own.filter == *filter);
+        asked.map(|own| own.outlived_listener = true).is_some()
     }
 }
 
 impl Engine {
     /// Someone listens to this filter: what was to be done since nobody did is no matter any more.
     pub(super) fn wants(&mut self, filter: &str) {
-        self.housekeeping.chores.retain(|chore| chore.filter() != filter);
+        self.housekeeping.chores.retain(|chore| **chore != *filter);
     }
 
     /// Nobody listens to this filter any more.
     pub(super) fn wants_no_more(&mut self, filter: Box<str>) {
-        match self.housekeeping.own.iter().find(|own| own.filter == filter) {
-            Some(own) => self.housekeeping.chores.push_back(Chore::Subscribe(own.clone())),
-            None => {
-                // Not asked for again over the next connection either, whatever becomes of this one.
-                self.session.forget_subscription(&filter);
-                self.housekeeping.chores.push_back(Chore::Unsubscribe(filter));
-            }
+        let Self { housekeeping, session, listeners, .. } = self;
+        if listeners.has_filter(&filter) || housekeeping.waits_for_own(&filter) {
+            return;
+        }
+        if housekeeping.own(&filter).is_none() {
+            // Not asked for again over the next connection either, whatever becomes of this one.
+            session.forget_subscription(&filter);
+        }
+        if !housekeeping.chores.contains(&filter) {
+            housekeeping.chores.push_back(filter);
         }
     }
 
-    /// There is a connection. Without a session the broker has nothing to end.
+    /// There is a connection. Without a session the broker has nothing to end but what it has been asked for again.
     pub(super) fn keep_chores(&mut self, session_present: bool) {
         if !session_present {
-            self.housekeeping.chores.retain(|chore| !matches!(chore, Chore::Unsubscribe(_)));
-        }
-    }
-
-    /// The connection ended before the broker had answered.
-    fn put_off(&mut self, chore: Chore) {
-        if !self.housekeeping.chores.iter().any(|other| other.filter() == chore.filter()) {
-            self.housekeeping.chores.push_back(chore);
+            let Self { housekeeping: Housekeeping { chores, own, .. }, session, .. } = self;
+            chores.retain(|chore| own.iter().any(|own| own.filter == *chore) || session.is_subscribed(chore));
         }
     }
 
     /// Does what there is to be done, as far as there is room.
     pub(super) fn keep_house(&mut self) {
         while matches!(self.phase, Phase::Open)
-            && let Some(chore) = self.housekeeping.chores.pop_front()
+            && let Some(filter) = self.housekeeping.chores.pop_front()
         {
-            let asked = match &chore {
-                Chore::Unsubscribe(filter) => self.session.unsubscribe(&[filter], UnsubscribeProperties::default()),
-                Chore::Subscribe(own) => match Subscription::with_options(&own.filter, own.options) {
-                    Ok(subscription) => {
-                        // The user has had what was retained.
-                        let again = Subscription { retain_handling: RetainHandling::DoNotSend, ..subscription };
-                        let properties = SubscribeProperties {
-                            subscription_identifier: own.identifier,
-                            ..SubscribeProperties::default()
-                        };
-                        self.session.subscribe(&[again], properties)
-                    }
-                    Err(_) => continue,
-                },
+            if self.housekeeping.waits_for_own(&filter) {
+                continue;
+            }
+            let own = self.housekeeping.own(&filter);
+            let asked = match own.map(|own| (own, Subscription::with_options(&own.filter, own.options))) {
+                None => self.session.unsubscribe(&[&filter], UnsubscribeProperties::default()),
+                Some((own, Ok(subscription))) => {
+                    let subscription_identifier = own.identifier;
+                    let properties = SubscribeProperties { subscription_identifier, ..SubscribeProperties::default() };
+                    // The user has had what was retained.
+                    let again = Subscription { retain_handling: RetainHandling::DoNotSend, ..subscription };
+                    self.session.subscribe(&[again], properties)
+                }
+                Some((_, Err(_))) => continue,
             };
             match asked {
-                Ok(operation) => self.housekeeping.under_way.push(operation.number(), chore),
+                Ok(operation) => self.housekeeping.under_way.push(operation.number(), filter),
                 Err(CallError::WouldBlock | CallError::NotConnected) => {
-                    return self.housekeeping.chores.push_front(chore);
+                    return self.housekeeping.chores.push_front(filter);
                 }
                 // The broker takes no such thing.
                 Err(_) => {}
@@ -129,6 +123,7 @@ impl Engine {
                 filter: subscription.filter.into(),
                 options: subscription.options(),
                 identifier,
+                outlived_listener: false,
             };
             self.housekeeping.asked.push(id.number(), subscriptions.iter().map(own).collect());
         }
@@ -138,16 +133,19 @@ impl Engine {
     pub(super) fn answered(&mut self, id: OperationId, result: &Result<SubscribeReason, Error>) {
         if let Some(chore) = self.housekeeping.under_way.remove(id.number())
             && result.is_err()
-            && !self.listeners.has_filter(chore.filter())
         {
-            self.put_off(chore);
+            self.wants_no_more(chore);
         }
         let Some(asked) = self.housekeeping.asked.remove(id.number()) else { return };
-        let Ok(reason) = result else { return };
-        for (own, code) in asked.into_iter().zip(&reason.reason_codes) {
-            if !code.is_error() {
+        let codes = result.as_ref().map_or(&[][..], |reason| &reason.reason_codes);
+        for (place, own) in asked.into_iter().enumerate() {
+            let chore = own.outlived_listener.then(|| own.filter.clone());
+            if codes.get(place).is_some_and(|code| !code.is_error()) {
                 self.housekeeping.forget(&own.filter);
                 self.housekeeping.own.push(own);
+            }
+            if let Some(filter) = chore {
+                self.wants_no_more(filter);
             }
         }
     }

@@ -135,6 +135,8 @@ struct Inbox {
     holds_back: bool,
     waker: Option<Waker>,
     dropped: u64,
+    /// Whether the broker was asked for what it listens to, for its sake or another's that has closed.
+    was_asked_for: bool,
 }
 
 impl Inbox {
@@ -187,12 +189,14 @@ impl Listeners {
                 holds_back: false,
                 waker: None,
                 dropped: 0,
+                was_asked_for: false,
             },
         );
         id
     }
 
-    /// Removes an inbox; returns its filter if nobody else listens to that, and what is to be acknowledged.
+    /// Removes an inbox; returns its filter if nobody else listens to that and the broker was asked for it, and what is to
+    /// be acknowledged.
     fn close(&mut self, id: u64) -> (Option<Box<str>>, Vec<Delivery>) {
         let Some(inbox) = self.inboxes.remove(id) else { return (None, Vec::new()) };
         self.full -= usize::from(inbox.holds_back);
@@ -211,8 +215,14 @@ impl Listeners {
         }
         let deliveries = inbox.queue.into_iter().filter_map(|(_, delivery)| delivery);
         let settled = deliveries.filter(|&delivery| self.take_share(delivery)).collect();
-        let filter = inbox.filter.filter(|filter| self.with_filter(filter).is_none());
-        (filter, settled)
+        let Some(filter) = inbox.filter.filter(|_| inbox.was_asked_for) else { return (None, settled) };
+        match self.inboxes.iter_mut().find(|(_, other)| other.filter.as_ref() == Some(&filter)) {
+            Some((_, other)) => {
+                other.was_asked_for = true;
+                (None, settled)
+            }
+            None => (Some(filter), settled),
+        }
     }
 
     /// Whether anyone listens to this filter.
@@ -240,6 +250,13 @@ impl Listeners {
         let used = u32::try_from(self.last % u64::from(HIGHEST_IDENTIFIER / 2)).unwrap_or_default();
         let is_used = |identifier| self.identified.binary_search_by_key(&identifier, |(other, _)| *other).is_ok();
         (1..=HIGHEST_IDENTIFIER - used).rev().find(|identifier| !is_used(*identifier)).unwrap_or(1)
+    }
+
+    /// The broker is asked for what this one listens to.
+    pub(super) fn ask_for(&mut self, id: ListenerId) {
+        if let Some(inbox) = self.inboxes.get_mut(id.0) {
+            inbox.was_asked_for = true;
+        }
     }
 
     /// Whether anyone has ever listened.

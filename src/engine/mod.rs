@@ -91,12 +91,12 @@ mod event;
 mod housekeeping;
 mod listeners;
 mod operation;
+mod options;
 mod poll;
 mod responders;
 mod timers;
 mod topics;
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -120,14 +120,13 @@ pub use operation::{
     Authenticating, Connected, Connecting, Disconnecting, Enqueueing, Flushing, Listening, NextEvent, NextStep,
     Operation, Publishing, Replying, Requesting, Subscribing, Unsubscribing,
 };
+pub use options::{Options, Reconnect};
 pub use poll::Call;
 pub use responders::ResponderId;
 use timers::Timers;
 
-use crate::authenticate::Authenticator;
 use crate::codec::{Connack, Publish};
 use crate::error::{CallError, Error, TransportError};
-use crate::options::{Options, Reconnect};
 use crate::respond::Responder;
 use crate::session::{Delivery, Session, Stats, Status};
 use crate::time::{Instant, soonest};
@@ -201,7 +200,6 @@ pub struct Engine {
     /// Whether the driver is gone.
     has_stopped: bool,
 
-    authenticator: Option<Box<dyn Authenticator + Send>>,
     authentication: authenticate::State,
     authenticates_by_hand: bool,
     step: Option<Step>,
@@ -224,7 +222,7 @@ impl Engine {
     pub fn new(url: Option<&str>, options: Options, seed: u64) -> Result<Self, Error> {
         options.validate().map_err(CallError::InvalidOptions)?;
         let brokers = url.map(|url| Brokers::new(url, &options.fallbacks)).transpose()?;
-        let authenticator = options.authenticator.as_ref().map(|authenticator| authenticator.to_authenticator());
+        let authentication = authenticate::State::new(options.authenticator.as_deref());
         Ok(Self {
             now: Instant::ZERO,
             actions: VecDeque::new(),
@@ -249,8 +247,7 @@ impl Engine {
             was_paused: false,
             expects_end: false,
             has_stopped: false,
-            authentication: authenticate::State::new(authenticator.is_some()),
-            authenticator,
+            authentication,
             authenticates_by_hand: false,
             step: None,
             delivery: None,
@@ -322,8 +319,7 @@ impl Engine {
     pub fn stop(&mut self, error: Error) {
         self.brokers = None;
         self.has_stopped = true;
-        self.session.connection_closed(Error::ConnectionClosed);
-        self.pump_quietly();
+        self.abandon(Error::ConnectionClosed);
         self.stay_disconnected(error);
     }
 

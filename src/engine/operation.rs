@@ -273,6 +273,7 @@ impl Submit for Listening<'_> {
     fn submit(&mut self, engine: &mut Engine, _: &mut Option<CallId>, _: Clock<'_>) -> Result<Submitted, CallError> {
         let (subscription, properties) = self.subscribe(engine);
         let operation = engine.session.subscribe(&[subscription], properties)?;
+        engine.listeners.ask_for(self.listener);
         Ok(Submitted::As(State::Sent(operation)))
     }
 }
@@ -369,8 +370,7 @@ impl Submit for Authenticating {
     }
 
     fn submit(&mut self, engine: &mut Engine, _: &mut Option<CallId>, _: Clock<'_>) -> Result<Submitted, CallError> {
-        engine.start_authenticating_again()?;
-        Ok(Submitted::As(State::Authenticating))
+        engine.start_authenticating_again()
     }
 }
 

@@ -93,6 +93,9 @@ impl Engine {
         let id = match (call.id, call.goal) {
             (Some(id), _) => id,
             (None, Some((goal, _))) if self.has_reached(goal) => return Poll::Ready(Outcome::Done),
+            (None, Some(_)) if let Phase::Idle(error) = &self.phase => {
+                return Poll::Ready(Outcome::Failed(error.clone()));
+            }
             // The next turn sends it, in most cases.
             (None, Some((_, deadline))) if waker.is_none() && !is_submitted => {
                 self.timers.set_sooner(Timer::Flush, deadline);
@@ -304,8 +307,11 @@ impl Engine {
         matches!(self.calls.get(id).map(|entry| &entry.state), Some(State::Done(_)) | None)
     }
 
+    /// Whether that was sent, be it that its connection is over now. CONNECT of the next one is none of it.
     const fn has_reached(&self, goal: Goal) -> bool {
-        self.is_connected() && goal.connection == self.connections && self.session.has_sent(goal.place)
+        let is_of_this =
+            goal.connection == self.connections && !matches!(self.phase, Phase::Greeting | Phase::Checking);
+        is_of_this && self.session.has_sent(goal.place)
     }
 
     /// Where that is in the stream of this connection: what one connection did not send the next does, if it can.

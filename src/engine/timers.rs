@@ -14,11 +14,13 @@ pub(super) enum Timer {
     Stuck,
     /// Bytes have not left, and a call may wait for them that has no deadline yet.
     Flush,
+    /// The authenticator and the broker have had their time to make a connection.
+    Authenticate,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    table: [Option<Instant>; 4],
+    table: [Option<Instant>; 5],
     /// When calls end.
     calls: Deadlines,
 }

@@ -402,6 +402,11 @@ impl Session {
         self.machine.subscriptions.remove(filter);
     }
 
+    /// Whether there is this subscription, as far as is known, or it is being restored.
+    pub(crate) fn is_subscribed(&self, filter: &str) -> bool {
+        self.machine.subscriptions.iter().any(|known| *known.filter == *filter)
+    }
+
     /// Everything that waits to be sent.
     #[must_use]
     pub fn transmit(&self) -> &[u8] {
@@ -562,11 +567,8 @@ impl Session {
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
         let waiting = self.backlog.iter().filter(|waiting| waiting.origin != Origin::LostSession);
-        let waiting = waiting.filter(|waiting| waiting.span.is_exactly_once()).filter_map(|waiting| {
-            Publish::decode(waiting.span.flags, self.reader.body(&waiting.span), self.machine.options.decode)
-                .ok()?
-                .packet_id
-        });
+        let waiting = waiting.filter(|waiting| waiting.span.is_exactly_once());
+        let waiting = waiting.filter_map(|waiting| self.machine.packet_id_of(&self.reader, &waiting.span));
         let undelivered: Vec<_> = waiting.chain(self.machine.held.undelivered()).collect();
         Snapshot::write(&self.machine, self.client_id(), &undelivered)
     }
@@ -654,7 +656,7 @@ impl Session {
     /// all are taken, since what an alias stands for may change before a message is received. Stops at the first event, if
     /// that is to be seen before the messages behind it.
     fn next_unchecked(&mut self, stops_at_event: bool) -> Option<FrameSpan> {
-        while self.backlog.is_empty() && !self.machine.outbound.is_overrun() && !(stops_at_event && self.has_event()) {
+        while self.backlog.is_empty() && !self.machine.outbound.is_overrun() {
             let span = self.next_frame()?;
             let has_no_alias = self.machine.options.topic_alias_maximum == 0;
             let is_plain = span.packet_type == PacketType::Publish
@@ -665,6 +667,9 @@ impl Session {
                 return Some(span);
             }
             self.take(span);
+            if stops_at_event && self.has_event() {
+                return None;
+            }
         }
         None
     }
@@ -763,10 +768,7 @@ impl Session {
     fn drop_what_comes_again(&mut self) {
         let (reader, machine) = (&self.reader, &mut self.machine);
         self.backlog.retain(|Waiting { span, origin, .. }| {
-            let packet_id = Publish::decode(span.flags, reader.body(span), machine.options.decode)
-                .ok()
-                .filter(|_| *origin == Origin::EarlierConnection)
-                .and_then(|publish| publish.packet_id);
+            let packet_id = machine.packet_id_of(reader, span).filter(|_| *origin == Origin::EarlierConnection);
             if let Some(id) = packet_id.filter(|_| span.is_exactly_once()) {
                 machine.received.remove(id);
             }

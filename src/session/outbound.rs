@@ -175,6 +175,8 @@ impl Outbound {
         let (sent, start) = self.first_unsent();
         debug_assert!(start <= self.sent, "packets are whole");
         self.packets -= packets(&self.buffer).count() as u64 - sent;
+        // What was not sent has no place in the stream.
+        self.buffer.truncate(self.sent);
         self.empty();
     }
 

@@ -33,6 +33,9 @@ pub struct Component {
     client: ResourceAny,
 }
 
+/// Another client of the same instance, which ends with that.
+pub struct Beside(ResourceAny);
+
 struct Instance {
     store: Store<Host>,
     exporter: Exporter,
@@ -133,6 +136,30 @@ impl Component {
             user_properties: properties.user_properties.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
         };
         self.attempt(|store, guest, client| guest.call_disconnect_with(store, client, &disconnection))
+    }
+
+    /// Connects another client of the same instance, which has leave for what the first one's settings name.
+    ///
+    /// # Errors
+    /// As [`Subject::connect`].
+    pub fn connect_beside(&mut self, url: &str, settings: &Settings) -> Result<Beside, Failure> {
+        let options = self.instance.options(settings);
+        let (store, mqtt) = self.instance.parts();
+        let client = untrapped(mqtt.client().call_connect(&mut *store, url, Some(options)));
+        untrapped(options.resource_drop(store));
+        Ok(Beside(self.instance.told(client)?))
+    }
+
+    /// Exchanges the client that is called for the one beside it.
+    pub const fn exchange(&mut self, beside: &mut Beside) {
+        std::mem::swap(&mut self.client, &mut beside.0);
+    }
+
+    /// As `wait`, for this client and the one beside it, in this order.
+    pub fn wait_beside(&mut self, beside: &Beside, timeout: Duration) -> Vec<u32> {
+        let clients = [self.client, beside.0];
+        let (store, mqtt) = self.instance.parts();
+        untrapped(mqtt.call_wait(store, &clients, millis(timeout)))
     }
 
     /// As `topic-matches`.

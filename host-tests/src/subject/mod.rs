@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use asynchronous::Async;
-pub use component::Component;
+pub use component::{Beside, Component};
 pub use failure::{ErrorKind, Failure};
 use mqtt_wasi::{Message, Publish, QoS, ReasonCode, Stats, Subscription};
 pub use native::Native;

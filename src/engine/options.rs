@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::authenticate::{Authenticator, CloneAuthenticator};
+use super::authenticate::CloneAuthenticator;
+use crate::authenticate::Authenticator;
 use crate::codec::{EncodeError, UnknownProperties};
 use crate::session::{SessionOptions, Snapshot, WillMessage};
 #[cfg(feature = "tls")]
@@ -32,7 +33,7 @@ pub struct Options {
     pub(crate) response_timeout: Duration,
     pub(crate) reconnect: Option<Reconnect>,
     pub(crate) fallbacks: Vec<String>,
-    pub(crate) authenticator: Option<Box<dyn CloneAuthenticator>>,
+    pub(super) authenticator: Option<Box<dyn CloneAuthenticator>>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<TlsOptions>,
 }

@@ -1,0 +1,19 @@
+//! The engine's promises, told as stories between its users, a scripted network and a scripted broker under virtual time.
+
+mod authentication;
+mod backoff;
+mod batch;
+mod bounded;
+mod connecting;
+mod housekeeping;
+mod memory;
+#[path = "../session/packets.rs"]
+#[allow(dead_code, reason = "the stories of sessions use more of it")]
+mod packets;
+mod queues;
+mod responders;
+mod scenario;
+mod slow_listeners;
+mod stopping;
+mod timeouts;
+mod token;
