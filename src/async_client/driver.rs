@@ -143,7 +143,7 @@ impl Driver {
         };
         let has_moved = !matches!(&moved, Ok(moved) if *moved == Transferred::default());
         engine.turned(moved, now);
-        let has_new_bytes = is_quiet && engine.has_outgoing();
+        let has_new_bytes = is_quiet && engine.has_more_to_write();
         has_moved || is_late || has_new_bytes || engine.has_more_to_read()
     }
 

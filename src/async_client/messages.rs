@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::message::Message;
 use crate::respond::Responder;
 use crate::session::Delivery;
+use crate::transport::now;
 
 /// The messages of a subscription, or all of them: see [`AsyncClient::listen`](super::AsyncClient::listen) and
 /// [`AsyncClient::messages`](super::AsyncClient::messages).
@@ -58,7 +59,9 @@ impl AsyncMessages {
             return Some(message);
         }
         let Self { handle, listener, more, .. } = self;
-        handle.shared.with(|engine| engine.take_message(*listener, more, None).map(|taken| acknowledged(engine, taken)))
+        handle.shared.with(|engine| {
+            engine.take_message(*listener, more, None, &mut now).map(|taken| acknowledged(engine, taken))
+        })
     }
 
     /// Takes the messages for requests, to be answered.
@@ -87,7 +90,7 @@ impl AsyncMessages {
         handle.shared.with(|engine| {
             let taken = match more.pop_front() {
                 Some(taken) => Some(taken),
-                None => engine.take_message(*listener, more, Some(context.waker())),
+                None => engine.take_message(*listener, more, Some(context.waker()), &mut now),
             };
             match taken {
                 Some(taken) => Poll::Ready(Ok(finish(engine, taken))),
@@ -127,7 +130,7 @@ impl Stream for AsyncMessages {
 
 impl Drop for AsyncMessages {
     fn drop(&mut self) {
-        self.handle.shared.with(|engine| engine.close_listener(self.listener));
+        self.handle.shared.with(|engine| engine.close_listener(self.listener, now()));
     }
 }
 

@@ -37,7 +37,7 @@ use crate::message::{Message, borrowed};
 use crate::respond::{Reply, Responder};
 use crate::session::{ConnectionInfo, Delivery, Stats};
 use crate::trace::TraceContext;
-use crate::transport::Layers;
+use crate::transport::{Layers, now};
 
 /// A client for tokio, which any number of tasks may use at the same time, each through a clone of its own.
 ///
@@ -257,7 +257,7 @@ impl AsyncClient {
         overflow: Overflow,
     ) -> Result<AsyncMessages, Error> {
         let filter = subscription.filter;
-        let listener = self.handle.shared.with(|engine| engine.open_listener(Some(filter), overflow));
+        let listener = self.handle.shared.with(|engine| engine.open_listener(Some(filter), overflow, now()));
         // Dropped when it fails.
         let messages = AsyncMessages::new(Arc::clone(&self.handle), listener);
         self.run(Listening { listener, subscription }).await?.granted()?;
@@ -274,7 +274,7 @@ impl AsyncClient {
     /// As [`AsyncClient::messages`], with a bound of the caller's own.
     #[must_use]
     pub fn messages_with(&self, overflow: Overflow) -> AsyncMessages {
-        let listener = self.handle.shared.with(|engine| engine.open_listener(None, overflow));
+        let listener = self.handle.shared.with(|engine| engine.open_listener(None, overflow, now()));
         AsyncMessages::new(Arc::clone(&self.handle), listener)
     }
 

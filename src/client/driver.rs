@@ -13,7 +13,7 @@ use crate::transport::{Connector, Transferred, Transport};
 pub(super) const LATE_ROUNDS: u32 = 16;
 
 /// Where bytes move, and how that is made.
-pub(super) struct Network<T> {
+pub(crate) struct Network<T> {
     /// The last one, be it that it is closed: its clock goes on.
     pub(super) transport: Option<T>,
     /// `None` where the caller makes the transports.
@@ -29,7 +29,7 @@ impl<T: Transport> Network<T> {
         Self { transport, connector, attempt: 0 }
     }
 
-    pub(super) fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         match (&self.transport, &self.connector) {
             (Some(transport), _) => transport.now(),
             (None, Some(connector)) => connector.now(),

@@ -59,8 +59,9 @@ const WRITE_SIZE: usize = 64 * 1024;
 /// # Ok::<(), mqtt_wasi::Error>(())
 /// ```
 pub struct Client<#[cfg(feature = "std")] T = TcpTransport, #[cfg(not(feature = "std"))] T> {
-    engine: Engine,
-    network: Network<T>,
+    /// The component has more to ask of it than a client.
+    pub(crate) engine: Engine,
+    pub(crate) network: Network<T>,
     /// Of this client's own requests, once it takes any.
     responder: Option<ResponderId>,
 }
@@ -469,18 +470,6 @@ impl<T: Transport> Client<T> {
     pub(crate) fn connector(&self) -> Option<&dyn Connector<Transport = T>> {
         let connector = self.network.connector.as_deref()?;
         Some(connector)
-    }
-
-    /// The engine, for the component, which has more to ask of it.
-    #[cfg(all(feature = "component", target_arch = "wasm32"))]
-    pub(crate) const fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// The same.
-    #[cfg(all(feature = "component", target_arch = "wasm32"))]
-    pub(crate) const fn engine_mut(&mut self) -> &mut Engine {
-        &mut self.engine
     }
 
     /// The responder of this client's own requests.

@@ -152,7 +152,7 @@ impl<T: Transport> Client<T> {
     /// Gives a request up: its reply is dropped when it comes. To drop it does so too, but for that the request counts as
     /// one that waits until then.
     pub fn give_up(&mut self, pending: &PendingReply) {
-        self.engine.cancel(pending.id);
+        self.engine.cancel(pending.id, self.network.now());
     }
 
     /// Sets the responder of [`Client::next_request`] and [`Client::serve`], in place of [`Responder::new`]: how many replies

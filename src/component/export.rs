@@ -363,16 +363,16 @@ impl wit::GuestClient for ExportedClient {
         let by_hand = options.acknowledges_by_hand.get();
         let options = options.options.borrow().clone();
         let mut client = Client::unconnected(connector(&options)?, &url, options)?;
-        client.engine_mut().authenticate_by_hand();
+        client.engine.authenticate_by_hand();
         client.run(Connecting)?;
         Ok(Self::exported(client, by_hand))
     }
 
     fn start_again(&self, data: Option<Vec<u8>>) -> Result<(), wit::Error> {
         let mut client = self.client.borrow_mut();
-        client.engine_mut().authenticate_by_hand();
+        client.engine.authenticate_by_hand();
         if let Some(data) = data {
-            client.engine_mut().set_authentication_data(data);
+            client.engine.set_authentication_data(data);
         }
         client.run(Connecting)?;
         Ok(())
@@ -391,13 +391,14 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn answer_challenge(&self, data: Vec<u8>) -> Result<(), wit::Error> {
-        Ok(self.client.borrow_mut().engine_mut().answer_challenge(&data)?)
+        let Client { engine, network, .. } = &mut *self.client.borrow_mut();
+        Ok(engine.answer_challenge(&data, network.now())?)
     }
 
     fn authenticate_again(&self, data: Vec<u8>) -> Result<(), wit::Error> {
-        let mut client = self.client.borrow_mut();
-        client.engine_mut().authenticate_by_hand();
-        Ok(client.engine_mut().authenticate_again(&data)?)
+        let Client { engine, network, .. } = &mut *self.client.borrow_mut();
+        engine.authenticate_by_hand();
+        Ok(engine.authenticate_again(&data, network.now())?)
     }
 
     fn authentication_data(&self) -> Option<Vec<u8>> {
@@ -479,7 +480,7 @@ impl wit::GuestClient for ExportedClient {
         while messages.len() < max as usize {
             let message = match messages.len() {
                 0 => client.take_within(millis(timeout_ms), |engine, _| self.take(engine))?,
-                _ => self.take(client.engine_mut()),
+                _ => self.take(&mut client.engine),
             };
             match message {
                 Some(message) => messages.push(message),
@@ -527,7 +528,7 @@ impl wit::GuestClient for ExportedClient {
 
     fn info(&self) -> wit::ConnectionInfo {
         let client = self.client.borrow();
-        client.engine().session().connection_info_or_default().into()
+        client.engine.session().connection_info_or_default().into()
     }
 
     fn is_connected(&self) -> bool {
@@ -654,15 +655,11 @@ fn connector(options: &Options) -> Result<WasiConnector, Error> {
 
 /// What a client waits for.
 fn interest(client: &Client<ComponentTransport>) -> Option<Interest<'_>> {
-    if client.engine().is_dialing() {
+    if client.engine.is_dialing() {
         return client.connector()?.as_any()?.downcast_ref().map(Interest::Connector);
     }
     let transport = client.transport()?.inner();
-    Some(Interest::Transport {
-        transport,
-        reads: !client.engine().session().is_paused(),
-        writes: client.has_outgoing(),
-    })
+    Some(Interest::Transport { transport, reads: !client.engine.session().is_paused(), writes: client.has_outgoing() })
 }
 
 /// The client, unless it was dropped.

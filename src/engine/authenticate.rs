@@ -14,6 +14,7 @@ use super::timers::Timer;
 use crate::authenticate::Authenticator;
 use crate::error::{CallError, Error};
 use crate::session::Challenge;
+use crate::time::Instant;
 
 /// What authentication has come to.
 pub(super) struct State {
@@ -159,14 +160,14 @@ impl State {
 
 impl Engine {
     /// Says what the authenticator has said.
-    pub fn authenticated(&mut self, said: Authenticated, now: crate::time::Instant) {
+    pub fn authenticated(&mut self, said: Authenticated, now: Instant) {
         self.now = now;
         (said.hooks.said)(self, said);
         self.admit();
     }
 
     /// The authenticator is gone, since it panicked: there is no authenticating without it, and no other connection.
-    pub fn authenticator_lost(&mut self, now: crate::time::Instant) {
+    pub fn authenticator_lost(&mut self, now: Instant) {
         self.now = now;
         self.authentication.is_lost = true;
         self.forget_question();
@@ -185,7 +186,8 @@ impl Engine {
     ///
     /// # Errors
     /// What ended the connection, if it is over; as [`Session::answer_challenge`](crate::session::Session::answer_challenge).
-    pub fn answer_challenge(&mut self, data: &[u8]) -> Result<(), Error> {
+    pub fn answer_challenge(&mut self, data: &[u8], now: Instant) -> Result<(), Error> {
+        self.now = now;
         self.pump();
         self.require_open()?;
         Ok(self.session.answer_challenge(data)?)
@@ -195,7 +197,8 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::answer_challenge`].
-    pub fn authenticate_again(&mut self, data: &[u8]) -> Result<(), Error> {
+    pub fn authenticate_again(&mut self, data: &[u8], now: Instant) -> Result<(), Error> {
+        self.now = now;
         self.pump();
         self.require_open()?;
         self.session.authenticate_again(data)?;

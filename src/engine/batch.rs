@@ -6,7 +6,7 @@ use core::iter::Peekable;
 use super::calls::{CallId, Goal, Outcome, State, Waiter};
 use super::operation::{Finish, Plan, Submit, Submitted, needs_of};
 use super::{Clock, Engine};
-use crate::codec::{Publish, QoS, ReasonCode};
+use crate::codec::{Publish, ReasonCode};
 use crate::error::{CallError, Error};
 
 /// As many bytes as make a write worthwhile while more is to come.
@@ -69,8 +69,9 @@ impl<'a, I: Iterator<Item = Publish<'a>>> PublishingAll<I> {
 
 impl<'a, I: Iterator<Item = Publish<'a>>> Submit for PublishingAll<I> {
     fn plan(&mut self, engine: &Engine) -> Plan {
-        let next = self.0.peek().map_or(QoS::AtMostOnce, |message| message.qos);
-        Plan { needs: needs_of(next), timeout: engine.response_timeout }
+        // Nothing is sent at once.
+        let needs = self.0.peek().map_or(&[][..], |next| needs_of(next.qos));
+        Plan { needs, timeout: engine.response_timeout }
     }
 
     fn submit(
@@ -81,7 +82,10 @@ impl<'a, I: Iterator<Item = Publish<'a>>> Submit for PublishingAll<I> {
     ) -> Result<Submitted, CallError> {
         let id = match *call {
             Some(id) => id,
-            None => *call.insert(engine.open_call(clock() + engine.response_timeout, State::Batch)),
+            None => {
+                engine.now = clock();
+                *call.insert(engine.open_call(engine.now + engine.response_timeout, State::Batch))
+            }
         };
         // It stands in a queue, where answers to those before it find it.
         let mut batch = engine.calls.get_mut(id).and_then(|entry| entry.batch.take()).unwrap_or_default();

@@ -159,7 +159,7 @@ impl Engine {
         self.now = now;
         let deadline = self.deadline();
         let is_due = deadline.is_some_and(|deadline| now >= deadline);
-        if !matches!(self.phase, Phase::Greeting | Phase::Open | Phase::Closing(_)) {
+        if !self.moves_bytes() {
             self.was_paused = false;
             return Turn { outgoing: &[], incoming: &mut [], until: deadline };
         }
@@ -181,7 +181,7 @@ impl Engine {
         self.now = now;
         let mut has_left = self.session.transmit().is_empty();
         match moved {
-            _ if !matches!(self.phase, Phase::Greeting | Phase::Open | Phase::Closing(_)) => {}
+            _ if !self.moves_bytes() => {}
             Ok(moved) => {
                 let is_quiet = moved == Transferred::default();
                 if !is_quiet {
@@ -317,7 +317,7 @@ impl Engine {
     /// How connecting went that is over.
     pub(super) fn connection_so_far(&self) -> Option<Outcome> {
         match &self.phase {
-            Phase::Open => {
+            Phase::Open if self.is_connected() => {
                 let session_present = self.session.connack().is_some_and(|connack| connack.session_present);
                 Some(Outcome::Connected { session_present })
             }

@@ -7,12 +7,13 @@ use core::task::Waker;
 
 use super::connection::Phase;
 use super::topics::Topics;
-use super::{Engine, operation};
+use super::{Clock, Engine, operation};
 use crate::codec::{Publish, QoS, SubscribeProperties, Subscription};
 use crate::error::{Error, SubscribeReason};
 use crate::message::Message;
 use crate::ordered::Ordered;
 use crate::session::{Delivery, Event, OperationId};
+use crate::time::Instant;
 
 /// How many bytes of messages an inbox takes before it is full.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -400,7 +401,8 @@ const fn size(topic: &str, payload: &[u8]) -> usize {
 impl Engine {
     /// Listens to a Topic Filter, for which it is to be [subscribed](super::Listening), or to everything that comes.
     /// Messages wait in an inbox until they are taken.
-    pub fn open_listener(&mut self, filter: Option<&str>, overflow: Overflow) -> ListenerId {
+    pub fn open_listener(&mut self, filter: Option<&str>, overflow: Overflow, now: Instant) -> ListenerId {
+        self.now = now;
         // Messages tell by it which subscription they are of, and then no filters need be compared.
         let connack = self.session.connack().unwrap_or_default();
         let has_identifiers = connack.properties.subscription_identifier_available.unwrap_or(true);
@@ -415,7 +417,8 @@ impl Engine {
 
     /// Listens no more: what waits is acknowledged, and if nobody else wants them, no more messages of the filter are asked
     /// for.
-    pub fn close_listener(&mut self, id: ListenerId) {
+    pub fn close_listener(&mut self, id: ListenerId, now: Instant) {
+        self.now = now;
         let (filter, settled) = self.listeners.close(id.0);
         for delivery in settled {
             self.session.acknowledge(delivery);
@@ -430,11 +433,18 @@ impl Engine {
     /// Takes the next message of a listener, with what [acknowledges](Engine::acknowledge) it, if there is anything to
     /// acknowledge. Perhaps those behind it go to `more`, with nothing to acknowledge: they are to be taken from there
     /// before this is asked again. `None` when there is no message: `waker` is woken once there is.
-    pub fn take_message(&mut self, id: ListenerId, more: &mut VecDeque<Taken>, waker: Option<&Waker>) -> Option<Taken> {
+    pub fn take_message(
+        &mut self,
+        id: ListenerId,
+        more: &mut VecDeque<Taken>,
+        waker: Option<&Waker>,
+        clock: Clock<'_>,
+    ) -> Option<Taken> {
         let was_full = self.listeners.is_full();
         let taken = self.listeners.take(id.0, more, waker)?;
         if was_full && !self.listeners.is_full() {
             // There may be more, that nobody took in.
+            self.now = clock();
             self.pump();
             self.admit();
         }

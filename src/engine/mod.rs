@@ -195,7 +195,7 @@ pub struct Engine {
     is_stuck: bool,
     /// Whether nothing was to be read at the last turn.
     was_paused: bool,
-    /// Whether the end of the session's connection is no news.
+    /// Whether the connection is given up, and what comes of it is no news.
     expects_end: bool,
     /// Whether the driver is gone.
     has_stopped: bool,
@@ -296,7 +296,7 @@ impl Engine {
     /// Whether the engine's driver has something to do at once.
     #[must_use]
     pub fn needs_turn(&self) -> bool {
-        self.has_action() || !self.session.transmit().is_empty() || self.has_more_to_read()
+        self.has_action() || self.has_more_to_write() || self.has_more_to_read()
     }
 
     /// Whether messages that are taken one by one should make way for a turn: something is due, or has waited for a while.
@@ -339,6 +339,11 @@ impl Engine {
     #[must_use]
     pub const fn has_transport(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Greeting | Phase::Checking | Phase::Open | Phase::Closing(_))
+    }
+
+    /// Whether bytes move over the transport: the authenticator is not being waited for.
+    const fn moves_bytes(&self) -> bool {
+        matches!(self.phase, Phase::Greeting | Phase::Open | Phase::Closing(_))
     }
 
     /// Whether the last bytes of a connection are leaving.
@@ -394,6 +399,12 @@ impl Engine {
         }
         self.session.publish(publish)?;
         Ok(())
+    }
+
+    /// Whether something waits to be sent, and may leave now.
+    #[must_use]
+    pub fn has_more_to_write(&self) -> bool {
+        self.moves_bytes() && !self.session.transmit().is_empty()
     }
 
     /// Whether there is room again for more from the broker, where there was none at the last turn.

@@ -128,7 +128,8 @@ impl Engine {
     }
 
     /// Gives a call up. What was sent stays sent; a request is waited for no longer.
-    pub fn cancel(&mut self, id: CallId) {
+    pub fn cancel(&mut self, id: CallId, now: Instant) {
+        self.now = now;
         if let Some(entry) = self.calls.remove(id, &mut self.timers)
             && let State::Sent(operation) = entry.state
         {
@@ -224,6 +225,7 @@ impl Engine {
             self.pump();
             lacks = self.lacks_before(needs, call.id);
         }
+        self.now = clock();
         // What comes next of a batch may take something else.
         let needs = operation.plan(self).needs;
         let resource = lacks.unwrap_or_else(|| self.lacking(needs));
@@ -452,7 +454,7 @@ impl Engine {
         self.flush_responders();
     }
 
-    /// As [`Engine::pump`], where the end of the connection is no news.
+    /// As [`Engine::pump`], where the connection is given up: what it came to is no news.
     pub(super) fn pump_quietly(&mut self) {
         self.expects_end = true;
         self.pump();
@@ -477,8 +479,12 @@ impl Engine {
                     self.complete(waiter.call, Outcome::Replied(result));
                 }
             }
+            session::Event::Connected { .. }
+            | session::Event::Disconnected(_)
+            | session::Event::Challenged(_)
+            | session::Event::Authenticated(_)
+                if self.expects_end => {}
             session::Event::Connected { session_present } => self.session_connected(session_present),
-            session::Event::Disconnected(_) if self.expects_end => {}
             session::Event::Disconnected(error) => self.session_disconnected(error),
             session::Event::Challenged(challenge) => self.challenged(challenge),
             session::Event::Authenticated(said) => self.authenticated_again(said),

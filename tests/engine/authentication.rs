@@ -344,7 +344,7 @@ fn user_authenticates_step_by_step() {
         s.broker_sends(auth(ReasonCode::ContinueAuthentication, "who?"));
         let Ok(Came::Step(Step::Challenge(challenge))) = s.take(step) else { panic!("a challenge") };
         assert_eq!(challenge.data.as_deref(), Some(&b"who?"[..]));
-        assert_eq!(s.engine.answer_challenge(b"me"), Ok(()));
+        assert_eq!(s.engine.answer_challenge(b"me", s.now()), Ok(()));
         s.settle();
         s.expect_sent(auth(ReasonCode::ContinueAuthentication, "me"));
         let step = s.ask(NextStep);
@@ -352,7 +352,7 @@ fn user_authenticates_step_by_step() {
         assert!(matches!(s.take(step), Ok(Came::Step(Step::Authenticated(_)))));
         s.expect_usable();
         // Once more over this connection.
-        assert_eq!(s.engine.authenticate_again(b"again"), Ok(()));
+        assert_eq!(s.engine.authenticate_again(b"again", s.now()), Ok(()));
         let step = s.ask(NextStep);
         s.expect_sent(auth(ReasonCode::ReAuthenticate, "again"));
         s.broker_sends(auth(ReasonCode::Success, ""));
@@ -370,7 +370,7 @@ fn next_step_ends_with_the_attempt() {
         s.expect_closed();
         let error = Error::ConnectionRefused(Box::new(ReasonCode::NotAuthorized.into()));
         s.expect_failed(step, error.clone());
-        assert_eq!(s.engine.answer_challenge(b"me"), Err(error));
+        assert_eq!(s.engine.answer_challenge(b"me", s.now()), Err(error));
         let mut s = by_hand(mode);
         let step = s.ask(NextStep);
         s.wait(10 * SECOND);

@@ -168,3 +168,19 @@ fn qos_may_be_mixed() {
         s.expect(batch, Came::Batch(vec![sent.clone(), sent.clone(), failed, sent]));
     }
 }
+
+#[test]
+fn batch_of_nothing_is_done_though_there_is_no_room() {
+    for mode in BOTH {
+        let mut s = Scenario::connected_with(mode, options().outbound_limit(64), ConnackProperties::default());
+        s.network_stalls();
+        let fills_the_buffer = s.publish(QoS::AtMostOnce, "a", &"x".repeat(60));
+        let waits = s.publish(QoS::AtMostOnce, "a", "1");
+        let batch = s.publish_all(&[]);
+        s.expect(batch, Came::Batch(Vec::new()));
+        s.network_flows();
+        s.expect_sent_all(&[publish(QoS::AtMostOnce, 0, "a", &"x".repeat(60)), publish(QoS::AtMostOnce, 0, "a", "1")]);
+        s.expect_published(fills_the_buffer);
+        s.expect_published(waits);
+    }
+}

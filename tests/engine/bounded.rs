@@ -22,7 +22,7 @@ fn give_up<O: Operation>(s: &mut Scenario, mode: Mode, times: u32, operation: im
         let now = s.now();
         assert!(s.engine.poll_call(&mut call, waker, &mut || now).is_pending());
         if let Some(id) = call.id() {
-            s.engine.cancel(id);
+            s.engine.cancel(id, s.now());
         }
     }
     assert_eq!(s.engine.kept(), kept);
@@ -83,8 +83,8 @@ fn listeners_that_come_and_go() {
         if round == 1_000 {
             live = memory::live();
         }
-        let listener = s.engine.open_listener(None, Overflow::default());
-        s.engine.close_listener(listener);
+        let listener = s.engine.open_listener(None, Overflow::default(), s.now());
+        s.engine.close_listener(listener, s.now());
     }
     assert_eq!(s.engine.kept(), 0);
     assert!(memory::live() - live < 4096, "{} bytes more", memory::live() - live);
@@ -101,7 +101,7 @@ fn listeners_to_filters_that_come_and_go() {
             live = memory::live();
         }
         let filter = format!("a/{round}");
-        let listener = s.engine.open_listener(Some(&filter), Overflow::default());
+        let listener = s.engine.open_listener(Some(&filter), Overflow::default(), s.now());
         s.settle();
         s.close_listener(listener);
     }
@@ -115,13 +115,13 @@ fn listeners_to_filters_that_come_and_go() {
 fn listeners_that_come_and_go_while_there_is_no_connection() {
     let mut s = Scenario::new(Mode::Listeners, options());
     for _ in 0..100_000 {
-        let listener = s.engine.open_listener(Some("a"), Overflow::default());
-        s.engine.close_listener(listener);
+        let listener = s.engine.open_listener(Some("a"), Overflow::default(), s.now());
+        s.engine.close_listener(listener, s.now());
         assert!(s.engine.kept() <= 1);
     }
     for round in 0..2_000 {
-        let listener = s.engine.open_listener(Some(&format!("a/{round}")), Overflow::default());
-        s.engine.close_listener(listener);
+        let listener = s.engine.open_listener(Some(&format!("a/{round}")), Overflow::default(), s.now());
+        s.engine.close_listener(listener, s.now());
     }
     // The broker was never asked for any of them.
     assert!(s.engine.kept() <= 1, "{} are kept", s.engine.kept());

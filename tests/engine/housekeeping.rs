@@ -72,7 +72,7 @@ fn broker_sends_of(s: &mut Scenario, identifiers: &[u32], message: Publish<'_>) 
 fn filter_that_nobody_listens_to_any_more_is_unsubscribed_from() {
     let mut s = connected();
     let (one, _) = listening(&mut s);
-    let other = s.engine.open_listener(Some("a"), Overflow::default());
+    let other = s.engine.open_listener(Some("a"), Overflow::default(), s.now());
     s.close_listener(one);
     s.expect_nothing_sent();
     s.close_listener(other);

@@ -433,20 +433,20 @@ impl Scenario {
     }
 
     pub(crate) fn listen_to(&mut self, subscription: Subscription<'static>, overflow: Overflow) -> (ListenerId, Asked) {
-        let listener = self.engine.open_listener(Some(subscription.filter), overflow);
+        let listener = self.engine.open_listener(Some(subscription.filter), overflow, self.now);
         let asked = self.ask(Listening { listener, subscription });
         (listener, asked)
     }
 
     /// Opens a listener to everything that comes.
     pub(crate) fn listen_to_everything(&mut self, overflow: Overflow) -> ListenerId {
-        let listener = self.engine.open_listener(None, overflow);
+        let listener = self.engine.open_listener(None, overflow, self.now);
         self.settle();
         listener
     }
 
     pub(crate) fn close_listener(&mut self, listener: ListenerId) {
-        self.engine.close_listener(listener);
+        self.engine.close_listener(listener, self.now);
         self.settle();
     }
 
@@ -454,7 +454,7 @@ impl Scenario {
     pub(crate) fn heard_by(&mut self, listener: ListenerId) -> Vec<String> {
         let mut heard = Vec::new();
         let mut more = VecDeque::new();
-        while let Some((message, delivery)) = self.engine.take_message(listener, &mut more, None) {
+        while let Some((message, delivery)) = self.engine.take_message(listener, &mut more, None, &mut || self.now) {
             let payloads = core::iter::once(message).chain(more.drain(..).map(|(message, _)| message));
             heard.extend(payloads.map(|message| String::from_utf8_lossy(&message.payload).into_owned()));
             if let Some(delivery) = delivery {
@@ -468,7 +468,7 @@ impl Scenario {
     /// Takes a message of a listener, with what acknowledges it.
     pub(crate) fn take_message(&mut self, listener: ListenerId) -> Option<Taken> {
         let mut more = VecDeque::new();
-        let taken = self.engine.take_message(listener, &mut more, None);
+        let taken = self.engine.take_message(listener, &mut more, None, &mut || self.now);
         assert!(more.is_empty(), "one message");
         self.settle();
         taken
@@ -488,7 +488,7 @@ impl Scenario {
     pub(crate) fn wait_for_message(&mut self, listener: ListenerId) -> Arc<Bell> {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
-        let message = self.engine.take_message(listener, &mut VecDeque::new(), Some(&waker));
+        let message = self.engine.take_message(listener, &mut VecDeque::new(), Some(&waker), &mut || self.now);
         assert!(message.is_none(), "the listener has no message");
         bell
     }
@@ -504,7 +504,7 @@ impl Scenario {
     pub(crate) fn cancel(&mut self, asked: Asked) {
         let running = self.calls[asked.0].running.take().expect("a call that is not over");
         if let Some(id) = running.id() {
-            self.engine.cancel(id);
+            self.engine.cancel(id, self.now);
         }
         self.settle();
     }
