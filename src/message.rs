@@ -51,6 +51,18 @@ impl Message {
         Self::with_identifiers(publish, publish.properties.subscription_identifiers.iter().collect())
     }
 
+    /// Whether a message has no properties that are for whoever receives it, but for Subscription Identifiers.
+    #[inline]
+    pub(crate) const fn is_plain(publish: &Publish<'_>) -> bool {
+        let properties = &publish.properties;
+        properties.payload_format_indicator.is_none()
+            && properties.message_expiry_interval.is_none()
+            && properties.content_type.is_none()
+            && properties.response_topic.is_none()
+            && properties.correlation_data.is_none()
+            && properties.user_properties.is_empty()
+    }
+
     /// The same, with other Subscription Identifiers.
     #[inline]
     pub(crate) fn with_identifiers(publish: &Publish<'_>, subscription_identifiers: Vec<u32>) -> Self {

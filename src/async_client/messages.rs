@@ -18,6 +18,9 @@ use crate::respond::Responder;
 use crate::session::Delivery;
 use crate::transport::now;
 
+/// A message, and what acknowledges it.
+pub(super) type Parts = (Message, Option<Delivery>);
+
 /// The messages of a subscription, or all of them: see [`AsyncClient::listen`](super::AsyncClient::listen) and
 /// [`AsyncClient::messages`](super::AsyncClient::messages).
 ///
@@ -50,17 +53,17 @@ impl AsyncMessages {
     /// # Errors
     /// As [`AsyncMessages::receive`].
     pub async fn receive_unacknowledged(&mut self) -> Result<(Message, Option<Delivery>), Error> {
-        poll_fn(|context| self.poll_take(context, |_, taken| taken)).await
+        poll_fn(|context| self.poll_take(context, |_, parts| parts)).await
     }
 
     /// Takes the next message if it is there.
     pub fn try_receive(&mut self) -> Option<Message> {
-        if let Some((message, _)) = self.more.pop_front() {
-            return Some(message);
+        if let Some(taken) = self.more.pop_front() {
+            return Some(taken.into_parts().0);
         }
         let Self { handle, listener, more, .. } = self;
         handle.shared.with(|engine| {
-            engine.take_message(*listener, more, None, &mut now).map(|taken| acknowledged(engine, taken))
+            engine.take_message(*listener, more, None, &mut now).map(|taken| acknowledged(engine, taken.into_parts()))
         })
     }
 
@@ -84,7 +87,7 @@ impl AsyncMessages {
     pub(super) fn poll_take<R>(
         &mut self,
         context: &Context<'_>,
-        finish: impl FnOnce(&mut Engine, Taken) -> R,
+        finish: impl FnOnce(&mut Engine, Parts) -> R,
     ) -> Poll<Result<R, Error>> {
         let Self { handle, listener, more, .. } = self;
         handle.shared.with(|engine| {
@@ -93,7 +96,7 @@ impl AsyncMessages {
                 None => engine.take_message(*listener, more, Some(context.waker()), &mut now),
             };
             match taken {
-                Some(taken) => Poll::Ready(Ok(finish(engine, taken))),
+                Some(taken) => Poll::Ready(Ok(finish(engine, taken.into_parts()))),
                 None => engine.require_open().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending),
             }
         })
@@ -102,14 +105,14 @@ impl AsyncMessages {
     #[inline]
     fn poll_message(&mut self, context: &Context<'_>) -> Poll<Result<Message, Error>> {
         match self.more.pop_front() {
-            Some((message, _)) => Poll::Ready(Ok(message)),
+            Some(taken) => Poll::Ready(Ok(taken.into_parts().0)),
             None => self.poll_take(context, acknowledged),
         }
     }
 }
 
 /// Acknowledges a message that was taken.
-fn acknowledged(engine: &mut Engine, (message, delivery): Taken) -> Message {
+fn acknowledged(engine: &mut Engine, (message, delivery): Parts) -> Message {
     delivery.map(|delivery| engine.acknowledge(delivery));
     message
 }

@@ -73,8 +73,67 @@ impl Default for Overflow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerId(u64);
 
-/// A message, and what acknowledges it.
-pub type Taken = (Message, Option<Delivery>);
+/// A message out of an inbox, and what acknowledges it. It takes as little room as most messages need: they wait by the
+/// hundred.
+#[derive(Debug)]
+pub struct Taken {
+    held: Held,
+    delivery: Option<Delivery>,
+}
+
+#[derive(Debug)]
+enum Held {
+    /// It came without properties.
+    Plain {
+        topic: Box<str>,
+        payload: Box<[u8]>,
+        qos: QoS,
+        retain: bool,
+        dup: bool,
+    },
+    Full(Box<Message>),
+}
+
+impl Taken {
+    #[inline]
+    fn new(publish: &Publish<'_>, identifiers: &[u32], delivery: Option<Delivery>) -> Self {
+        let held = if identifiers.is_empty() && Message::is_plain(publish) {
+            let Publish { topic, payload, qos, retain, dup, .. } = *publish;
+            Held::Plain { topic: topic.into(), payload: payload.into(), qos, retain, dup }
+        } else {
+            Held::Full(Box::new(Message::with_identifiers(publish, identifiers.to_vec())))
+        };
+        Self { held, delivery }
+    }
+
+    /// The message, and what [acknowledges](Engine::acknowledge) it, if there is anything to acknowledge.
+    #[inline]
+    #[must_use]
+    pub fn into_parts(self) -> (Message, Option<Delivery>) {
+        let message = match self.held {
+            Held::Plain { topic, payload, qos, retain, dup } => {
+                Message { topic: topic.into(), payload: payload.into(), qos, retain, dup, ..Message::default() }
+            }
+            Held::Full(message) => *message,
+        };
+        (message, self.delivery)
+    }
+
+    const fn qos(&self) -> QoS {
+        match &self.held {
+            Held::Plain { qos, .. } => *qos,
+            Held::Full(message) => message.qos,
+        }
+    }
+
+    /// What it counts for.
+    const fn size(&self) -> usize {
+        match &self.held {
+            Held::Plain { topic, payload, .. } => size(topic.len(), payload.len()),
+            Held::Full(message) => size(message.topic.len(), message.payload.len()),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
@@ -214,7 +273,7 @@ impl Listeners {
                 self.identified.remove(place);
             }
         }
-        let deliveries = inbox.queue.into_iter().filter_map(|(_, delivery)| delivery);
+        let deliveries = inbox.queue.into_iter().filter_map(|taken| taken.delivery);
         let settled = deliveries.filter(|&delivery| self.take_share(delivery)).collect();
         let Some(filter) = inbox.filter.filter(|_| inbox.was_asked_for) else { return (None, settled) };
         match self.inboxes.iter_mut().find(|(_, other)| other.filter.as_ref() == Some(&filter)) {
@@ -278,8 +337,8 @@ impl Listeners {
             return;
         }
         for (_, inbox) in self.inboxes.iter_mut() {
-            inbox.queue.retain(|(message, delivery)| delivery.is_none() && message.qos != QoS::AtLeastOnce);
-            inbox.bytes = inbox.queue.iter().map(|(message, _)| size(&message.topic, &message.payload)).sum();
+            inbox.queue.retain(|taken| taken.delivery.is_none() && taken.qos() != QoS::AtLeastOnce);
+            inbox.bytes = inbox.queue.iter().map(Taken::size).sum();
             self.full = self.full.saturating_add_signed(inbox.update());
         }
     }
@@ -344,13 +403,13 @@ impl Listeners {
         if drops && matches!(inbox.overflow, Overflow::DropNewest(_)) {
             settled = delivery;
         } else {
-            if drops && let Some((oldest, delivery)) = inbox.queue.pop_front() {
-                inbox.bytes -= size(&oldest.topic, &oldest.payload);
-                settled = delivery;
+            if drops && let Some(oldest) = inbox.queue.pop_front() {
+                inbox.bytes -= oldest.size();
+                settled = oldest.delivery;
             }
-            inbox.bytes += size(publish.topic, publish.payload);
+            inbox.bytes += size(publish.topic.len(), publish.payload.len());
             inbox.is_at_most_once &= publish.qos == QoS::AtMostOnce;
-            inbox.queue.push_back((Message::with_identifiers(publish, identifiers.to_vec()), delivery));
+            inbox.queue.push_back(Taken::new(publish, identifiers, delivery));
             self.full = self.full.saturating_add_signed(inbox.update());
             woken.extend(inbox.waker.take());
         }
@@ -362,11 +421,11 @@ impl Listeners {
     /// `waker` woken when there is one.
     fn take(&mut self, id: u64, more: &mut VecDeque<Taken>, waker: Option<&Waker>) -> Option<Taken> {
         let inbox = self.inboxes.get_mut(id)?;
-        let Some((message, delivery)) = inbox.queue.pop_front() else {
+        let Some(taken) = inbox.queue.pop_front() else {
             inbox.waker = waker.cloned();
             return None;
         };
-        inbox.bytes -= size(&message.topic, &message.payload);
+        inbox.bytes -= taken.size();
         if inbox.is_at_most_once && more.is_empty() && inbox.overflow.waits() && inbox.queue.len() >= FEW {
             // All of them at once: it takes no more than to exchange two queues.
             core::mem::swap(more, &mut inbox.queue);
@@ -374,7 +433,7 @@ impl Listeners {
         }
         inbox.is_at_most_once |= inbox.queue.is_empty();
         self.full = self.full.saturating_add_signed(inbox.update());
-        Some((message, delivery))
+        Some(taken)
     }
 
     /// One of those who got a message is done with it; whether that was the last.
@@ -394,8 +453,8 @@ impl Listeners {
 }
 
 /// What a message counts for in an inbox, in bytes.
-const fn size(topic: &str, payload: &[u8]) -> usize {
-    size_of::<Message>() + topic.len() + payload.len()
+const fn size(topic: usize, payload: usize) -> usize {
+    size_of::<Message>() + topic + payload
 }
 
 impl Engine {

@@ -2,6 +2,7 @@
 //! looking at all there are.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::codec::{levels_match, subscribed_filter};
@@ -11,7 +12,13 @@ const MOST_LEVELS: usize = 8;
 
 /// Topic Filters, and who has them.
 #[derive(Debug, Default)]
-pub(super) struct Topics(Node);
+pub(super) struct Topics {
+    root: Node,
+    /// The Topic Name that was asked for last: the next message has the same, often enough.
+    last: String,
+    /// Who listens to that; `None` when it is not known.
+    found_last: Option<Vec<u64>>,
+}
 
 #[derive(Debug, Default)]
 struct Node {
@@ -23,7 +30,8 @@ struct Node {
 
 impl Topics {
     pub(super) fn insert(&mut self, filter: &str, id: u64) {
-        let node = levels(subscribed_filter(filter)).fold(&mut self.0, |node, level| {
+        self.found_last = None;
+        let node = levels(subscribed_filter(filter)).fold(&mut self.root, |node, level| {
             let place = match node.find(level) {
                 Ok(place) => place,
                 Err(place) => {
@@ -37,11 +45,25 @@ impl Topics {
     }
 
     pub(super) fn remove(&mut self, filter: &str, id: u64) {
-        self.0.remove(&mut levels(subscribed_filter(filter)), id);
+        self.found_last = None;
+        self.root.remove(&mut levels(subscribed_filter(filter)), id);
     }
 
     /// Hands all whose filter matches a Topic Name to `found`.
-    pub(super) fn matching(&self, topic: &str, found: &mut Vec<u64>) {
+    pub(super) fn matching(&mut self, topic: &str, found: &mut Vec<u64>) {
+        if let Some(last) = self.found_last.as_ref().filter(|_| self.last == topic) {
+            return found.extend_from_slice(last);
+        }
+        let start = found.len();
+        self.look_for(topic, found);
+        self.last.clear();
+        self.last.push_str(topic);
+        let last = self.found_last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(&found[start..]);
+    }
+
+    fn look_for(&self, topic: &str, found: &mut Vec<u64>) {
         let mut names = [""; MOST_LEVELS];
         let mut len = 0;
         for level in levels(topic) {
@@ -49,7 +71,7 @@ impl Topics {
             len += 1;
         }
         // Wildcards at the beginning do not match what begins with `$` (section 4.7.2).
-        self.0.matching(&names[..len], 1, !topic.starts_with('$'), found);
+        self.root.matching(&names[..len], 1, !topic.starts_with('$'), found);
     }
 }
 
@@ -152,8 +174,10 @@ mod tests {
         }
         for removed in 0..=filters.len() {
             for topic in topics {
-                let mut found = Vec::new();
+                let (mut found, mut again) = (Vec::new(), Vec::new());
                 tree.matching(topic, &mut found);
+                tree.matching(topic, &mut again);
+                assert_eq!(found, again, "{topic}, asked for twice");
                 found.sort_unstable();
                 let expected: Vec<u64> = (0..)
                     .zip(filters)
@@ -167,6 +191,6 @@ mod tests {
                 tree.remove(filter, removed as u64);
             }
         }
-        assert!(tree.0.next.is_empty(), "what nobody has any more is gone");
+        assert!(tree.root.next.is_empty(), "what nobody has any more is gone");
     }
 }
