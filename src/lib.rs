@@ -101,8 +101,7 @@ pub use codec::{
     Disconnect, DisconnectProperties, EncodeError, Publish, PublishProperties, QoS, ReasonCode, RetainHandling,
     SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties,
 };
-pub use engine::{Event, Overflow};
-pub use engine::{Options, Reconnect};
+pub use engine::{Event, Options, Overflow, Reconnect};
 pub use error::{
     CallError, Error, Failure, ProtocolError, Reason, SnapshotError, SubscribeReason, TlsFailure, TransportError,
     TransportErrorKind,

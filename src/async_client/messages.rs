@@ -1,6 +1,5 @@
 //! Messages as they come, to one who listens.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::fmt;
 use core::future::poll_fn;
@@ -11,15 +10,12 @@ use futures_core::Stream;
 
 use super::Handle;
 use super::requests::AsyncRequests;
-use crate::engine::{Engine, ListenerId, Taken};
+use crate::engine::{Engine, Held, ListenerId, Taken};
 use crate::error::Error;
 use crate::message::Message;
 use crate::respond::Responder;
 use crate::session::Delivery;
 use crate::transport::now;
-
-/// A message, and what acknowledges it.
-pub(super) type Parts = (Message, Option<Delivery>);
 
 /// The messages of a subscription, or all of them: see [`AsyncClient::listen`](super::AsyncClient::listen) and
 /// [`AsyncClient::messages`](super::AsyncClient::messages).
@@ -29,13 +25,13 @@ pub struct AsyncMessages {
     handle: Arc<Handle>,
     listener: ListenerId,
     /// Taken out of the inbox with one before them.
-    more: VecDeque<Taken>,
+    more: Held,
     is_over: bool,
 }
 
 impl AsyncMessages {
-    pub(super) const fn new(handle: Arc<Handle>, listener: ListenerId) -> Self {
-        Self { handle, listener, more: VecDeque::new(), is_over: false }
+    pub(super) fn new(handle: Arc<Handle>, listener: ListenerId) -> Self {
+        Self { handle, listener, more: Held::default(), is_over: false }
     }
 
     /// Waits for the next message. At QoS 1 and 2 it is acknowledged by that.
@@ -53,17 +49,17 @@ impl AsyncMessages {
     /// # Errors
     /// As [`AsyncMessages::receive`].
     pub async fn receive_unacknowledged(&mut self) -> Result<(Message, Option<Delivery>), Error> {
-        poll_fn(|context| self.poll_take(context, |_, parts| parts)).await
+        poll_fn(|context| self.poll_take(context, |_, taken| taken)).await
     }
 
     /// Takes the next message if it is there.
     pub fn try_receive(&mut self) -> Option<Message> {
-        if let Some(taken) = self.more.pop_front() {
-            return Some(taken.into_parts().0);
+        if let Some((message, _)) = self.more.pop() {
+            return Some(message);
         }
         let Self { handle, listener, more, .. } = self;
         handle.shared.with(|engine| {
-            engine.take_message(*listener, more, None, &mut now).map(|taken| acknowledged(engine, taken.into_parts()))
+            engine.take_message(*listener, more, None, &mut now).map(|taken| acknowledged(engine, taken))
         })
     }
 
@@ -87,16 +83,16 @@ impl AsyncMessages {
     pub(super) fn poll_take<R>(
         &mut self,
         context: &Context<'_>,
-        finish: impl FnOnce(&mut Engine, Parts) -> R,
+        finish: impl FnOnce(&mut Engine, Taken) -> R,
     ) -> Poll<Result<R, Error>> {
         let Self { handle, listener, more, .. } = self;
         handle.shared.with(|engine| {
-            let taken = match more.pop_front() {
+            let taken = match more.pop() {
                 Some(taken) => Some(taken),
                 None => engine.take_message(*listener, more, Some(context.waker()), &mut now),
             };
             match taken {
-                Some(taken) => Poll::Ready(Ok(finish(engine, taken.into_parts()))),
+                Some(taken) => Poll::Ready(Ok(finish(engine, taken))),
                 None => engine.require_open().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending),
             }
         })
@@ -104,15 +100,15 @@ impl AsyncMessages {
 
     #[inline]
     fn poll_message(&mut self, context: &Context<'_>) -> Poll<Result<Message, Error>> {
-        match self.more.pop_front() {
-            Some(taken) => Poll::Ready(Ok(taken.into_parts().0)),
+        match self.more.pop() {
+            Some((message, _)) => Poll::Ready(Ok(message)),
             None => self.poll_take(context, acknowledged),
         }
     }
 }
 
 /// Acknowledges a message that was taken.
-fn acknowledged(engine: &mut Engine, (message, delivery): Parts) -> Message {
+fn acknowledged(engine: &mut Engine, (message, delivery): Taken) -> Message {
     delivery.map(|delivery| engine.acknowledge(delivery));
     message
 }

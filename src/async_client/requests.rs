@@ -11,8 +11,8 @@ use core::time::Duration;
 use futures_core::Stream;
 
 use super::Handle;
-use super::messages::{AsyncMessages, Parts};
-use crate::engine::{Engine, Replying, ResponderId};
+use super::messages::AsyncMessages;
+use crate::engine::{Engine, Replying, ResponderId, Taken};
 use crate::error::{CallError, Error};
 use crate::message::Message;
 use crate::respond::{Reply, Request, Responder, ResponderStats};
@@ -71,7 +71,7 @@ impl AsyncRequests {
     fn poll_receive(&mut self, context: &Context<'_>) -> Poll<Result<IncomingRequest, Error>> {
         loop {
             let id = self.responder.id;
-            let accept = |engine: &mut Engine, (message, delivery): Parts| engine.accept(id, message, delivery, now());
+            let accept = |engine: &mut Engine, (message, delivery): Taken| engine.accept(id, message, delivery, now());
             match self.messages.poll_take(context, accept)? {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => {}

@@ -1,11 +1,11 @@
 //! Where messages wait for those who listen: one inbox for each of them.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::task::Waker;
 
 use super::connection::Phase;
+use super::held::{Held, Taken};
 use super::topics::Topics;
 use super::{Clock, Engine, operation};
 use crate::codec::{Publish, QoS, SubscribeProperties, Subscription};
@@ -73,68 +73,6 @@ impl Default for Overflow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerId(u64);
 
-/// A message out of an inbox, and what acknowledges it. It takes as little room as most messages need: they wait by the
-/// hundred.
-#[derive(Debug)]
-pub struct Taken {
-    held: Held,
-    delivery: Option<Delivery>,
-}
-
-#[derive(Debug)]
-enum Held {
-    /// It came without properties.
-    Plain {
-        topic: Box<str>,
-        payload: Box<[u8]>,
-        qos: QoS,
-        retain: bool,
-        dup: bool,
-    },
-    Full(Box<Message>),
-}
-
-impl Taken {
-    #[inline]
-    fn new(publish: &Publish<'_>, identifiers: &[u32], delivery: Option<Delivery>) -> Self {
-        let held = if identifiers.is_empty() && Message::is_plain(publish) {
-            let Publish { topic, payload, qos, retain, dup, .. } = *publish;
-            Held::Plain { topic: topic.into(), payload: payload.into(), qos, retain, dup }
-        } else {
-            Held::Full(Box::new(Message::with_identifiers(publish, identifiers.to_vec())))
-        };
-        Self { held, delivery }
-    }
-
-    /// The message, and what [acknowledges](Engine::acknowledge) it, if there is anything to acknowledge.
-    #[inline]
-    #[must_use]
-    pub fn into_parts(self) -> (Message, Option<Delivery>) {
-        let message = match self.held {
-            Held::Plain { topic, payload, qos, retain, dup } => {
-                Message { topic: topic.into(), payload: payload.into(), qos, retain, dup, ..Message::default() }
-            }
-            Held::Full(message) => *message,
-        };
-        (message, self.delivery)
-    }
-
-    const fn qos(&self) -> QoS {
-        match &self.held {
-            Held::Plain { qos, .. } => *qos,
-            Held::Full(message) => message.qos,
-        }
-    }
-
-    /// What it counts for.
-    const fn size(&self) -> usize {
-        match &self.held {
-            Held::Plain { topic, payload, .. } => size(topic.len(), payload.len()),
-            Held::Full(message) => size(message.topic.len(), message.payload.len()),
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     last: u64,
@@ -185,7 +123,7 @@ struct Inbox {
     /// What it listens to; `None`: everything.
     filter: Option<Box<str>>,
     identifier: Option<u32>,
-    queue: VecDeque<Taken>,
+    queue: Held,
     bytes: usize,
     /// Whether none of them is to be acknowledged, or comes again.
     is_at_most_once: bool,
@@ -236,7 +174,7 @@ impl Listeners {
                 Err(place) => self.identified.insert(place, (identifier, Vec::from([id]))),
             }
         }
-        let (filter, queue) = (filter.map(Into::into), VecDeque::new());
+        let (filter, queue) = (filter.map(Into::into), Held::default());
         self.inboxes.push(
             id,
             Inbox {
@@ -273,8 +211,7 @@ impl Listeners {
                 self.identified.remove(place);
             }
         }
-        let deliveries = inbox.queue.into_iter().filter_map(|taken| taken.delivery);
-        let settled = deliveries.filter(|&delivery| self.take_share(delivery)).collect();
+        let settled = inbox.queue.deliveries().filter(|&delivery| self.take_share(delivery)).collect();
         let Some(filter) = inbox.filter.filter(|_| inbox.was_asked_for) else { return (None, settled) };
         match self.inboxes.iter_mut().find(|(_, other)| other.filter.as_ref() == Some(&filter)) {
             Some((_, other)) => {
@@ -337,8 +274,12 @@ impl Listeners {
             return;
         }
         for (_, inbox) in self.inboxes.iter_mut() {
-            inbox.queue.retain(|taken| taken.delivery.is_none() && taken.qos() != QoS::AtLeastOnce);
-            inbox.bytes = inbox.queue.iter().map(Taken::size).sum();
+            inbox.bytes = 0;
+            inbox.queue.retain(|(message, delivery)| {
+                let stays = delivery.is_none() && message.qos != QoS::AtLeastOnce;
+                inbox.bytes += if stays { size(&message.topic, &message.payload) } else { 0 };
+                stays
+            });
             self.full = self.full.saturating_add_signed(inbox.update());
         }
     }
@@ -403,13 +344,13 @@ impl Listeners {
         if drops && matches!(inbox.overflow, Overflow::DropNewest(_)) {
             settled = delivery;
         } else {
-            if drops && let Some(oldest) = inbox.queue.pop_front() {
-                inbox.bytes -= oldest.size();
-                settled = oldest.delivery;
+            if drops && let Some((oldest, delivery)) = inbox.queue.pop() {
+                inbox.bytes -= size(&oldest.topic, &oldest.payload);
+                settled = delivery;
             }
-            inbox.bytes += size(publish.topic.len(), publish.payload.len());
+            inbox.bytes += size(publish.topic, publish.payload);
             inbox.is_at_most_once &= publish.qos == QoS::AtMostOnce;
-            inbox.queue.push_back(Taken::new(publish, identifiers, delivery));
+            inbox.queue.push(publish, identifiers, delivery);
             self.full = self.full.saturating_add_signed(inbox.update());
             woken.extend(inbox.waker.take());
         }
@@ -419,13 +360,13 @@ impl Listeners {
 
     /// Takes the next message out of an inbox, and perhaps those behind it into `more`, if they are all at QoS 0; or has
     /// `waker` woken when there is one.
-    fn take(&mut self, id: u64, more: &mut VecDeque<Taken>, waker: Option<&Waker>) -> Option<Taken> {
+    fn take(&mut self, id: u64, more: &mut Held, waker: Option<&Waker>) -> Option<Taken> {
         let inbox = self.inboxes.get_mut(id)?;
-        let Some(taken) = inbox.queue.pop_front() else {
+        let Some((message, delivery)) = inbox.queue.pop() else {
             inbox.waker = waker.cloned();
             return None;
         };
-        inbox.bytes -= taken.size();
+        inbox.bytes -= size(&message.topic, &message.payload);
         if inbox.is_at_most_once && more.is_empty() && inbox.overflow.waits() && inbox.queue.len() >= FEW {
             // All of them at once: it takes no more than to exchange two queues.
             core::mem::swap(more, &mut inbox.queue);
@@ -433,7 +374,7 @@ impl Listeners {
         }
         inbox.is_at_most_once |= inbox.queue.is_empty();
         self.full = self.full.saturating_add_signed(inbox.update());
-        Some(taken)
+        Some((message, delivery))
     }
 
     /// One of those who got a message is done with it; whether that was the last.
@@ -453,8 +394,8 @@ impl Listeners {
 }
 
 /// What a message counts for in an inbox, in bytes.
-const fn size(topic: usize, payload: usize) -> usize {
-    size_of::<Message>() + topic + payload
+const fn size(topic: &str, payload: &[u8]) -> usize {
+    size_of::<Message>() + topic.len() + payload.len()
 }
 
 impl Engine {
@@ -495,7 +436,7 @@ impl Engine {
     pub fn take_message(
         &mut self,
         id: ListenerId,
-        more: &mut VecDeque<Taken>,
+        more: &mut Held,
         waker: Option<&Waker>,
         clock: Clock<'_>,
     ) -> Option<Taken> {

@@ -88,6 +88,7 @@ mod brokers;
 mod calls;
 mod connection;
 mod event;
+mod held;
 mod housekeeping;
 mod listeners;
 mod operation;
@@ -113,9 +114,10 @@ use connection::Phase;
 pub use connection::{Step, Turn};
 pub use event::Event;
 use event::Events;
+pub use held::{Held, Taken};
 use housekeeping::Housekeeping;
 use listeners::{Hooks, Listeners};
-pub use listeners::{ListenerId, Overflow, Taken};
+pub use listeners::{ListenerId, Overflow};
 pub use operation::{
     Authenticating, Connected, Connecting, Disconnecting, Enqueueing, Flushing, Listening, NextEvent, NextStep,
     Operation, Publishing, Replying, Requesting, Subscribing, Unsubscribing,

@@ -25,7 +25,7 @@ use mqtt_wasi::codec::{
     UnsubscribeProperties,
 };
 use mqtt_wasi::engine::{
-    Action, Authenticating, Authentication, Call, CallId, Connected, Connecting, Disconnecting, Engine, Flushing,
+    Action, Authenticating, Authentication, Call, CallId, Connected, Connecting, Disconnecting, Engine, Flushing, Held,
     ListenerId, Listening, NextEvent, Operation, Overflow, Publishing, PublishingAll, Replying, Requesting,
     ResponderId, Step, Subscribing, Taken, Unsubscribing,
 };
@@ -453,9 +453,10 @@ impl Scenario {
     /// Takes what a listener has, and acknowledges it.
     pub(crate) fn heard_by(&mut self, listener: ListenerId) -> Vec<String> {
         let mut heard = Vec::new();
-        let mut more = VecDeque::new();
+        let mut more = Held::default();
         while let Some((message, delivery)) = self.engine.take_message(listener, &mut more, None, &mut || self.now) {
-            let payloads = core::iter::once(message).chain(more.drain(..).map(|(message, _)| message));
+            let behind = core::iter::from_fn(|| more.pop().map(|(message, _)| message));
+            let payloads = core::iter::once(message).chain(behind);
             heard.extend(payloads.map(|message| String::from_utf8_lossy(&message.payload).into_owned()));
             if let Some(delivery) = delivery {
                 self.engine.acknowledge(delivery);
@@ -467,7 +468,7 @@ impl Scenario {
 
     /// Takes a message of a listener, with what acknowledges it.
     pub(crate) fn take_message(&mut self, listener: ListenerId) -> Option<Taken> {
-        let mut more = VecDeque::new();
+        let mut more = Held::default();
         let taken = self.engine.take_message(listener, &mut more, None, &mut || self.now);
         assert!(more.is_empty(), "one message");
         self.settle();
@@ -488,7 +489,7 @@ impl Scenario {
     pub(crate) fn wait_for_message(&mut self, listener: ListenerId) -> Arc<Bell> {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
-        let message = self.engine.take_message(listener, &mut VecDeque::new(), Some(&waker), &mut || self.now);
+        let message = self.engine.take_message(listener, &mut Held::default(), Some(&waker), &mut || self.now);
         assert!(message.is_none(), "the listener has no message");
         bell
     }

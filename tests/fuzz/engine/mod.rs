@@ -31,8 +31,8 @@ use decisions::Decisions;
 use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
 use mqtt_wasi::engine::{
     Action, Authenticating, Authentication, Call, CallId, Connected, Connecting, Disconnecting, Engine, Enqueueing,
-    Flushing, ListenerId, Listening, NextEvent, NextStep, Operation, Publishing, PublishingAll, Replying, Requesting,
-    ResponderId, Step, Subscribing, Taken, Unsubscribing,
+    Flushing, Held, ListenerId, Listening, NextEvent, NextStep, Operation, Publishing, PublishingAll, Replying,
+    Requesting, ResponderId, Step, Subscribing, Unsubscribing,
 };
 use mqtt_wasi::session::Delivery;
 use mqtt_wasi::{
@@ -149,7 +149,7 @@ struct Listener {
     id: ListenerId,
     sleeper: Sleeper,
     /// Taken out of the inbox with one before them.
-    more: VecDeque<Taken>,
+    more: Held,
     /// Whether it has found nothing.
     waits: bool,
     /// Whether it knows that no more will come for now.
@@ -749,7 +749,7 @@ impl<'a> World<'a> {
         for _ in 0..most {
             let listener = &mut self.listeners[place];
             listener.sleeper.sleep_again();
-            let taken = match listener.more.pop_front() {
+            let taken = match listener.more.pop() {
                 Some(taken) => Some(taken),
                 None => self.engine.take_message(
                     listener.id,
@@ -860,7 +860,7 @@ impl<'a> World<'a> {
         self.listeners.push(Listener {
             id,
             sleeper: Sleeper::new(),
-            more: VecDeque::new(),
+            more: Held::default(),
             waits: false,
             knows_end: false,
         });
