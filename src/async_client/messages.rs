@@ -38,8 +38,8 @@ impl AsyncMessages {
     ///
     /// # Errors
     /// What ended the connection, if none is made again, behind the last message.
-    pub async fn receive(&mut self) -> Result<Message, Error> {
-        poll_fn(|context| self.poll_message(context)).await
+    pub fn receive(&mut self) -> impl Future<Output = Result<Message, Error>> {
+        poll_fn(|context| self.poll_message(context))
     }
 
     /// As [`AsyncMessages::receive`], but the message is acknowledged by
