@@ -43,6 +43,8 @@
 // The component's ABI needs a few unsafe lines, in `component::abi`; nothing else may have any.
 #![cfg_attr(not(feature = "component"), forbid(unsafe_code))]
 #![cfg_attr(feature = "component", deny(unsafe_code))]
+// Tests that choose the order of all steps have another network.
+#![cfg_attr(all(test, shuttle), allow(dead_code, unused_imports))]
 
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]

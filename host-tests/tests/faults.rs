@@ -1053,7 +1053,7 @@ fn reset_in_the_turn_that_sends_is_not_taken_for_a_plain_end<S: Subject>() {
 #[test]
 fn futures_that_are_dropped_in_each_turn_leave_nothing_behind() {
     const WARM: usize = 1_000;
-    const TURNS: usize = 100_000;
+    const TURNS: usize = 1_000_000;
     /// What queues that have grown once may keep.
     const SOME: isize = 16 * 1024;
     let broker = Scripted::start(|broker| {

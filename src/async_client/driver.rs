@@ -9,13 +9,13 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::Sleep;
 
+use super::runtime::{Connection, Sleep, connect, now, sleep_until};
 use super::shared::{Shared, State};
 use crate::engine::{Action, Authenticated, Authentication};
 use crate::error::Error;
 use crate::time::Instant;
-use crate::transport::{Layers, TokioConnection, Transferred, Transport, connect, now};
+use crate::transport::{Layers, Transferred, Transport};
 
 /// How often bytes may move before other tasks have their turn.
 const ROUNDS: usize = 32;
@@ -26,7 +26,7 @@ const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(super) struct Driver {
     shared: Arc<Shared>,
     layers: Layers,
-    connection: Option<TokioConnection>,
+    connection: Option<Connection>,
     /// The attempt to connect that is under way.
     attempt: Option<(u64, Connecting)>,
     /// The authenticator, at work.
@@ -38,7 +38,7 @@ pub(super) struct Driver {
     woken: Vec<Waker>,
 }
 
-type Connecting = Pin<Box<dyn Future<Output = Result<TokioConnection, Error>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<Connection, Error>> + Send>>;
 
 impl Driver {
     pub(super) const fn new(shared: Arc<Shared>, layers: Layers) -> Self {
@@ -155,7 +155,7 @@ impl Driver {
             return Poll::Ready(());
         }
         let at = tokio::time::Instant::now() + remaining.min(FAR);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if self.sleeps_until != Some(deadline) {
             sleep.as_mut().reset(at);
             self.sleeps_until = Some(deadline);

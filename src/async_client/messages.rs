@@ -10,12 +10,12 @@ use futures_core::Stream;
 
 use super::Handle;
 use super::requests::AsyncRequests;
+use super::runtime::now;
 use crate::engine::{Engine, Held, ListenerId, Taken};
 use crate::error::Error;
 use crate::message::Message;
 use crate::respond::Responder;
 use crate::session::Delivery;
-use crate::transport::now;
 
 /// The messages of a subscription, or all of them: see [`AsyncClient::listen`](super::AsyncClient::listen) and
 /// [`AsyncClient::messages`](super::AsyncClient::messages).

@@ -12,6 +12,10 @@
 mod driver;
 mod messages;
 mod requests;
+mod runtime;
+#[cfg(all(test, shuttle))]
+#[path = "../../tests/schedules/mod.rs"]
+mod schedules;
 mod shared;
 
 use alloc::string::String;
@@ -23,6 +27,7 @@ use core::time::Duration;
 use driver::Driver;
 pub use messages::AsyncMessages;
 pub use requests::{AsyncRequests, IncomingRequest};
+use runtime::{now, spawn};
 use shared::Shared;
 
 use crate::codec::{Disconnect, Publish, QoS, ReasonCode, SubscribeProperties, Subscription, UnsubscribeProperties};
@@ -37,7 +42,7 @@ use crate::message::{Message, borrowed};
 use crate::respond::{Reply, Responder};
 use crate::session::{ConnectionInfo, Delivery, Stats};
 use crate::trace::TraceContext;
-use crate::transport::{Layers, now};
+use crate::transport::Layers;
 
 /// A client for tokio, which any number of tasks may use at the same time, each through a clone of its own.
 ///
@@ -107,7 +112,7 @@ impl AsyncClient {
         let mut engine = Engine::new(Some(url), options, getrandom::u64().unwrap_or_default())?;
         engine.deliver_to_listeners();
         let shared = Arc::new(Shared::new(engine));
-        tokio::spawn(Driver::new(Arc::clone(&shared), layers));
+        spawn(Driver::new(Arc::clone(&shared), layers));
         let client = Self { handle: Arc::new(Handle { shared }) };
         client.handle.shared.run(Connecting).await?;
         Ok(client)

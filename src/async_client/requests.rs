@@ -12,11 +12,11 @@ use futures_core::Stream;
 
 use super::Handle;
 use super::messages::AsyncMessages;
+use super::runtime::now;
 use crate::engine::{Engine, Replying, ResponderId, Taken};
 use crate::error::{CallError, Error};
 use crate::message::Message;
 use crate::respond::{Reply, Request, Responder, ResponderStats};
-use crate::transport::now;
 
 /// Requests as they come: see [`AsyncClient::requests`](super::AsyncClient::requests).
 #[derive(Debug)]

@@ -2,14 +2,14 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use alloc::vec::Vec;
 
+use super::runtime::{Mutex, MutexGuard, now};
 use crate::engine::{Call, Engine, Operation};
 use crate::error::Error;
 use crate::time::Instant;
-use crate::transport::now;
 
 pub(super) struct Shared(Mutex<State>);
 

@@ -103,9 +103,7 @@ impl<T: Transport> Client<T> {
             return has_moved;
         }
         if let Some(until) = soonest(until, engine.deadline()) {
-            if let Some(connector) = network.connector.as_mut().filter(|_| now < until) {
-                connector.wait(until);
-            }
+            network.connector.iter_mut().filter(|_| now < until).for_each(|connector| connector.wait(until));
             engine.handle_timeout(network.now());
         }
         false

@@ -14,6 +14,7 @@ Commands:
       --quiet          Print only errors and what takes long
   toolchain            Print which Rust builds for wasm32-wasip2; fetch one if there is none
   test [-- ARGS]       Build, then run every test; ARGS go to `cargo test` and run the workspace's tests only
+  schedules [NUMBER]   Run the async client under so many schedules chosen at random (20,000 by default)
   demo [--broker URL]  Build, then run the demo against a broker (an embedded one by default)
   bench [ARGS]         Run the benchmarks; ARGS go to them, and `bench --help` lists them
   bench --counts       Count what no busy machine can blur, and fail where it got worse than bench/counts.txt
@@ -30,6 +31,7 @@ pub(crate) enum Task {
     Toolchain,
     Build(BuildOptions),
     Test(Vec<String>),
+    Schedules(Option<usize>),
     Demo(Vec<String>),
     Bench(Vec<String>),
     Counts { accepts: bool },
@@ -69,10 +71,15 @@ impl Task {
             ("lint", []) => Ok(Self::Lint),
             ("test", []) => Ok(Self::Test(rest)),
             ("test", [separator, extra @ ..]) if separator == "--" => Ok(Self::Test(extra.to_vec())),
+            ("schedules", []) => Ok(Self::Schedules(None)),
+            ("schedules", [number]) => match number.parse() {
+                Ok(number) => Ok(Self::Schedules(Some(number))),
+                Err(_) => Err(usage(format!("`{number}` is no number of schedules"))),
+            },
             ("demo", []) => Ok(Self::Demo(rest)),
             ("demo", [option, _]) if option == "--broker" => Ok(Self::Demo(rest)),
             ("demo", [option]) if option == "--broker" => Err(usage("--broker needs a URL")),
-            ("toolchain" | "lint" | "test" | "demo", [first, ..]) => {
+            ("toolchain" | "lint" | "test" | "schedules" | "demo", [first, ..]) => {
                 Err(usage(format!("`{name}` does not take `{first}` here")))
             }
             _ => Err(usage(format!("there is no command `{name}`"))),

@@ -4,7 +4,7 @@ use crate::args::BuildOptions;
 use crate::components;
 use crate::error::{Error, Result};
 use crate::process::{run, step, succeeds};
-use crate::workspace::{EVERYTHING, cargo, is_ci};
+use crate::workspace::{EVERYTHING, cargo, is_ci, under_schedules};
 
 /// The shapes in which others use the crate.
 const SHAPES: [&str; 7] = [
@@ -26,6 +26,8 @@ pub(crate) fn run_all() -> Result<()> {
     for shape in SHAPES {
         clippy(shape)?;
     }
+    step("clippy of the tests under schedules");
+    run(under_schedules("clippy", "--tests").args(["--", "-Dwarnings"]))?;
     // The fuzz targets are a workspace of their own.
     clippy("--manifest-path fuzz/Cargo.toml")?;
     step("building the documentation");

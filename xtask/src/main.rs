@@ -19,7 +19,7 @@ use args::{BuildOptions, Task};
 use error::Result;
 use process::{run, step, succeeds};
 use toolchain::Toolchain;
-use workspace::{EVERYTHING, cargo};
+use workspace::{EVERYTHING, cargo, under_schedules};
 
 fn main() -> ExitCode {
     match Task::parse(env::args().skip(1)).and_then(execute) {
@@ -37,6 +37,7 @@ fn execute(task: Task) -> Result<()> {
         Task::Toolchain => println!("{}", Toolchain::find_or_fetch()?),
         Task::Build(options) => components::build(&options)?,
         Task::Test(extra) => test(&extra)?,
+        Task::Schedules(number) => schedules(number.unwrap_or(20_000))?,
         Task::Demo(extra) => demo(&extra)?,
         Task::Bench(extra) => bench(&extra)?,
         Task::Counts { accepts } => counts::compare(accepts)?,
@@ -52,11 +53,19 @@ fn test(extra: &[String]) -> Result<()> {
     if extra.is_empty() {
         step("testing the engine alone, without std");
         run(&mut cargo("test --locked -p mqtt-wasi --no-default-features"))?;
+        step("testing the async client under schedules chosen at random");
+        run(&mut under_schedules("test", "--quiet"))?;
     }
     step("testing the workspace (the first time, its wasm host takes minutes to build)");
     run(cargo(&format!("test --locked {EVERYTHING}"))
         .args(extra)
         .env(components::FOLDER_VARIABLE, components::folder()))
+}
+
+/// Many more schedules than the tests go through.
+fn schedules(number: usize) -> Result<()> {
+    step(&format!("running each test of tests/schedules under {number} schedules of each kind"));
+    run(under_schedules("test", "--release").env("SCHEDULES", number.to_string()))
 }
 
 fn demo(extra: &[String]) -> Result<()> {

@@ -23,6 +23,17 @@ pub(crate) fn cargo(line: &str) -> Command {
     cargo
 }
 
+/// A cargo command for the tests in which a tool chooses the order of all steps: they are another build of the crate.
+pub(crate) fn under_schedules(command: &str, option: &str) -> Command {
+    let flags = env::var("RUSTFLAGS").unwrap_or_default();
+    let mut cargo = cargo(&format!("{command} --locked {option} -p mqtt-wasi --lib --features tokio"));
+    cargo.env("RUSTFLAGS", format!("{flags} --cfg shuttle")).env("CARGO_TARGET_DIR", target().join("schedules"));
+    if command == "test" {
+        cargo.arg("schedules");
+    }
+    cargo
+}
+
 /// Whether this is an automatic run, where nothing may be left out.
 pub(crate) fn is_ci() -> bool {
     env::var_os("CI").is_some()
