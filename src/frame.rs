@@ -14,7 +14,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::codec::{DecodeError, DecodeOptions, FixedHeader, Packet, PacketType, ReasonCode};
+use crate::codec::{DecodeError, DecodeOptions, FixedHeader, Packet, PacketId, PacketType, ReasonCode};
 
 /// The size of a new buffer, and what a connection with little to say stays at.
 const INITIAL_CAPACITY: usize = 4 * 1024;
@@ -168,6 +168,13 @@ impl FrameReader {
     pub(crate) fn body(&self, span: &FrameSpan) -> &[u8] {
         let start = (span.body - self.origin) as usize;
         &self.buffer[start..start + span.len as usize]
+    }
+
+    /// The Packet Identifier of a PUBLISH, without a look at the rest; `None` at QoS 0.
+    pub(crate) fn packet_id(&self, span: &FrameSpan) -> Option<PacketId> {
+        let (topic_len, rest) = self.body(span).split_first_chunk()?;
+        let id = rest.get(u16::from_be_bytes(*topic_len).into()..)?.first_chunk()?;
+        PacketId::new(u16::from_be_bytes(*id)).filter(|_| span.flags & 0b110 != 0)
     }
 
     /// Gives up every framed byte before `keep`, or all of them.

@@ -6,14 +6,8 @@ use alloc::sync::Arc;
 use super::machine::Machine;
 use crate::codec::{Ack, Packet, PacketId, PacketType, Publish, QoS, ReasonCode};
 use crate::error::{Error, ProtocolError};
-use crate::frame::{FrameReader, FrameSpan};
 
 impl Machine {
-    /// The Packet Identifier of a message that waits.
-    pub(super) fn packet_id_of(&self, reader: &FrameReader, span: &FrameSpan) -> Option<PacketId> {
-        Publish::decode(span.flags, reader.body(span), self.options.decode).ok()?.packet_id
-    }
-
     /// The Topic Name of a message that has nothing but an alias for it. Learns what an alias stands for.
     pub(super) fn resolve_alias(&mut self, publish: &Publish<'_>) -> Result<Option<Arc<str>>, ProtocolError> {
         match publish.properties.topic_alias {

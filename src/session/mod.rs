@@ -451,7 +451,7 @@ impl Session {
     /// it: it is to be [taken](Session::poll_event) before the messages behind it.
     pub(crate) fn deliver(&mut self, mut deliver: impl FnMut(&Publish<'_>, Option<Delivery>) -> bool) {
         while !self.has_event() {
-            let goes_on = if let Some(span) = self.next_unchecked(true) {
+            let goes_on = if let Some(span) = self.next_unchecked::<true>() {
                 self.reader.release(None);
                 let body = self.reader.body(&span);
                 let error = match Publish::decode(span.flags, body, self.machine.options.decode) {
@@ -568,7 +568,7 @@ impl Session {
     pub fn snapshot(&self) -> Vec<u8> {
         let waiting = self.backlog.iter().filter(|waiting| waiting.origin != Origin::LostSession);
         let waiting = waiting.filter(|waiting| waiting.span.is_exactly_once());
-        let waiting = waiting.filter_map(|waiting| self.machine.packet_id_of(&self.reader, &waiting.span));
+        let waiting = waiting.filter_map(|waiting| self.reader.packet_id(&waiting.span));
         let undelivered: Vec<_> = waiting.chain(self.machine.held.undelivered()).collect();
         Snapshot::write(&self.machine, self.client_id(), &undelivered)
     }
@@ -607,7 +607,7 @@ impl Session {
     /// The next message, after `settle` if it came over this connection.
     #[inline]
     fn next_message(&mut self, settle: impl FnOnce(&mut Machine, &Publish<'_>)) -> Option<Publish<'_>> {
-        let direct = self.next_unchecked(false);
+        let direct = self.next_unchecked::<false>();
         self.finish_message(direct, settle)
     }
 
@@ -655,7 +655,7 @@ impl Session {
     /// returned: so it is decoded once, and not both when it comes and when it is received. Where Topic Aliases may come,
     /// all are taken, since what an alias stands for may change before a message is received. Stops at the first event, if
     /// that is to be seen before the messages behind it.
-    fn next_unchecked(&mut self, stops_at_event: bool) -> Option<FrameSpan> {
+    fn next_unchecked<const STOPS_AT_EVENT: bool>(&mut self) -> Option<FrameSpan> {
         while self.backlog.is_empty() && !self.machine.outbound.is_overrun() {
             let span = self.next_frame()?;
             let has_no_alias = self.machine.options.topic_alias_maximum == 0;
@@ -667,7 +667,7 @@ impl Session {
                 return Some(span);
             }
             self.take(span);
-            if stops_at_event && self.has_event() {
+            if STOPS_AT_EVENT && self.has_event() {
                 return None;
             }
         }
@@ -768,7 +768,7 @@ impl Session {
     fn drop_what_comes_again(&mut self) {
         let (reader, machine) = (&self.reader, &mut self.machine);
         self.backlog.retain(|Waiting { span, origin, .. }| {
-            let packet_id = machine.packet_id_of(reader, span).filter(|_| *origin == Origin::EarlierConnection);
+            let packet_id = reader.packet_id(span).filter(|_| *origin == Origin::EarlierConnection);
             if let Some(id) = packet_id.filter(|_| span.is_exactly_once()) {
                 machine.received.remove(id);
             }

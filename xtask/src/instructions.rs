@@ -95,9 +95,11 @@ fn build(name: &str, source: &Path) -> Result<PathBuf> {
     let package = folder().join(name).join("package");
     fs::create_dir_all(&package).at(&package)?;
     let program = workspace::root().join("bench/src/bin/instructions.rs");
+    // In several units it would be chance which function is inlined: a module more or less decides.
     let manifest = format!(
         "[package]\nname = \"instructions\"\nedition = \"2024\"\n\n[[bin]]\nname = \"instructions\"\npath = {program:?}\n\n\
-         [dependencies]\nmqtt-wasi = {{ path = {source:?} }}\n\n[workspace]\n"
+         [dependencies]\nmqtt-wasi = {{ path = {source:?} }}\n\n[workspace]\n\n\
+         [profile.release]\ncodegen-units = 1\n"
     );
     let file = package.join("Cargo.toml");
     fs::write(&file, manifest).at(&file)?;
