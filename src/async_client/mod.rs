@@ -51,7 +51,7 @@ use crate::transport::Layers;
 /// sent, and by the clock when a ping is due. With [`Options::reconnect`] it connects again by itself.
 ///
 /// When the connection is lost, calls fail with the reason until there is a new one. Should the task be gone, with its
-/// runtime or by a panic, every call fails with [`Error::Stopped`].
+/// runtime or by a panic, every call but disconnecting fails with [`Error::Stopped`].
 ///
 /// A future that is dropped takes back what it can: a request is given up, a call that waits for room never happens. What
 /// was sent stays sent.
