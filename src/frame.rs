@@ -139,7 +139,7 @@ impl FrameReader {
     /// [`FrameError`] when the stream has no valid packet here.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
         self.start = self.next;
-        Ok(self.advance()?.map(|span| Frame {
+        Ok(self.next_span()?.map(|span| Frame {
             packet_type: span.packet_type,
             flags: span.flags,
             body: self.body(&span),
@@ -147,7 +147,7 @@ impl FrameReader {
     }
 
     /// As [`FrameReader::next_frame`], but the bytes stay until they are released.
-    pub(crate) fn advance(&mut self) -> Result<Option<FrameSpan>, FrameError> {
+    pub(crate) fn next_span(&mut self) -> Result<Option<FrameSpan>, FrameError> {
         let bytes = &self.buffer[self.next..self.end];
         let Some((header, header_len)) = FixedHeader::decode(bytes).map_err(FrameError::Malformed)? else {
             return Ok(None);
@@ -329,11 +329,11 @@ mod tests {
         let mut reader = FrameReader::new(100_000);
         feed(&mut reader, &publish(10), usize::MAX);
         feed(&mut reader, &publish(20), usize::MAX);
-        let _first = reader.advance().unwrap().unwrap();
-        let kept = reader.advance().unwrap().unwrap();
+        let _first = reader.next_span().unwrap().unwrap();
+        let kept = reader.next_span().unwrap().unwrap();
         reader.release(Some(&kept));
         feed(&mut reader, &publish(50_000), 999);
-        let last = reader.advance().unwrap().unwrap();
+        let last = reader.next_span().unwrap().unwrap();
         assert_eq!(reader.body(&kept).len(), 24);
         assert_eq!(reader.body(&last).len(), 50_004);
         reader.release(None);

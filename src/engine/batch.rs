@@ -27,7 +27,7 @@ pub struct Batch {
 
 impl Batch {
     /// Notes how a message went; whether that was the last.
-    pub(super) fn settle(&mut self, place: usize, result: Result<ReasonCode, Error>) -> bool {
+    pub(super) fn note(&mut self, place: usize, result: Result<ReasonCode, Error>) -> bool {
         if self.results[place].is_none() {
             self.results[place] = Some(result);
             self.in_flight -= 1;
@@ -158,11 +158,11 @@ impl Engine {
     }
 
     /// Notes how a message of a batch went.
-    pub(super) fn settle_in_batch(&mut self, Waiter { call: id, place }: Waiter, result: Result<ReasonCode, Error>) {
+    pub(super) fn note_in_batch(&mut self, Waiter { call: id, place }: Waiter, result: Result<ReasonCode, Error>) {
         let Some(entry) = self.calls.get_mut(id) else { return };
         let Some(batch) = &mut entry.batch else { return };
         // It was a place in memory before.
-        let is_last = batch.settle(place as usize, result);
+        let is_last = batch.note(place as usize, result);
         if is_last && matches!(entry.state, State::Batch) {
             self.finish_batch(id);
         } else {

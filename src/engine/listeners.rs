@@ -92,7 +92,7 @@ pub(super) struct Listeners {
     /// Whether all Subscription Identifiers of that message are those of listeners.
     are_all_own: bool,
     /// Messages that nobody takes, or that were dropped from every inbox.
-    settled: Vec<Delivery>,
+    to_acknowledge: Vec<Delivery>,
     unheard: u64,
 }
 
@@ -211,14 +211,14 @@ impl Listeners {
                 self.identified.remove(place);
             }
         }
-        let settled = inbox.queue.deliveries().filter(|&delivery| self.take_share(delivery)).collect();
-        let Some(filter) = inbox.filter.filter(|_| inbox.was_asked_for) else { return (None, settled) };
+        let to_acknowledge = inbox.queue.deliveries().filter(|&delivery| self.take_share(delivery)).collect();
+        let Some(filter) = inbox.filter.filter(|_| inbox.was_asked_for) else { return (None, to_acknowledge) };
         match self.inboxes.iter_mut().find(|(_, other)| other.filter.as_ref() == Some(&filter)) {
             Some((_, other)) => {
                 other.was_asked_for = true;
-                (None, settled)
+                (None, to_acknowledge)
             }
-            None => (Some(filter), settled),
+            None => (Some(filter), to_acknowledge),
         }
     }
 
@@ -289,7 +289,7 @@ impl Listeners {
         self.find(publish);
         let Some(last) = self.found.pop() else {
             self.unheard += 1;
-            return self.settled.extend(delivery);
+            return self.to_acknowledge.extend(delivery);
         };
         if let Some(delivery) = delivery.filter(|_| !self.found.is_empty()) {
             self.shared.push(delivery.number(), self.found.len() + 1);
@@ -340,13 +340,13 @@ impl Listeners {
         let Some(inbox) = self.inboxes.get_mut(id) else { return };
         let drops = !inbox.overflow.waits() && inbox.is_full();
         inbox.dropped += u64::from(drops);
-        let mut settled = None;
+        let mut to_acknowledge = None;
         if drops && matches!(inbox.overflow, Overflow::DropNewest(_)) {
-            settled = delivery;
+            to_acknowledge = delivery;
         } else {
             if drops && let Some((oldest, delivery)) = inbox.queue.pop() {
                 inbox.bytes -= size(&oldest.topic, &oldest.payload);
-                settled = delivery;
+                to_acknowledge = delivery;
             }
             inbox.bytes += size(publish.topic, publish.payload);
             inbox.is_at_most_once &= publish.qos == QoS::AtMostOnce;
@@ -354,8 +354,8 @@ impl Listeners {
             self.full = self.full.saturating_add_signed(inbox.update());
             woken.extend(inbox.waker.take());
         }
-        let settled = settled.filter(|&delivery| self.take_share(delivery));
-        self.settled.extend(settled);
+        let to_acknowledge = to_acknowledge.filter(|&delivery| self.take_share(delivery));
+        self.to_acknowledge.extend(to_acknowledge);
     }
 
     /// Takes the next message out of an inbox, and perhaps those behind it into `more`, if they are all at QoS 0; or has
@@ -419,8 +419,8 @@ impl Engine {
     /// for.
     pub fn close_listener(&mut self, id: ListenerId, now: Instant) {
         self.now = now;
-        let (filter, settled) = self.listeners.close(id.0);
-        for delivery in settled {
+        let (filter, to_acknowledge) = self.listeners.close(id.0);
+        for delivery in to_acknowledge {
             self.session.acknowledge(delivery);
         }
         if let Some(filter) = filter {
@@ -471,7 +471,7 @@ impl Engine {
                 listeners.deliver(publish, delivery, woken);
                 !listeners.is_full()
             });
-            while let Some(delivery) = self.listeners.settled.pop() {
+            while let Some(delivery) = self.listeners.to_acknowledge.pop() {
                 self.session.acknowledge(delivery);
             }
         }
@@ -490,8 +490,8 @@ impl Engine {
     fn may_deliver(&self) -> bool {
         // Until somebody listens, what comes waits for that; and what an earlier connection left behind, for whether the
         // broker kept the session and sends it again, behind what is before it; unless it is in the way of everything else.
-        let is_settled = matches!(self.phase, Phase::Open | Phase::Idle(_));
-        let may_go = if self.listeners.were_opened() { is_settled || self.session.is_paused() } else { self.is_stuck };
+        let is_stable = matches!(self.phase, Phase::Open | Phase::Idle(_));
+        let may_go = if self.listeners.were_opened() { is_stable || self.session.is_paused() } else { self.is_stuck };
         may_go && !self.listeners.is_full()
     }
 }

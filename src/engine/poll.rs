@@ -466,7 +466,7 @@ impl Engine {
             session::Event::Published { id, result } => {
                 let Some(waiter) = self.calls.submitted.remove(id.number()) else { return };
                 if self.calls.get(waiter.call).is_some_and(|entry| entry.batch.is_some()) {
-                    self.settle_in_batch(waiter, result.map(|reason| reason.reason_code));
+                    self.note_in_batch(waiter, result.map(|reason| reason.reason_code));
                 } else {
                     self.complete(waiter.call, Outcome::Published(result));
                 }

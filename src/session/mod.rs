@@ -604,11 +604,11 @@ impl Session {
         !self.backlog.is_empty() && self.reader.held() >= bytes
     }
 
-    /// The next message, after `settle` if it came over this connection.
+    /// The next message, after `take` if it came over this connection.
     #[inline]
-    fn next_message(&mut self, settle: impl FnOnce(&mut Machine, &Publish<'_>)) -> Option<Publish<'_>> {
+    fn next_message(&mut self, take: impl FnOnce(&mut Machine, &Publish<'_>)) -> Option<Publish<'_>> {
         let direct = self.next_unchecked::<false>();
-        self.finish_message(direct, settle)
+        self.finish_message(direct, take)
     }
 
     /// As [`Session::next_message`], once it is known whether there is one that was not taken yet.
@@ -616,7 +616,7 @@ impl Session {
     fn finish_message(
         &mut self,
         direct: Option<FrameSpan>,
-        settle: impl FnOnce(&mut Machine, &Publish<'_>),
+        take: impl FnOnce(&mut Machine, &Publish<'_>),
     ) -> Option<Publish<'_>> {
         let options = self.machine.options.decode;
         if let Some(span) = direct {
@@ -624,7 +624,7 @@ impl Session {
             let result = match Publish::decode(span.flags, self.reader.body(&span), options) {
                 Ok(publish) => match self.machine.take_in(&publish) {
                     Ok(_) => {
-                        settle(&mut self.machine, &publish);
+                        take(&mut self.machine, &publish);
                         return Some(publish);
                     }
                     Err(error) => error,
@@ -639,7 +639,7 @@ impl Session {
         self.reader.release(self.backlog.front().map(|waiting| &waiting.span));
         let publish = Publish::decode(span.flags, self.reader.body(&span), options).ok()?;
         if origin == Origin::ThisConnection {
-            settle(&mut self.machine, &publish);
+            take(&mut self.machine, &publish);
         }
         while self.backlog.front().is_some_and(|waiting| waiting.origin == Origin::Answered)
             && let Some(answered) = self.backlog.pop_front()
@@ -695,7 +695,7 @@ impl Session {
         if !self.machine.status.is_open() {
             return None;
         }
-        match self.reader.advance() {
+        match self.reader.next_span() {
             Ok(span) => {
                 self.machine.stats.packets_received += u64::from(span.is_some());
                 span

@@ -121,7 +121,7 @@ impl<T: Transport> TlsTransport<T> {
 
     fn try_handshake(&mut self, until: Instant) -> Result<bool, TransportError> {
         loop {
-            self.advance(&[])?;
+            self.process_records(&[])?;
             // The last records of the handshake leave with CONNECT, in one write: WASI has no TCP_NODELAY, and the second of two
             // small ones could wait 40 ms for the peer to acknowledge the first.
             if self.tls.is_established {
@@ -137,11 +137,11 @@ impl<T: Transport> TlsTransport<T> {
     }
 
     /// Takes records apart and makes new ones. When that fails, the peer is told, as far as it listens.
-    fn advance(&mut self, application: &[u8]) -> Result<(), TransportError> {
+    fn process_records(&mut self, application: &[u8]) -> Result<(), TransportError> {
         if let Some(failure) = &self.tls.failure {
             return Err(failure.clone());
         }
-        let result = self.tls.advance(application);
+        let result = self.tls.process(application);
         if let Err(failure) = &result {
             self.tls.failure = Some(failure.clone());
             // Worth a try.
@@ -176,7 +176,7 @@ impl<T: Transport> Transport for TlsTransport<T> {
     ) -> Result<Transferred, TransportError> {
         loop {
             // What came is handed out before its connection's end is told.
-            self.advance(outgoing)?;
+            self.process_records(outgoing)?;
             let received = self.tls.take_plain(incoming);
             if received > 0 {
                 return Ok(Transferred { received, ..Transferred::default() });
@@ -234,7 +234,7 @@ impl Tls {
     }
 
     /// Takes apart what came, and encrypts what is to be sent, unless what was encrypted before still waits.
-    fn advance(&mut self, application: &[u8]) -> Result<(), TransportError> {
+    fn process(&mut self, application: &[u8]) -> Result<(), TransportError> {
         self.make_records()?;
         if !application.is_empty() && self.is_established && self.in_transit == 0 {
             self.encrypt(&application[..application.len().min(MOST_ENCRYPTED)])?;
