@@ -13,6 +13,8 @@ mod counting;
 #[cfg(feature = "peers")]
 mod driver;
 #[cfg(feature = "peers")]
+mod elements;
+#[cfg(feature = "peers")]
 mod growth;
 #[cfg(feature = "peers")]
 mod job;

@@ -7,11 +7,11 @@ use std::{env, fs};
 use host_tests::broker::Mosquitto;
 
 use crate::results::{Results, Size};
-use crate::{codecs, contenders, driver, growth, latency, machine, report, run_jobs};
+use crate::{codecs, contenders, driver, elements, growth, latency, machine, report, run_jobs};
 
 const HELP: &str = "\
 usage: cargo xtask bench [--quick] [--json FILE] [FILTER]
-       cargo xtask bench --tls | --latency | --engine | --codecs | --growth [--quick]
+       cargo xtask bench --tls | --latency | --engine | --codecs | --growth | --elements [--quick]
        cargo xtask bench --report FILE
        cargo xtask bench --counts [--accept]
        cargo xtask bench --instructions [--against REVISION]
@@ -25,6 +25,7 @@ Measures this client beside its peers: every job, or those whose names contain F
   --engine        Only codec, session and client without a network
   --codecs        Only codecs beside one another
   --growth        Only how cost grows
+  --elements      Only what messages cost between two components, by the type that WIT declares for them
   --report FILE   Measure nothing: make docs/performance.md of the results in FILE
   --counts        Compare counts with bench/counts.txt, and fail where one got worse; --accept writes them there
   --instructions  Count the instructions of a message, with valgrind, beside those of an earlier revision";
@@ -47,7 +48,9 @@ pub(crate) fn main(args: &[String]) {
             "--quick" => call.is_quick = true,
             "--json" => call.json = Some(rest.next().expect("--json needs a file").into()),
             "--report" => return make_report(rest.next().expect("--report needs a file").as_ref()),
-            "--tls" | "--latency" | "--engine" | "--codecs" | "--growth" => call.part = Some(argument.clone()),
+            "--tls" | "--latency" | "--engine" | "--codecs" | "--growth" | "--elements" => {
+                call.part = Some(argument.clone());
+            }
             "--help" => return println!("{HELP}"),
             option if option.starts_with("--") => panic!("there is no option {option}: see --help"),
             filter => call.filter = filter.into(),
@@ -59,6 +62,7 @@ pub(crate) fn main(args: &[String]) {
         Some("--latency") => drop(latency::run(call.latency())),
         Some("--engine") => drop(run_jobs(&call.filter, call.rounds())),
         Some("--codecs") => report::print_codecs(&codecs::run(call.rounds())),
+        Some("--elements") => measure_elements(&call),
         Some(_) => report::print_curves(&growth::run(call.growth_rounds())),
     }
 }
@@ -78,6 +82,16 @@ impl Call {
 
     const fn driver(&self) -> driver::Effort {
         if self.is_quick { driver::Effort::QUICK } else { driver::Effort::FULL }
+    }
+}
+
+fn measure_elements(call: &Call) {
+    let calibration = machine::Calibration::start();
+    let elements = elements::run(call.growth_rounds());
+    let machine = machine::describe(false, calibration);
+    report::print_elements(&elements, &machine);
+    if machine.is_noisy() {
+        eprintln!("warning: {}", machine.warning());
     }
 }
 

@@ -4,6 +4,7 @@ mod board;
 mod budgets;
 mod charts;
 mod curves;
+mod elements;
 mod figures;
 mod jobs;
 mod losses;
@@ -22,6 +23,7 @@ use charts::Chart;
 use markdown::{bold, item, one_line, paragraph, slug};
 use numbers::{figure, mebibytes, percent};
 
+use crate::elements::Elements;
 use crate::results::{CodecResult, Curve, Machine, Results};
 
 const FILE: &str = "performance.md";
@@ -68,6 +70,13 @@ pub(crate) fn print_curves(results: &[Curve]) {
             println!("{:>24} {:>24}", figure(*x), figure(*y));
         }
     }
+}
+
+/// Prints what messages cost between components, with what it ran on, in Markdown.
+pub(crate) fn print_elements(elements: &Elements, machine: &Machine) {
+    let Machine { date, processor, cores, .. } = machine;
+    print!("{}", paragraph(&format!("wasmtime {}, {date}, {processor}, {cores} cores.", elements.wasmtime)));
+    print!("{}", elements::text(elements));
 }
 
 fn text(results: &Results, boards: &[Board<'_>], bars: &[Chart]) -> String {
