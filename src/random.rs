@@ -26,3 +26,13 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
 pub(crate) fn nonce() -> Result<u64, TransportError> {
     Ok(crate::wit::wasi::random::random::get_random_u64())
 }
+
+/// Numbers that are unlikely to come twice.
+#[cfg(all(not(feature = "std"), feature = "component", target_arch = "wasm32"))]
+pub(crate) fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    for chunk in bytes.chunks_mut(8) {
+        chunk.copy_from_slice(&crate::wit::wasi::random::random::get_random_u64().to_ne_bytes()[..chunk.len()]);
+    }
+    bytes
+}

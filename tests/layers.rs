@@ -58,7 +58,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "component",
-        &["client", "codec", "engine", "error", "message", "respond", "session", "trace", "transport", "url", "wit"],
+        &[
+            "client",
+            "codec",
+            "engine",
+            "error",
+            "message",
+            "random",
+            "respond",
+            "session",
+            "trace",
+            "transport",
+            "url",
+            "wit",
+        ],
     ),
 ];
 

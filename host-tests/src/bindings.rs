@@ -10,5 +10,4 @@ wasmtime::component::bindgen!({
         }
     ",
     world: "mqtt-wasi:host-tests/exporter",
-    with: { "wasi:io": wasmtime_wasi::p2::bindings::sync::io },
 });

@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, ensure};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
+use wasm_compose::composer::ComponentComposer;
+use wasm_compose::config::Config;
 
 /// The bytes of a component below `target/components`, for example `mqtt.wasm` or `guests/echo.wasm`. The first call
 /// of a process builds all of them, unless `MQTT_WASI_COMPONENTS` names the folder where they are.
@@ -40,6 +42,19 @@ pub fn compose(socket: &[u8], plug: &[u8]) -> Result<Vec<u8>> {
     let socket = register("mqtt-wasi:socket", socket)?;
     wac_graph::plug(&mut graph, vec![plug], socket)?;
     Ok(graph.encode(EncodeOptions::default())?)
+}
+
+/// The same as `wasm-tools compose socket.wasm -d plug.wasm` does it, in this folder.
+///
+/// # Errors
+/// When either is no component, or they do not fit.
+pub fn compose_as_wasm_tools(socket: &[u8], plug: &[u8], folder: &Path) -> Result<Vec<u8>> {
+    let (socket_file, plug_file) = (folder.join("socket.wasm"), folder.join("plug.wasm"));
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(&socket_file, socket)?;
+    std::fs::write(&plug_file, plug)?;
+    let config = Config { definitions: vec![plug_file], ..Config::default() };
+    ComponentComposer::new(&socket_file, &config).compose()
 }
 
 fn build() -> Result<PathBuf> {

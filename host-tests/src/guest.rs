@@ -1,10 +1,11 @@
 //! Guests: programs that import the `mqtt` interface, composed with the component that exports it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::broker;
-use crate::components::{compose, load};
+use crate::components::{compose, compose_as_wasm_tools, load};
 use crate::runtime::{Permissions, Runtime};
 
 /// A guest of `host-tests/guests`, composed with `mqtt.wasm`.
@@ -48,6 +49,19 @@ impl Guest {
     /// When that fails.
     #[must_use]
     pub fn compose(path: &str) -> Self {
+        Self::compose_by(path, compose)
+    }
+
+    /// As [`Guest::compose`], as `wasm-tools compose` does it, in this folder.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn compose_as_wasm_tools(path: &str, folder: &Path) -> Self {
+        Self::compose_by(path, |guest, mqtt| compose_as_wasm_tools(guest, mqtt, folder))
+    }
+
+    fn compose_by(path: &str, compose: impl FnOnce(&[u8], &[u8]) -> anyhow::Result<Vec<u8>>) -> Self {
         let runtime = load(path)
             .and_then(|guest| compose(&guest, &load("mqtt.wasm")?))
             .and_then(|composed| Runtime::new(&composed))

@@ -55,7 +55,16 @@ fn tls_pubsub_receives_its_words_back() {
 
 #[test]
 fn guest_gets_every_message_back_intact() {
-    let guest = Guest::compose("examples/guest.wasm");
+    gets_every_message_back_intact(&Guest::compose("examples/guest.wasm"));
+}
+
+#[test]
+fn guest_composed_as_wasm_tools_does_gets_every_message_back_intact() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compose");
+    gets_every_message_back_intact(&Guest::compose_as_wasm_tools("examples/guest.wasm", &folder));
+}
+
+fn gets_every_message_back_intact(guest: &Guest) {
     each_broker(|broker| {
         let output = guest.run(broker);
         let summary = Summary::of(&output).expect("a summary in its last line");

@@ -15,14 +15,14 @@ use crate::codec::{
 use crate::engine::{Connecting, Engine, NextStep, Options, Reconnect, Step};
 use crate::error::{CallError, Error, Reason, SubscribeReason};
 use crate::message;
+use crate::random;
 use crate::respond::{Reply, Request};
 use crate::session::{Challenge, Delivery, Snapshot};
 use crate::trace::{TraceContext, TraceError};
 use crate::transport::{ComponentTransport, Interest, WasiConnector, WasiTransport, wait_for_any};
 #[cfg(not(feature = "tls"))]
 use crate::url::UrlError;
-use crate::wit::exports::mqtt_wasi::client::mqtt as wit;
-use crate::wit::wasi::random::random::get_random_u64;
+use crate::wit::exports::mqtt_wasi::client::{mqtt as wit, readiness, trace};
 #[cfg(feature = "tls")]
 use crate::{error::TransportError, transport::TlsOptions};
 
@@ -34,26 +34,6 @@ impl wit::Guest for Component {
     type Error = ExportedError;
     type PendingReply = ExportedPendingReply;
     type IncomingRequest = ExportedRequest;
-
-    fn new_trace(is_sampled: bool) -> wit::TraceContext {
-        TraceContext::new_root(random(), is_sampled).into()
-    }
-
-    fn next_span(context: wit::TraceContext) -> Result<wit::TraceContext, wit::Error> {
-        Ok(TraceContext::try_from(context)?.child(random()).into())
-    }
-
-    fn read_trace(user_properties: Vec<(String, String)>) -> Option<wit::TraceContext> {
-        TraceContext::from_properties(message::borrowed(&user_properties)).map(Into::into)
-    }
-
-    fn write_trace(
-        mut user_properties: Vec<(String, String)>,
-        context: wit::TraceContext,
-    ) -> Result<Vec<(String, String)>, wit::Error> {
-        TraceContext::try_from(context)?.inject(&mut user_properties);
-        Ok(user_properties)
-    }
 
     fn topic_matches(filter: String, topic: String) -> bool {
         codec::validate_topic_filter(&filter).is_ok()
@@ -76,6 +56,36 @@ impl wit::Guest for Component {
             let interests = borrowed.iter().filter_map(|client| interest(client));
             wait_for_any(interests, until);
         }
+    }
+}
+
+impl trace::Guest for Component {
+    fn new_trace(is_sampled: bool) -> trace::TraceContext {
+        TraceContext::new_root(random::bytes(), is_sampled).into()
+    }
+
+    fn next_span(context: trace::TraceContext) -> Result<trace::TraceContext, wit::Error> {
+        Ok(TraceContext::try_from(context)?.child(random::bytes()).into())
+    }
+
+    fn read_trace(user_properties: Vec<(String, String)>) -> Option<trace::TraceContext> {
+        TraceContext::from_properties(message::borrowed(&user_properties)).map(Into::into)
+    }
+
+    fn write_trace(
+        mut user_properties: Vec<(String, String)>,
+        context: trace::TraceContext,
+    ) -> Result<Vec<(String, String)>, wit::Error> {
+        TraceContext::try_from(context)?.inject(&mut user_properties);
+        Ok(user_properties)
+    }
+}
+
+impl readiness::Guest for Component {
+    fn readiness(client: readiness::ClientBorrow<'_>) -> Result<readiness::Pollable, wit::Error> {
+        let client = client.get::<ExportedClient>().client.borrow();
+        let readiness = client.transport().and_then(|transport| transport.inner().readiness());
+        Ok(readiness.ok_or(Error::Call(CallError::NotConnected))?)
     }
 }
 
@@ -512,12 +522,6 @@ impl wit::GuestClient for ExportedClient {
         self.client.borrow_mut().acknowledge(Delivery::from_number(delivery))
     }
 
-    fn readiness(&self) -> Result<crate::wit::wasi::io::poll::Pollable, wit::Error> {
-        let client = self.client.borrow();
-        let readiness = client.transport().and_then(|transport| transport.inner().readiness());
-        Ok(readiness.ok_or(Error::Call(CallError::NotConnected))?)
-    }
-
     fn deadline_ms(&self) -> Option<u64> {
         let client = self.client.borrow();
         let wait = client.deadline()?.saturating_duration_since(WasiTransport::clock());
@@ -667,24 +671,16 @@ fn alive(client: &Weak<RefCell<Client<ComponentTransport>>>) -> Result<Rc<RefCel
     client.upgrade().ok_or(Error::Call(CallError::NotConnected))
 }
 
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    for chunk in bytes.chunks_mut(8) {
-        chunk.copy_from_slice(&get_random_u64().to_ne_bytes()[..chunk.len()]);
-    }
-    bytes
-}
-
-impl From<TraceContext> for wit::TraceContext {
+impl From<TraceContext> for trace::TraceContext {
     fn from(context: TraceContext) -> Self {
         Self { traceparent: context.traceparent(), tracestate: context.tracestate().into() }
     }
 }
 
-impl TryFrom<wit::TraceContext> for TraceContext {
+impl TryFrom<trace::TraceContext> for TraceContext {
     type Error = TraceError;
 
-    fn try_from(context: wit::TraceContext) -> Result<Self, TraceError> {
+    fn try_from(context: trace::TraceContext) -> Result<Self, TraceError> {
         Self::parse(&context.traceparent, &context.tracestate)
     }
 }

@@ -9,7 +9,7 @@
 #![allow(missing_docs, reason = "generated")]
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "../../wit/mqtt.wit",
     world: "imports",
     generate_all,
 });

@@ -7,7 +7,7 @@ wit_bindgen::generate!({
         package mqtt-wasi:host-tests;
 
         world guest {
-            include mqtt-wasi:client/imports@0.1.0;
+            include mqtt-wasi:client/imports-readiness@0.1.0;
             import wasi:clocks/monotonic-clock@0.2.0;
         }
     ",
@@ -17,6 +17,7 @@ wit_bindgen::generate!({
 
 use mqtt::{Client, ConnectOptions, Error, Message, Publication, Qos, RetainHandling, Subscription};
 pub use mqtt_wasi::client::mqtt;
+pub use mqtt_wasi::client::readiness::readiness;
 use wasi::clocks::monotonic_clock;
 pub use wasi::io::poll;
 

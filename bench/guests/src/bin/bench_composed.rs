@@ -24,7 +24,7 @@ mod unable;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 mod bindings {
-    wit_bindgen::generate!({ path: "../../wit", world: "imports", generate_all });
+    wit_bindgen::generate!({ path: "../../wit/mqtt.wit", world: "imports", generate_all });
 }
 
 /// The most messages of one call.

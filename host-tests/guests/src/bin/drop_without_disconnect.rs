@@ -1,7 +1,7 @@
 //! Drops clients without a word to the broker, which then publishes their Will Messages.
 
 use host_tests_guests::mqtt::{Client, Error, Qos, Will};
-use host_tests_guests::{connect, connect_with, expect_message, message, subscription};
+use host_tests_guests::{connect, connect_with, expect_message, message, readiness, subscription};
 
 fn main() -> Result<(), Error> {
     let watcher = connect()?;
@@ -11,10 +11,10 @@ fn main() -> Result<(), Error> {
     assert_eq!(expect_message(&watcher)?.topic, "guest/will/plain");
 
     let client = mortal("guest/will/watched")?;
-    let readiness = client.readiness()?;
+    let ready = readiness(&client)?;
     drop(client);
     assert_eq!(expect_message(&watcher)?.topic, "guest/will/watched", "with its pollable still held");
-    drop(readiness);
+    drop(ready);
 
     mortal("guest/will/none")?.disconnect(false)?;
     mortal("guest/will/kept")?.disconnect(true)?;

@@ -1,29 +1,29 @@
 //! Keeps pollables of connections that are over: disconnected, reconnected, dropped. No order may trap.
 
-use host_tests_guests::connect;
 use host_tests_guests::mqtt::Error;
+use host_tests_guests::{connect, readiness};
 
 fn main() -> Result<(), Error> {
     let client = connect()?;
-    let first = client.readiness()?;
+    let first = readiness(&client)?;
     client.disconnect(false)?;
     assert!(first.ready(), "a connection that is over is worth a call");
 
     client.reconnect()?;
-    let (second, third) = (client.readiness()?, client.readiness()?);
+    let (second, third) = (readiness(&client)?, readiness(&client)?);
     drop(first);
     // Closes the connection whose pollables are held.
     client.reconnect()?;
     drop(second);
 
-    let fourth = client.readiness()?;
+    let fourth = readiness(&client)?;
     drop(client);
     third.ready();
     fourth.ready();
     drop((fourth, third));
 
     let client = connect()?;
-    let _until_the_end = client.readiness()?;
+    let _until_the_end = readiness(&client)?;
     println!("no trap");
     // The pollable is dropped behind the client.
     let _client = client;
