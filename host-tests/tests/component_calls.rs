@@ -1,6 +1,7 @@
 //! What the component's interface has words for that the other tests, which hold for each form of the client, have not.
 
 use host_tests::broker::Embedded;
+use host_tests::guest::Guest;
 use host_tests::packets::publish;
 use host_tests::scripted::Scripted;
 use host_tests::subject::{Component, ErrorKind, Settings, Subject};
@@ -52,6 +53,14 @@ fn what_the_broker_says_beside_a_reason_code_can_be_asked_for() {
     assert_eq!(client.last_reason(), None, "the last answer had no more to say");
     client.disconnect().unwrap();
     broker.finish();
+}
+
+#[test]
+fn trace_is_followed_without_a_client() {
+    let guest = Guest::load("trace_context");
+    // It connects to nobody.
+    let said = guest.run(([127, 0, 0, 1], 1).into());
+    assert!(said.contains("traceparent"), "{said}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ wit_bindgen::generate!({
 
         world guest {
             include mqtt-wasi:client/imports-readiness@0.1.0;
+            include mqtt-wasi:client/imports-trace@0.1.0;
             import wasi:clocks/monotonic-clock@0.2.0;
         }
     ",
@@ -18,6 +19,7 @@ wit_bindgen::generate!({
 use mqtt::{Client, ConnectOptions, Error, Message, Publication, Qos, RetainHandling, Subscription};
 pub use mqtt_wasi::client::mqtt;
 pub use mqtt_wasi::client::readiness::readiness;
+pub use mqtt_wasi::client::trace;
 use wasi::clocks::monotonic_clock;
 pub use wasi::io::poll;
 
