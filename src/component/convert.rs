@@ -4,7 +4,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::codec::{Publish, PublishProperties, QoS, ReasonCode, RetainHandling, Subscription, UserProperty};
+use crate::codec::{Publish, PublishProperties, QoS, RetainHandling, Subscription, UserProperty};
 use crate::engine::Event;
 use crate::error::{CallError, Error, Reason, TlsFailure, TransportErrorKind};
 use crate::message::{self, Message};
@@ -355,42 +355,10 @@ const fn tls_kind(failure: TlsFailure) -> wit::ErrorKind {
 impl From<Reason> for wit::Reason {
     fn from(reason: Reason) -> Self {
         Self {
-            code: reason.reason_code.into(),
+            code: reason.reason_code as u8,
             text: reason.reason_string,
             server_reference: reason.server_reference,
             user_properties: reason.user_properties,
         }
     }
-}
-
-/// Both ways, name by name: neither side can have one that the other lacks.
-macro_rules! reason_codes {
-    ($($name:ident)+) => {
-        impl From<ReasonCode> for wit::ReasonCode {
-            fn from(code: ReasonCode) -> Self {
-                match code {
-                    $(ReasonCode::$name => Self::$name,)+
-                }
-            }
-        }
-
-        impl From<wit::ReasonCode> for ReasonCode {
-            fn from(code: wit::ReasonCode) -> Self {
-                match code {
-                    $(wit::ReasonCode::$name => Self::$name,)+
-                }
-            }
-        }
-    };
-}
-
-reason_codes! {
-    Success GrantedQos1 GrantedQos2 DisconnectWithWillMessage NoMatchingSubscribers NoSubscriptionExisted
-    ContinueAuthentication ReAuthenticate UnspecifiedError MalformedPacket ProtocolError ImplementationSpecificError
-    UnsupportedProtocolVersion ClientIdentifierNotValid BadUserNameOrPassword NotAuthorized ServerUnavailable
-    ServerBusy Banned ServerShuttingDown BadAuthenticationMethod KeepAliveTimeout SessionTakenOver TopicFilterInvalid
-    TopicNameInvalid PacketIdentifierInUse PacketIdentifierNotFound ReceiveMaximumExceeded TopicAliasInvalid
-    PacketTooLarge MessageRateTooHigh QuotaExceeded AdministrativeAction PayloadFormatInvalid RetainNotSupported
-    QosNotSupported UseAnotherServer ServerMoved SharedSubscriptionsNotSupported ConnectionRateExceeded
-    MaximumConnectTime SubscriptionIdentifiersNotSupported WildcardSubscriptionsNotSupported
 }

@@ -9,8 +9,8 @@ use core::time::Duration;
 use super::convert::ExportedError;
 use crate::client::{Client, PendingReply};
 use crate::codec::{
-    self, Disconnect, DisconnectProperties, QoS, ReasonCode, SubscribeProperties, Subscription, UnknownProperties,
-    UnsubscribeProperties,
+    self, Disconnect, DisconnectProperties, EncodeError, EncodeErrorKind, QoS, ReasonCode, SubscribeProperties,
+    Subscription, UnknownProperties, UnsubscribeProperties,
 };
 use crate::engine::{Connecting, Engine, NextStep, Options, Reconnect, Step};
 use crate::error::{CallError, Error, Reason, SubscribeReason};
@@ -34,6 +34,32 @@ impl wit::Guest for Component {
     type Error = ExportedError;
     type PendingReply = ExportedPendingReply;
     type IncomingRequest = ExportedRequest;
+
+    fn connect(url: String, options: Option<wit::ConnectOptionsBorrow<'_>>) -> Result<wit::Client, wit::Error> {
+        let (options, acknowledges_by_hand) = match &options {
+            Some(options) => {
+                let options = options.get::<ExportedOptions>();
+                (options.options.borrow().clone(), options.acknowledges_by_hand.get())
+            }
+            None => (Options::new(), false),
+        };
+        let client = Client::connect_with(connector(&options)?, &url, options)?;
+        Ok(ExportedClient::exported(client, acknowledges_by_hand))
+    }
+
+    fn start(url: String, options: wit::ConnectOptionsBorrow<'_>) -> Result<wit::Client, wit::Error> {
+        let options = options.get::<ExportedOptions>();
+        let by_hand = options.acknowledges_by_hand.get();
+        let options = options.options.borrow().clone();
+        let mut client = Client::unconnected(connector(&options)?, &url, options)?;
+        client.engine.authenticate_by_hand();
+        client.run(Connecting)?;
+        Ok(ExportedClient::exported(client, by_hand))
+    }
+
+    fn reason_name(code: u8) -> Option<String> {
+        ReasonCode::from_u8(code).map(|code| code.name().into())
+    }
 
     fn topic_matches(filter: String, topic: String) -> bool {
         codec::validate_topic_filter(&filter).is_ok()
@@ -356,28 +382,6 @@ impl ExportedClient {
 }
 
 impl wit::GuestClient for ExportedClient {
-    fn connect(url: String, options: Option<wit::ConnectOptionsBorrow<'_>>) -> Result<wit::Client, wit::Error> {
-        let (options, acknowledges_by_hand) = match &options {
-            Some(options) => {
-                let options = options.get::<ExportedOptions>();
-                (options.options.borrow().clone(), options.acknowledges_by_hand.get())
-            }
-            None => (Options::new(), false),
-        };
-        let client = Client::connect_with(connector(&options)?, &url, options)?;
-        Ok(Self::exported(client, acknowledges_by_hand))
-    }
-
-    fn start(url: String, options: wit::ConnectOptionsBorrow<'_>) -> Result<wit::Client, wit::Error> {
-        let options = options.get::<ExportedOptions>();
-        let by_hand = options.acknowledges_by_hand.get();
-        let options = options.options.borrow().clone();
-        let mut client = Client::unconnected(connector(&options)?, &url, options)?;
-        client.engine.authenticate_by_hand();
-        client.run(Connecting)?;
-        Ok(Self::exported(client, by_hand))
-    }
-
     fn start_again(&self, data: Option<Vec<u8>>) -> Result<(), wit::Error> {
         let mut client = self.client.borrow_mut();
         client.engine.authenticate_by_hand();
@@ -424,7 +428,7 @@ impl wit::GuestClient for ExportedClient {
         let reason = self.client.borrow_mut().publish_with_reason(&message.lend(&user_properties))?;
         let reason_code = reason.reason_code;
         self.said(reason);
-        Ok(reason_code.into())
+        Ok(reason_code as u8)
     }
 
     fn publish_batch(&self, messages: Vec<wit::Publication>) -> Vec<Result<wit::ReasonCode, wit::Error>> {
@@ -432,7 +436,7 @@ impl wit::GuestClient for ExportedClient {
         let messages =
             messages.iter().zip(&user_properties).map(|(message, user_properties)| message.lend(user_properties));
         let results = self.client.borrow_mut().publish_all(messages);
-        results.into_iter().map(|result| Ok(result?.into())).collect()
+        results.into_iter().map(|result| Ok(result? as u8)).collect()
     }
 
     fn enqueue(&self, message: wit::Publication) -> Result<(), wit::Error> {
@@ -460,7 +464,7 @@ impl wit::GuestClient for ExportedClient {
         Ok(self
             .said_of_each(reason)
             .into_iter()
-            .map(|code| QoS::from_u8(code as u8).map(Into::into).ok_or(code.into()))
+            .map(|code| QoS::from_u8(code as u8).map(Into::into).ok_or(code as u8))
             .collect())
     }
 
@@ -473,7 +477,7 @@ impl wit::GuestClient for ExportedClient {
         let user_properties = message::borrowed(&user_properties);
         let properties = UnsubscribeProperties { user_properties: user_properties.as_slice().into() };
         let reason = self.client.borrow_mut().unsubscribe_with(&filters, properties)?;
-        Ok(self.said_of_each(reason).into_iter().map(Into::into).collect())
+        Ok(self.said_of_each(reason).into_iter().map(|code| code as u8).collect())
     }
 
     fn last_reason(&self) -> Option<wit::Reason> {
@@ -569,7 +573,9 @@ impl wit::GuestClient for ExportedClient {
             user_properties: user_properties.as_slice().into(),
             server_reference: None,
         };
-        let disconnect = Disconnect { reason_code: disconnection.reason_code.into(), properties };
+        let invalid = EncodeError { kind: EncodeErrorKind::InvalidReasonCode, field: "Reason Code" };
+        let code = ReasonCode::from_u8(disconnection.reason_code).ok_or(Error::Call(CallError::Invalid(invalid)))?;
+        let disconnect = Disconnect { reason_code: code, properties };
         Ok(self.client.borrow_mut().disconnect_with(&disconnect)?)
     }
 }

@@ -16,7 +16,7 @@ wit_bindgen::generate!({
 
 use std::time::Instant;
 
-use mqtt_wasi::client::mqtt::{Client, ConnectOptions, Error, Publication, Qos, RetainHandling, Subscription};
+use mqtt_wasi::client::mqtt::{ConnectOptions, Error, Publication, Qos, RetainHandling, Subscription, connect};
 
 const MESSAGES: u32 = 20;
 
@@ -31,7 +31,7 @@ fn run() -> Result<(), Error> {
 
     let options = ConnectOptions::new();
     options.set_keep_alive_seconds(30);
-    let client = Client::connect(&url, Some(&options))?;
+    let client = connect(&url, Some(&options))?;
     println!("guest: connected to {url} as {:?}", client.info().client_id);
 
     let filter = "mqtt-wasi/demo/+";

@@ -32,19 +32,19 @@ pub fn url() -> String {
 /// A client with default options.
 ///
 /// # Errors
-/// As `client.connect`.
+/// As `mqtt.connect`.
 pub fn connect() -> Result<Client, Error> {
-    Client::connect(&url(), None)
+    mqtt::connect(&url(), None)
 }
 
 /// A client with these options.
 ///
 /// # Errors
-/// As `client.connect`.
+/// As `mqtt.connect`.
 pub fn connect_with(set: impl FnOnce(&ConnectOptions)) -> Result<Client, Error> {
     let options = ConnectOptions::new();
     set(&options);
-    Client::connect(&url(), Some(&options))
+    mqtt::connect(&url(), Some(&options))
 }
 
 /// A message without properties.

@@ -50,21 +50,21 @@ impl Component {
         let mut instance = Instance::new(if settings.tls.is_some() { &MQTT_TLS } else { &MQTT }, permissions);
         let options = instance.options(settings);
         let (store, mqtt) = instance.parts();
-        let client = untrapped(mqtt.client().call_connect(&mut *store, url, Some(options)));
+        let client = untrapped(mqtt.call_connect(&mut *store, url, Some(options)));
         untrapped(options.resource_drop(store));
         Ok(Self { client: instance.told(client)?, instance })
     }
 
-    /// As `client.start`, with this Authentication Method and data.
+    /// As `mqtt.start`, with this Authentication Method and data.
     ///
     /// # Errors
-    /// As `client.start`.
+    /// As `mqtt.start`.
     pub fn start(url: &str, settings: &Settings, method: &str, data: &[u8]) -> Result<Self, Failure> {
         let mut instance = Instance::new(&MQTT, &leave(url, settings));
         let options = instance.options(settings);
         let (store, mqtt) = instance.parts();
         untrapped(mqtt.connect_options().call_set_authentication(&mut *store, options, method, Some(data)));
-        let client = untrapped(mqtt.client().call_start(&mut *store, url, options));
+        let client = untrapped(mqtt.call_start(&mut *store, url, options));
         untrapped(options.resource_drop(store));
         Ok(Self { client: instance.told(client)?, instance })
     }
@@ -130,7 +130,7 @@ impl Component {
     pub fn disconnect_with(&mut self, disconnect: &Disconnect<'_>) -> Result<(), Failure> {
         let properties = &disconnect.properties;
         let disconnection = wit::Disconnection {
-            reason_code: disconnect_code(disconnect.reason_code),
+            reason_code: disconnect.reason_code as u8,
             session_expiry_interval_seconds: properties.session_expiry_interval,
             reason_string: properties.reason_string.map(str::to_owned),
             user_properties: properties.user_properties.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
@@ -145,7 +145,7 @@ impl Component {
     pub fn connect_beside(&mut self, url: &str, settings: &Settings) -> Result<Beside, Failure> {
         let options = self.instance.options(settings);
         let (store, mqtt) = self.instance.parts();
-        let client = untrapped(mqtt.client().call_connect(&mut *store, url, Some(options)));
+        let client = untrapped(mqtt.call_connect(&mut *store, url, Some(options)));
         untrapped(options.resource_drop(store));
         Ok(Beside(self.instance.told(client)?))
     }
@@ -221,13 +221,13 @@ impl Subject for Component {
 
     fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure> {
         let code = self.attempt(|store, guest, client| guest.call_publish(store, client, &message.into()))?;
-        Ok(code.into())
+        Ok(reason_code(code))
     }
 
     fn publish_batch(&mut self, messages: &[Publish<'_>]) -> Vec<Result<ReasonCode, Failure>> {
         let messages: Vec<_> = messages.iter().map(wit::Publication::from).collect();
         let results = self.call(|store, guest, client| guest.call_publish_batch(store, client, &messages));
-        results.into_iter().map(|result| Ok(self.instance.told(result)?.into())).collect()
+        results.into_iter().map(|result| Ok(reason_code(self.instance.told(result)?))).collect()
     }
 
     fn enqueue(&mut self, message: &Publish<'_>) -> Result<(), Failure> {
@@ -246,13 +246,13 @@ impl Subject for Component {
         let subscriptions: Vec<_> = subscriptions.iter().map(wit::Subscription::from).collect();
         let results =
             self.attempt(|store, guest, client| guest.call_subscribe(store, client, &subscriptions, identifier, &[]))?;
-        Ok(results.into_iter().map(|result| result.map(Into::into).map_err(Into::into)).collect())
+        Ok(results.into_iter().map(|result| result.map(Into::into).map_err(reason_code)).collect())
     }
 
     fn unsubscribe(&mut self, filters: &[&str]) -> Result<Vec<ReasonCode>, Failure> {
         let filters: Vec<String> = filters.iter().copied().map(String::from).collect();
         let codes = self.attempt(|store, guest, client| guest.call_unsubscribe(store, client, &filters, &[]))?;
-        Ok(codes.into_iter().map(Into::into).collect())
+        Ok(codes.into_iter().map(reason_code).collect())
     }
 
     fn receive(&mut self, timeout: Duration) -> Result<Option<Message>, Failure> {
@@ -469,7 +469,7 @@ fn millis(timeout: Duration) -> u32 {
 impl From<wit::Reason> for Reason {
     fn from(reason: wit::Reason) -> Self {
         Self {
-            reason_code: reason.code.into(),
+            reason_code: reason_code(reason.code),
             reason_string: reason.text,
             server_reference: reason.server_reference,
             user_properties: reason.user_properties,
@@ -477,22 +477,9 @@ impl From<wit::Reason> for Reason {
     }
 }
 
-impl From<wit::ReasonCode> for ReasonCode {
-    fn from(code: wit::ReasonCode) -> Self {
-        // Both have them all, in ascending order.
-        Self::ALL[code as usize]
-    }
-}
-
-/// Of the Reason Codes those that these tests disconnect with.
-fn disconnect_code(code: ReasonCode) -> wit::ReasonCode {
-    match code {
-        ReasonCode::Success => wit::ReasonCode::Success,
-        ReasonCode::DisconnectWithWillMessage => wit::ReasonCode::DisconnectWithWillMessage,
-        ReasonCode::ImplementationSpecificError => wit::ReasonCode::ImplementationSpecificError,
-        ReasonCode::SessionTakenOver => wit::ReasonCode::SessionTakenOver,
-        other => panic!("no test disconnects with {other}"),
-    }
+/// The Reason Code with this number, which the component has.
+fn reason_code(number: u8) -> ReasonCode {
+    ReasonCode::from_u8(number).expect("a Reason Code of MQTT")
 }
 
 impl From<wit::Qos> for QoS {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::{env, fmt};
 
 use bindings::mqtt_wasi::client::mqtt::{
-    Client, ConnectOptions, Error, Message, Publication, Qos, RetainHandling, Subscription,
+    self, Client, ConnectOptions, Error, Message, Publication, Qos, RetainHandling, Subscription,
 };
 use job::{Job, Pace, TOPIC, Work};
 use stage::Stage;
@@ -123,7 +123,7 @@ fn connect(stage: &Stage) -> Result<Client, Error> {
 }
 
 fn connect_with(stage: &Stage, options: Option<&ConnectOptions>) -> Result<Client, Error> {
-    let client = Client::connect(&stage.url(), options)?;
+    let client = mqtt::connect(&stage.url(), options)?;
     stage.connected();
     Ok(client)
 }
