@@ -189,7 +189,7 @@ impl Engine {
                 }
                 self.session.transmitted(moved.sent, now);
                 // What the last connection did not send waits behind CONNACK.
-                while !matches!(self.phase, Phase::Greeting)
+                while self.is_made()
                     && let Some(id) = self.calls.next_flushed(|place| self.session.has_sent(place))
                 {
                     self.flushed(id);
@@ -354,7 +354,11 @@ impl Engine {
         self.timers.stop(Timer::Authenticate);
         self.failure = None;
         self.forget_question();
+        let was_made = self.is_made();
         self.session.connection_closed(error);
+        if was_made {
+            self.reached = self.session.outbound_end();
+        }
         self.pump_quietly();
         if !matches!(self.phase, Phase::Idle(_) | Phase::Waiting) {
             self.actions.push_back(Action::Close);
@@ -440,8 +444,12 @@ impl Engine {
     /// The connection is closed, be it that not everything has left.
     fn close_now(&mut self, left: Result<(), Error>) {
         let Phase::Closing(_) = self.phase else { return };
+        let was_made = self.is_made();
         let Phase::Closing(ending) = core::mem::replace(&mut self.phase, Phase::Dialing) else { return };
         self.abandon(Error::ConnectionClosed);
+        if was_made {
+            self.reached = self.session.outbound_end();
+        }
         let outcome = || left.clone().map_or_else(Outcome::Failed, |()| Outcome::Done);
         self.complete_all(|state| matches!(state, State::Disconnecting), &outcome);
         match ending {
@@ -457,11 +465,8 @@ impl Engine {
     }
 
     /// The session has a connection: the authenticator has the last word on it.
-    pub(super) fn session_connected(&mut self, session_present: bool) {
+    pub(super) fn session_connected(&mut self) {
         self.phase = Phase::Checking;
-        if let Some(hooks) = self.delivery {
-            (hooks.connected)(self, session_present);
-        }
         if self.authenticates_by_hand {
             let data = self.session.connack().and_then(|connack| connack.properties.authentication_data);
             let data = data.map(Into::into);
@@ -476,7 +481,11 @@ impl Engine {
 
     /// The connection is made.
     pub(super) fn opened(&mut self) {
+        self.session.trust();
         let session_present = self.session.connack().is_some_and(|connack| connack.session_present);
+        if let Some(hooks) = self.delivery {
+            (hooks.connected)(self, session_present);
+        }
         if let Some(brokers) = &mut self.brokers {
             brokers.connected();
         }

@@ -110,7 +110,7 @@ pub use batch::PublishingAll;
 use brokers::Brokers;
 pub use calls::CallId;
 use calls::Calls;
-use connection::Phase;
+use connection::{Ending, Phase};
 pub use connection::{Step, Turn};
 pub use event::Event;
 use event::Events;
@@ -185,6 +185,8 @@ pub struct Engine {
     connections: u64,
     /// When the connection was made.
     since: Instant,
+    /// How far the last one had sent when it ended, in its stream.
+    reached: u64,
     /// When bytes moved last.
     last_moved: Instant,
     /// What the transport failed with, while what came before is still read: so often.
@@ -225,6 +227,7 @@ impl Engine {
         options.validate().map_err(CallError::InvalidOptions)?;
         let brokers = url.map(|url| Brokers::new(url, &options.fallbacks)).transpose()?;
         let authentication = authenticate::State::new(options.authenticator.as_deref());
+        let has_authenticator = options.authenticator.is_some();
         Ok(Self {
             now: Instant::ZERO,
             actions: VecDeque::new(),
@@ -240,6 +243,7 @@ impl Engine {
             attempt: 0,
             connections: 0,
             since: Instant::ZERO,
+            reached: 0,
             last_moved: Instant::ZERO,
             failure: None,
             seed,
@@ -257,7 +261,13 @@ impl Engine {
             housekeeping: Housekeeping::default(),
             responders: Vec::new(),
             last_responder: 0,
-            session: Session::new(options),
+            session: {
+                let mut session = Session::new(options);
+                if has_authenticator {
+                    session.check_brokers();
+                }
+                session
+            },
         })
     }
 
@@ -341,6 +351,11 @@ impl Engine {
     #[must_use]
     pub const fn has_transport(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Greeting | Phase::Checking | Phase::Open | Phase::Closing(_))
+    }
+
+    /// Whether the transport is that of a connection that was made.
+    const fn is_made(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Closing(Ending::Lost(_) | Ending::Disconnected | Ending::Reconnected))
     }
 
     /// Whether bytes move over the transport: the authenticator is not being waited for.

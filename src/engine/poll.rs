@@ -309,11 +309,10 @@ impl Engine {
         matches!(self.calls.get(id).map(|entry| &entry.state), Some(State::Done(_)) | None)
     }
 
-    /// Whether that was sent, be it that its connection is over now. CONNECT of the next one is none of it.
+    /// Whether that was sent, be it that its connection is over now. What is said before the next one is made is none of it.
     const fn has_reached(&self, goal: Goal) -> bool {
-        let is_of_this =
-            goal.connection == self.connections && !matches!(self.phase, Phase::Greeting | Phase::Checking);
-        is_of_this && self.session.has_sent(goal.place)
+        let is_sent = if self.is_made() { self.session.has_sent(goal.place) } else { goal.place <= self.reached };
+        goal.connection == self.connections && is_sent
     }
 
     /// Where that is in the stream of this connection: what one connection did not send the next does, if it can.
@@ -484,7 +483,7 @@ impl Engine {
             | session::Event::Challenged(_)
             | session::Event::Authenticated(_)
                 if self.expects_end => {}
-            session::Event::Connected { session_present } => self.session_connected(session_present),
+            session::Event::Connected { .. } => self.session_connected(),
             session::Event::Disconnected(error) => self.session_disconnected(error),
             session::Event::Challenged(challenge) => self.challenged(challenge),
             session::Event::Authenticated(said) => self.authenticated_again(said),

@@ -80,7 +80,7 @@ impl Machine {
 
     /// The user has no answer, or does not trust the broker: the connection ends `[MQTT-4.12.1-2]`.
     pub(super) fn fail_authentication(&mut self, why: String) {
-        if self.status == Status::Connected {
+        if self.status == Status::Connected || self.awaits_trust {
             self.send(&Packet::Disconnect(Disconnect::new(ReasonCode::UnspecifiedError)));
         }
         self.fail(Error::Authentication(why));

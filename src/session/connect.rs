@@ -54,6 +54,18 @@ impl Machine {
             self.closed(CallError::PacketTooLarge { size, maximum }.into());
             return Ok(());
         }
+        self.awaits_trust = self.checks_brokers;
+        self.events.push_back(Event::Connected { session_present: connack.session_present });
+        if !self.awaits_trust {
+            self.accept(connack);
+        }
+        Ok(())
+    }
+
+    /// The broker is one to go on with.
+    pub(super) fn accept(&mut self, connack: &Connack<'_>) {
+        self.awaits_trust = false;
+        let properties = &connack.properties;
         self.terms = Terms::new(connack);
         self.response_information = properties.response_information.map(ToOwned::to_owned);
         if let Some(assigned) = properties.assigned_client_identifier {
@@ -72,8 +84,6 @@ impl Machine {
         self.has_session = true;
         self.connect_deadline = None;
         self.keep_alive.start(properties.server_keep_alive.unwrap_or(self.options.keep_alive));
-        self.events.push_back(Event::Connected { session_present: connack.session_present });
         self.start_again(connack.session_present);
-        Ok(())
     }
 }

@@ -38,6 +38,10 @@ pub(super) struct Machine {
     pub(super) keep_alive: KeepAlive,
     /// Whose turn it is to authenticate.
     pub(super) turn: Turn,
+    /// Whether the user says of each broker if it is to be trusted.
+    pub(super) checks_brokers: bool,
+    /// Whether CONNACK came, and the user has not said so.
+    pub(super) awaits_trust: bool,
 
     /// The Client Identifier that the broker assigned.
     pub(super) assigned_client_id: Option<String>,
@@ -87,6 +91,8 @@ impl Machine {
             connect_deadline: None,
             keep_alive: KeepAlive::default(),
             turn: Turn::default(),
+            checks_brokers: false,
+            awaits_trust: false,
             assigned_client_id: None,
             has_session: false,
             was_connected: false,
@@ -282,6 +288,7 @@ impl Machine {
         self.keep_alive.stop();
         self.resend = None;
         self.turn = Turn::Idle;
+        self.awaits_trust = false;
         self.held.expire();
         self.fail_requests(error);
     }

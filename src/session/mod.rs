@@ -512,6 +512,24 @@ impl Session {
         self.machine.status
     }
 
+    /// From now on a broker that has sent CONNACK is told nothing and listened to no more, until it is
+    /// [trusted](Session::trust).
+    pub(crate) const fn check_brokers(&mut self) {
+        self.machine.checks_brokers = true;
+    }
+
+    /// The broker that has sent CONNACK is one to go on with.
+    pub(crate) fn trust(&mut self) {
+        if self.machine.awaits_trust
+            && let Ok(Some(Packet::Connack(connack))) =
+                Packet::decode_from_server(PacketType::Connack, 0, &self.connack, self.machine.options.decode)
+        {
+            let is_present = connack.session_present;
+            self.machine.accept(&connack);
+            self.take_up_session(is_present);
+        }
+    }
+
     /// The CONNACK of this connection, or of the last; `None` before the first.
     #[must_use]
     pub fn connack(&self) -> Option<Connack<'_>> {
@@ -692,7 +710,8 @@ impl Session {
     }
 
     fn next_frame(&mut self) -> Option<FrameSpan> {
-        if !self.machine.status.is_open() {
+        // What a broker says that is not to be trusted is not even looked at.
+        if !self.machine.status.is_open() || self.machine.awaits_trust {
             return None;
         }
         match self.reader.next_span() {
@@ -753,14 +772,21 @@ impl Session {
         if let Packet::Connack(connack) = packet {
             self.connack.clear();
             self.connack.extend_from_slice(body);
-            // A refusal says nothing of the session.
-            if connack.session_present {
-                self.drop_what_comes_again();
-            } else if self.machine.status == Status::Connected {
-                self.move_backlog(Origin::EarlierConnection, Origin::LostSession);
-            }
+            self.take_up_session(connack.session_present);
         }
         Ok(())
+    }
+
+    /// What becomes of the messages that wait, if there is a connection: a refusal says nothing of the session.
+    fn take_up_session(&mut self, is_present: bool) {
+        if self.machine.status != Status::Connected {
+            return;
+        }
+        if is_present {
+            self.drop_what_comes_again();
+        } else {
+            self.move_backlog(Origin::EarlierConnection, Origin::LostSession);
+        }
     }
 
     /// Drops messages that came over an earlier connection and that the broker will send again over this one, since it
