@@ -120,6 +120,9 @@ struct To<'a> {
     deadline: Option<Instant>,
 }
 
+/// Acknowledges a request.
+pub(crate) type Acknowledge<'a> = &'a mut dyn FnMut(&mut Session, Delivery);
+
 impl Responder {
     /// Keeps the replies to the last 1,024 requests for five minutes, if they have no more than a mebibyte together.
     #[must_use]
@@ -203,6 +206,20 @@ impl Responder {
         reply: &Reply,
         now: Instant,
     ) -> Result<(), CallError> {
+        self.reply_and_acknowledge(session, request, reply, now, &mut |session, delivery| {
+            session.acknowledge(delivery);
+        })
+    }
+
+    /// As [`Responder::reply`], where others may have got the request too.
+    pub(crate) fn reply_and_acknowledge(
+        &mut self,
+        session: &mut Session,
+        request: &Request,
+        reply: &Reply,
+        now: Instant,
+        acknowledge: Acknowledge<'_>,
+    ) -> Result<(), CallError> {
         let sent = match &request.address {
             Some(address) => {
                 let to = To { address, qos: request.message.qos, deadline: request.deadline };
@@ -229,9 +246,9 @@ impl Responder {
         if sent != Err(CallError::NotConnected)
             && let Some(delivery) = request.delivery
         {
-            session.acknowledge(delivery);
+            acknowledge(session, delivery);
         }
-        self.flush(session, now);
+        self.flush_and_acknowledge(session, now, acknowledge);
         self.forget(now);
         sent
     }
@@ -254,6 +271,13 @@ impl Responder {
 
     /// Answers the requests that came again, as far as there is room.
     pub fn flush(&mut self, session: &mut Session, now: Instant) {
+        self.flush_and_acknowledge(session, now, &mut |session, delivery| {
+            session.acknowledge(delivery);
+        });
+    }
+
+    /// As [`Responder::flush`], where others may have got the requests too.
+    pub(crate) fn flush_and_acknowledge(&mut self, session: &mut Session, now: Instant, acknowledge: Acknowledge<'_>) {
         while let Some(address) = self.again.pop_front() {
             let Ok(place) = self.find(&address) else { continue };
             let known = &mut self.known[place];
@@ -270,7 +294,7 @@ impl Responder {
             self.forgotten.extend(again.deliveries);
         }
         for delivery in self.forgotten.drain(..) {
-            session.acknowledge(delivery);
+            acknowledge(session, delivery);
         }
     }
 

@@ -83,8 +83,11 @@ pub(super) struct Listeners {
     topics: Topics,
     /// Those who listen to everything.
     everything: Vec<u64>,
-    /// How many more have to take a message that several got, before it is acknowledged: by the number of its delivery.
+    /// How many are not done with a message that several got: by the number of its delivery.
     shared: Ordered<usize>,
+    /// Of which message each of them has a share: by the number of that.
+    shares: Ordered<Delivery>,
+    last_share: u64,
     /// How many inboxes that are to hold the broker back are full.
     full: usize,
     /// Those who listen to the message that is delivered: kept, so that none takes an allocation.
@@ -99,7 +102,7 @@ pub(super) struct Listeners {
 /// What delivering to listeners takes. It is there for engines that do, and linked into programs that have one.
 pub(super) struct Hooks {
     pub(super) next_event: fn(&mut Engine) -> Option<Event>,
-    pub(super) take_share: fn(&mut Listeners, Delivery) -> bool,
+    pub(super) take_share: fn(&mut Listeners, Delivery) -> Option<Delivery>,
     pub(super) wake_all: fn(&mut Listeners, &mut Vec<Waker>),
     pub(super) connected: fn(&mut Engine, bool),
     pub(super) keep_house: fn(&mut Engine),
@@ -211,7 +214,7 @@ impl Listeners {
                 self.identified.remove(place);
             }
         }
-        let to_acknowledge = inbox.queue.deliveries().filter(|&delivery| self.take_share(delivery)).collect();
+        let to_acknowledge = inbox.queue.deliveries().filter_map(|delivery| self.take_share(delivery)).collect();
         let Some(filter) = inbox.filter.filter(|_| inbox.was_asked_for) else { return (None, to_acknowledge) };
         match self.inboxes.iter_mut().find(|(_, other)| other.filter.as_ref() == Some(&filter)) {
             Some((_, other)) => {
@@ -269,7 +272,7 @@ impl Listeners {
     /// There is a connection: if the broker kept the session, it sends again what was not acknowledged, and that is dropped
     /// here. At QoS 2 it sends nothing again that the session knows it has.
     fn connected(&mut self, session_present: bool) {
-        self.shared = Ordered::default();
+        (self.shared, self.shares) = (Ordered::default(), Ordered::default());
         if !session_present {
             return;
         }
@@ -301,9 +304,12 @@ impl Listeners {
             let identifiers = publish.properties.subscription_identifiers.iter();
             identifiers.filter(|identifier| self.listeners_of(*identifier).is_none()).collect()
         };
+        let is_shared = !self.found.is_empty();
         while let Some(other) = self.found.pop() {
-            self.put(other, publish, &identifiers, delivery, woken);
+            let share = delivery.map(|delivery| self.share(delivery));
+            self.put(other, publish, &identifiers, share, woken);
         }
+        let delivery = delivery.map(|delivery| if is_shared { self.share(delivery) } else { delivery });
         self.put(last, publish, &identifiers, delivery, woken);
     }
 
@@ -354,7 +360,7 @@ impl Listeners {
             self.full = self.full.saturating_add_signed(inbox.update());
             woken.extend(inbox.waker.take());
         }
-        let to_acknowledge = to_acknowledge.filter(|&delivery| self.take_share(delivery));
+        let to_acknowledge = to_acknowledge.and_then(|delivery| self.take_share(delivery));
         self.to_acknowledge.extend(to_acknowledge);
     }
 
@@ -377,15 +383,28 @@ impl Listeners {
         Some((message, delivery))
     }
 
-    /// One of those who got a message is done with it; whether that was the last.
-    fn take_share(&mut self, delivery: Delivery) -> bool {
-        let Some(shares) = self.shared.get_mut(delivery.number()) else { return true };
-        *shares -= 1;
-        let is_last = *shares == 0;
-        if is_last {
-            self.shared.remove(delivery.number());
+    /// What one of those who get a message has of it.
+    fn share(&mut self, delivery: Delivery) -> Delivery {
+        self.last_share += 1;
+        let share = Delivery::share(self.last_share);
+        self.shares.push(share.number(), delivery);
+        share
+    }
+
+    /// Whoever has got this is done with it: what is to be acknowledged, if nobody else has to be.
+    fn take_share(&mut self, delivery: Delivery) -> Option<Delivery> {
+        if !delivery.is_share() {
+            return Some(delivery);
         }
-        is_last
+        // It is not there if that was said before, or over an earlier connection.
+        let delivery = self.shares.remove(delivery.number())?;
+        let left = self.shared.get_mut(delivery.number())?;
+        *left -= 1;
+        if *left > 0 {
+            return None;
+        }
+        self.shared.remove(delivery.number());
+        Some(delivery)
     }
 
     fn wake_all(&mut self, woken: &mut Vec<Waker>) {

@@ -432,8 +432,8 @@ impl Engine {
 
     /// Acknowledges a message: see [`Session::acknowledge`].
     pub fn acknowledge(&mut self, delivery: Delivery) -> bool {
-        let is_last = self.delivery.is_none_or(|hooks| (hooks.take_share)(&mut self.listeners, delivery));
-        is_last && self.session.acknowledge(delivery)
+        let Self { session, listeners, delivery: hooks, .. } = self;
+        acknowledge(session, listeners, *hooks, delivery)
     }
 
     /// Takes what has happened, where messages are taken one by one.
@@ -491,6 +491,17 @@ impl Engine {
     pub fn kept(&self) -> usize {
         self.calls.len() + self.listeners.len() + self.housekeeping.len()
     }
+}
+
+/// Acknowledges a message, unless others who got it are not done with it.
+fn acknowledge(
+    session: &mut Session,
+    listeners: &mut Listeners,
+    hooks: Option<&'static Hooks>,
+    delivery: Delivery,
+) -> bool {
+    let delivery = hooks.map_or(Some(delivery), |hooks| (hooks.take_share)(listeners, delivery));
+    delivery.is_some_and(|delivery| session.acknowledge(delivery))
 }
 
 impl fmt::Debug for Engine {

@@ -1,7 +1,7 @@
 //! Responders, which are told what comes and what there is room for.
 
-use super::Engine;
 use super::event::Event;
+use super::{Engine, acknowledge};
 use crate::error::CallError;
 use crate::message::Message;
 use crate::respond::{Reply, Request, Responder, ResponderStats};
@@ -29,9 +29,8 @@ impl Engine {
     /// not handed out again.
     pub fn next_request(&mut self, id: ResponderId, now: Instant) -> Option<Request> {
         self.now = now;
-        let responder = find(&mut self.responders, id)?;
-        let request = responder.take(&mut self.session, now);
-        responder.flush(&mut self.session, now);
+        let request = find(&mut self.responders, id)?.take(&mut self.session, now);
+        self.flush_responders();
         request
     }
 
@@ -44,9 +43,8 @@ impl Engine {
         now: Instant,
     ) -> Option<Request> {
         self.now = now;
-        let responder = find(&mut self.responders, id)?;
-        let request = responder.accept(&self.session, message, delivery, now);
-        responder.flush(&mut self.session, now);
+        let request = find(&mut self.responders, id)?.accept(&self.session, message, delivery, now);
+        self.flush_responders();
         request
     }
 
@@ -79,8 +77,11 @@ impl Engine {
         reply: &Reply,
         now: Instant,
     ) -> Result<(), CallError> {
-        let Some(responder) = find(&mut self.responders, id) else { return Ok(()) };
-        let sent = responder.reply(&mut self.session, request, reply, now);
+        let Self { responders, session, listeners, delivery: hooks, .. } = self;
+        let Some(responder) = find(responders, id) else { return Ok(()) };
+        let sent = responder.reply_and_acknowledge(session, request, reply, now, &mut |session, delivery| {
+            acknowledge(session, listeners, *hooks, delivery);
+        });
         if let Err(error) = sent
             && !matches!(error, CallError::WouldBlock | CallError::NotConnected)
         {
@@ -92,9 +93,12 @@ impl Engine {
 
     /// Answers the requests that came again, as far as there is room.
     pub(super) fn flush_responders(&mut self) {
-        for (_, responder) in &mut self.responders {
+        let Self { responders, session, listeners, delivery: hooks, now, .. } = self;
+        for (_, responder) in responders {
             if responder.has_waiting() {
-                responder.flush(&mut self.session, self.now);
+                responder.flush_and_acknowledge(session, *now, &mut |session, delivery| {
+                    acknowledge(session, listeners, *hooks, delivery);
+                });
             }
         }
     }

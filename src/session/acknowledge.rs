@@ -18,6 +18,17 @@ impl Delivery {
         self.0
     }
 
+    /// What one of several has of a message that they all got. No session knows it.
+    pub(crate) const fn share(number: u64) -> Self {
+        Self(number | Self::SHARE)
+    }
+
+    pub(crate) const fn is_share(self) -> bool {
+        self.0 & Self::SHARE != 0
+    }
+
+    const SHARE: u64 = 1 << 63;
+
     #[cfg(all(feature = "component", target_arch = "wasm32"))]
     pub(crate) const fn from_number(number: u64) -> Self {
         Self(number)
