@@ -21,6 +21,8 @@ struct Own {
     identifier: Option<u32>,
     /// Whether a listener to this filter closed before the broker had answered.
     outlived_listener: bool,
+    /// Whether the user has unsubscribed before the broker had answered.
+    is_given_up: bool,
 }
 
 #[derive(Debug, Default)]
@@ -57,15 +59,19 @@ impl Housekeeping {
 }
 
 impl Engine {
-    /// Someone listens to this filter: what was to be done since nobody did is no matter any more.
+    /// Someone listens to this filter: what is to be done since nobody did has time until nobody does.
     pub(super) fn wants(&mut self, filter: &str) {
+        let chores = self.housekeeping.chores.len();
         self.housekeeping.chores.retain(|chore| **chore != *filter);
+        if self.housekeeping.chores.len() < chores {
+            self.listeners.ask_for_filter(filter);
+        }
     }
 
     /// Nobody listens to this filter any more.
     pub(super) fn wants_no_more(&mut self, filter: Box<str>) {
         let Self { housekeeping, session, listeners, .. } = self;
-        if listeners.has_filter(&filter) || housekeeping.waits_for_own(&filter) {
+        if listeners.ask_for_filter(&filter) || housekeeping.waits_for_own(&filter) {
             return;
         }
         if housekeeping.own(&filter).is_none() {
@@ -124,6 +130,7 @@ impl Engine {
                 options: subscription.options(),
                 identifier,
                 outlived_listener: false,
+                is_given_up: false,
             };
             self.housekeeping.asked.push(id.number(), subscriptions.iter().map(own).collect());
         }
@@ -140,7 +147,7 @@ impl Engine {
         let codes = result.as_ref().map_or(&[][..], |reason| &reason.reason_codes);
         for (place, own) in asked.into_iter().enumerate() {
             let chore = own.outlived_listener.then(|| own.filter.clone());
-            if codes.get(place).is_some_and(|code| !code.is_error()) {
+            if !own.is_given_up && codes.get(place).is_some_and(|code| !code.is_error()) {
                 self.housekeeping.forget(&own.filter);
                 self.housekeeping.own.push(own);
             }
@@ -154,5 +161,7 @@ impl Engine {
     pub(super) fn forget_own(&mut self, filters: &[&str]) {
         // Whoever has no listeners has nothing here.
         filters.iter().for_each(|filter| self.housekeeping.forget(filter));
+        let asked = self.housekeeping.asked.iter_mut().flat_map(|(_, asked)| asked);
+        asked.filter(|own| filters.contains(&&*own.filter)).for_each(|own| own.is_given_up = true);
     }
 }

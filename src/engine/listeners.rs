@@ -225,9 +225,10 @@ impl Listeners {
         }
     }
 
-    /// Whether anyone listens to this filter.
-    pub(super) fn has_filter(&self, filter: &str) -> bool {
-        self.with_filter(filter).is_some()
+    /// The broker was asked for this filter, if anyone listens to it: then that is to be seen to once nobody does.
+    pub(super) fn ask_for_filter(&mut self, filter: &str) -> bool {
+        let listening = self.inboxes.iter_mut().find(|(_, inbox)| inbox.filter.as_deref() == Some(filter));
+        listening.map(|(_, inbox)| inbox.was_asked_for = true).is_some()
     }
 
     /// One of those who listen to this filter.
