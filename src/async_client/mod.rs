@@ -170,6 +170,8 @@ impl AsyncClient {
     where
         M: IntoIterator<Item = Publish<'a>, IntoIter: Unpin>,
     {
+        // What makes them may ask this client for something.
+        let messages: Vec<Publish<'a>> = messages.into_iter().collect();
         // It fails message by message.
         self.run(PublishingAll::new(messages)).await.unwrap_or_default()
     }

@@ -91,7 +91,7 @@ impl<O: Operation + Unpin> Future for Running<'_, O> {
 impl<O> Drop for Running<'_, O> {
     fn drop(&mut self) {
         if let Some(id) = self.call.id() {
-            self.shared.with(|engine| engine.cancel(id, now()));
+            drop(self.shared.with(|engine| engine.cancel(id, now())));
         }
     }
 }

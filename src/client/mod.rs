@@ -445,7 +445,8 @@ impl<T: Transport> Client<T> {
     /// What ended the connection, if it is not made again, behind the last event.
     pub fn next_event(&mut self, timeout: Duration) -> Result<Option<Event>, Error> {
         if timeout.is_zero() {
-            return Ok(self.engine.take_event(self.network.now()));
+            let event = self.engine.take_event(self.network.now());
+            return if event.is_none() { self.engine.require_open().map(|()| None) } else { Ok(event) };
         }
         match self.run(NextEvent { timeout }) {
             Err(Error::Timeout) => Ok(None),

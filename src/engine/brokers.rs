@@ -19,8 +19,10 @@ pub(super) struct Brokers {
     redirect: Option<BrokerUrl>,
     /// How many redirects in a row were followed.
     hops: u8,
-    /// How many attempts in a row have failed.
+    /// How many rounds of attempts in a row have failed.
     failures: u32,
+    /// How many delays there were since the last connection that lasted.
+    delays: u32,
     /// How many of them were tried since the last delay.
     tried: usize,
 }
@@ -40,7 +42,7 @@ impl Brokers {
     pub(super) fn new(url: &str, fallbacks: &[String]) -> Result<Self, UrlError> {
         let urls = core::iter::once(url).chain(fallbacks.iter().map(String::as_str));
         let urls = urls.map(str::parse).collect::<Result<_, _>>()?;
-        Ok(Self { urls, current: 0, redirect: None, hops: 0, failures: 0, tried: 0 })
+        Ok(Self { urls, current: 0, redirect: None, hops: 0, failures: 0, delays: 0, tried: 0 })
     }
 
     /// The one to connect to.
@@ -56,11 +58,13 @@ impl Brokers {
     /// The broker took the connection.
     pub(super) const fn connected(&mut self) {
         self.tried = 0;
+        self.failures = 0;
     }
 
-    /// The connection lasted: what failed before is forgotten.
+    /// The connection lasted: what was before is forgotten.
     pub(super) const fn lasted(&mut self) {
-        self.failures = 0;
+        self.delays = 0;
+        self.hops = 0;
     }
 
     /// A connection that was made has ended.
@@ -69,7 +73,8 @@ impl Brokers {
             return Next::Now;
         }
         self.redirect = None;
-        self.later(error, policy)
+        self.hops = 0;
+        if is_final(error) { Next::Never } else { self.later(policy) }
     }
 
     /// An attempt has failed.
@@ -78,7 +83,10 @@ impl Brokers {
             return Next::Now;
         }
         self.tried = 0;
-        self.later(error, policy)
+        self.hops = 0;
+        self.failures = self.failures.saturating_add(1);
+        let is_over = policy.attempts.is_some_and(|most| self.failures >= most);
+        if is_over || is_final(error) { Next::Never } else { self.later(policy) }
     }
 
     /// An attempt has failed: goes on to the next broker; `false` when all were tried, or no other will do better.
@@ -92,13 +100,9 @@ impl Brokers {
         self.tried < self.urls.len() && !is_final(error)
     }
 
-    fn later(&mut self, error: &Error, policy: &Reconnect) -> Next {
-        self.failures = self.failures.saturating_add(1);
-        self.hops = 0;
-        if is_final(error) || policy.attempts.is_some_and(|most| self.failures > most) {
-            return Next::Never;
-        }
-        let doubled = policy.first_delay.saturating_mul(1 << (self.failures - 1).min(31));
+    fn later(&mut self, policy: &Reconnect) -> Next {
+        self.delays = self.delays.saturating_add(1);
+        let doubled = policy.first_delay.saturating_mul(1 << (self.delays - 1).min(31));
         Next::Within(doubled.min(policy.longest_delay))
     }
 

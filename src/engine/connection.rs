@@ -30,7 +30,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const LAST_ROUNDS: u8 = 16;
 
 /// How long calls wait for the broker's answer while it is behind messages that nobody takes.
-const STUCK: Duration = Duration::from_secs(1);
+pub(super) const STUCK: Duration = Duration::from_secs(1);
 
 /// Where the engine stands with its connection.
 #[derive(Debug)]
@@ -533,7 +533,7 @@ impl Engine {
             self.timers.stop(Timer::Stuck);
         } else if self.delivers()
             && !self.is_stuck
-            && self.calls.has_pending()
+            && self.calls.await_broker()
             && self.timers.get(Timer::Stuck).is_none()
         {
             self.timers.set(Timer::Stuck, self.now + STUCK);

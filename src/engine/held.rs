@@ -34,6 +34,8 @@ pub struct Held {
 #[derive(Debug)]
 struct Waiting {
     delivery: Option<Delivery>,
+    /// Whether it came in a session that the broker has lost.
+    is_lost: bool,
     message: Kind,
 }
 
@@ -54,7 +56,7 @@ impl Held {
     /// The next one.
     #[inline]
     pub fn pop(&mut self) -> Option<Taken> {
-        let Waiting { delivery, message } = self.queue.pop_front()?;
+        let Waiting { delivery, message, .. } = self.queue.pop_front()?;
         let message = match message {
             Kind::Small { topic, payload, qos, retain, dup } => {
                 let (topics, payloads) = (self.taken_topics, self.taken_payloads);
@@ -104,16 +106,23 @@ impl Held {
             }
             _ => Kind::Other(Box::new(Message::with_identifiers(publish, identifiers.to_vec()))),
         };
-        self.queue.push_back(Waiting { delivery, message });
+        self.queue.push_back(Waiting { delivery, is_lost: false, message });
     }
 
-    /// Keeps those that `keeps` is true for.
-    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&Taken) -> bool) {
+    /// The broker has lost the session that they came in.
+    pub(super) fn forget_session(&mut self) {
+        self.queue.iter_mut().for_each(|waiting| waiting.is_lost = true);
+    }
+
+    /// Keeps those that `keeps` is true for, which is told whether the broker has lost their session.
+    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&Taken, bool) -> bool) {
         let mut before = core::mem::take(self);
-        while let Some(taken) = before.pop() {
-            if keeps(&taken) {
+        while let Some(is_lost) = before.queue.front().map(|waiting| waiting.is_lost)
+            && let Some(taken) = before.pop()
+        {
+            if keeps(&taken, is_lost) {
                 let (message, delivery) = taken;
-                self.queue.push_back(Waiting { delivery, message: Kind::Other(Box::new(message)) });
+                self.queue.push_back(Waiting { delivery, is_lost, message: Kind::Other(Box::new(message)) });
             }
         }
     }
@@ -175,7 +184,7 @@ mod tests {
             }
             assert_eq!(held.len(), expected.len());
             if round % 500 == 499 {
-                held.retain(|(message, _)| message.retain);
+                held.retain(|(message, _), _| message.retain);
                 expected.retain(|message| message.retain);
             }
             if round % 300 == 299 {

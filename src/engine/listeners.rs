@@ -4,10 +4,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::task::Waker;
 
-use super::connection::Phase;
+use super::connection::{Phase, STUCK};
 use super::held::{Held, Taken};
+use super::timers::Timer;
 use super::topics::Topics;
-use super::{Clock, Engine, operation};
+use super::{Clock, Engine, operation, replace_waker};
 use crate::codec::{Publish, QoS, SubscribeProperties, Subscription};
 use crate::error::{Error, SubscribeReason};
 use crate::message::Message;
@@ -198,8 +199,9 @@ impl Listeners {
 
     /// Removes an inbox; returns its filter if nobody else listens to that and the broker was asked for it, and what is to
     /// be acknowledged.
-    fn close(&mut self, id: u64) -> (Option<Box<str>>, Vec<Delivery>) {
-        let Some(inbox) = self.inboxes.remove(id) else { return (None, Vec::new()) };
+    fn close(&mut self, id: u64, woken: &mut Vec<Waker>) -> (Option<Box<str>>, Vec<Delivery>) {
+        let Some(mut inbox) = self.inboxes.remove(id) else { return (None, Vec::new()) };
+        woken.extend(inbox.waker.take());
         self.full -= usize::from(inbox.holds_back);
         match &inbox.filter {
             Some(filter) => self.topics.remove(filter, id),
@@ -275,12 +277,13 @@ impl Listeners {
     fn connected(&mut self, session_present: bool) {
         (self.shared, self.shares) = (Ordered::default(), Ordered::default());
         if !session_present {
-            return;
+            // No broker has them any more.
+            return self.inboxes.iter_mut().for_each(|(_, inbox)| inbox.queue.forget_session());
         }
         for (_, inbox) in self.inboxes.iter_mut() {
             inbox.bytes = 0;
-            inbox.queue.retain(|(message, delivery)| {
-                let stays = delivery.is_none() && message.qos != QoS::AtLeastOnce;
+            inbox.queue.retain(|(message, delivery), is_lost| {
+                let stays = is_lost || (delivery.is_none() && message.qos != QoS::AtLeastOnce);
                 inbox.bytes += if stays { size(&message.topic, &message.payload) } else { 0 };
                 stays
             });
@@ -367,10 +370,11 @@ impl Listeners {
 
     /// Takes the next message out of an inbox, and perhaps those behind it into `more`, if they are all at QoS 0; or has
     /// `waker` woken when there is one.
-    fn take(&mut self, id: u64, more: &mut Held, waker: Option<&Waker>) -> Option<Taken> {
+    fn take(&mut self, id: u64, more: &mut Held, waker: Option<&Waker>, woken: &mut Vec<Waker>) -> Option<Taken> {
         let inbox = self.inboxes.get_mut(id)?;
         let Some((message, delivery)) = inbox.queue.pop() else {
-            inbox.waker = waker.cloned();
+            // Whoever only looks takes nobody's place.
+            replace_waker(&mut inbox.waker, waker, woken);
             return None;
         };
         inbox.bytes -= size(&message.topic, &message.payload);
@@ -439,7 +443,7 @@ impl Engine {
     /// for.
     pub fn close_listener(&mut self, id: ListenerId, now: Instant) {
         self.now = now;
-        let (filter, to_acknowledge) = self.listeners.close(id.0);
+        let (filter, to_acknowledge) = self.listeners.close(id.0, &mut self.woken);
         for delivery in to_acknowledge {
             self.session.acknowledge(delivery);
         }
@@ -461,7 +465,13 @@ impl Engine {
         clock: Clock<'_>,
     ) -> Option<Taken> {
         let was_full = self.listeners.is_full();
-        let taken = self.listeners.take(id.0, more, waker)?;
+        let taken = self.listeners.take(id.0, more, waker, &mut self.woken)?;
+        if self.is_stuck || self.timers.get(Timer::Stuck).is_some() {
+            // Somebody takes messages: whoever waits for an answer behind them has another second.
+            self.now = clock();
+            self.is_stuck = false;
+            self.timers.set(Timer::Stuck, self.now + STUCK);
+        }
         if was_full && !self.listeners.is_full() {
             // There may be more, that nobody took in.
             self.now = clock();
@@ -487,9 +497,11 @@ impl Engine {
     fn next_event(&mut self) -> Option<Event> {
         if self.may_deliver() {
             let Self { session, listeners, woken, .. } = self;
+            // Behind the end nothing more comes that there has to be room for.
+            let is_over = matches!(self.phase, Phase::Idle(_));
             session.deliver(|publish, delivery| {
                 listeners.deliver(publish, delivery, woken);
-                !listeners.is_full()
+                is_over || !listeners.is_full()
             });
             while let Some(delivery) = self.listeners.to_acknowledge.pop() {
                 self.session.acknowledge(delivery);
@@ -503,7 +515,7 @@ impl Engine {
 
     /// Whether what comes waits for those who listen, and nobody for what is behind it: it is left where it is.
     pub(super) const fn holds_back(&self) -> bool {
-        self.listeners.is_full() && !self.calls.has_pending()
+        self.listeners.is_full() && !self.calls.await_broker()
     }
 
     /// Whether messages may be handed to listeners.
@@ -512,7 +524,7 @@ impl Engine {
         // broker kept the session and sends it again, behind what is before it; unless it is in the way of everything else.
         let is_stable = matches!(self.phase, Phase::Open | Phase::Idle(_));
         let may_go = if self.listeners.were_opened() { is_stable || self.session.is_paused() } else { self.is_stuck };
-        may_go && !self.listeners.is_full()
+        may_go && (matches!(self.phase, Phase::Idle(_)) || !self.listeners.is_full())
     }
 }
 

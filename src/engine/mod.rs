@@ -493,6 +493,16 @@ impl Engine {
     }
 }
 
+/// Has whoever polls be woken, if anybody. Whoever did before is woken at once, for dropping a waker may run its owner's
+/// code, and nobody may hold the engine then.
+fn replace_waker(place: &mut Option<Waker>, waker: Option<&Waker>, woken: &mut Vec<Waker>) {
+    if let Some(waker) = waker
+        && !place.as_ref().is_some_and(|known| known.will_wake(waker))
+    {
+        woken.extend(place.replace(waker.clone()));
+    }
+}
+
 /// Acknowledges a message, unless others who got it are not done with it.
 fn acknowledge(
     session: &mut Session,

@@ -7,7 +7,7 @@ use super::connection::Phase;
 use super::event::Event;
 use super::operation::{Operation, Plan, Submit, Submitted};
 use super::timers::Timer;
-use super::{Clock, Engine};
+use super::{Clock, Engine, replace_waker};
 use crate::error::{CallError, Error, SubscribeReason};
 use crate::message::Message;
 use crate::session::{self, OperationId};
@@ -112,10 +112,7 @@ impl Engine {
             (None, None) => return Poll::Pending,
         };
         if let Some(entry) = self.calls.get_mut(id) {
-            match waker {
-                Some(waker) if entry.waker.as_ref().is_some_and(|known| known.will_wake(waker)) => {}
-                waker => entry.waker = waker.cloned(),
-            }
+            replace_waker(&mut entry.waker, waker, &mut self.woken);
         }
         self.fail_if_behind(id);
         match self.calls.take_outcome(id, &mut self.timers) {
@@ -127,16 +124,19 @@ impl Engine {
         }
     }
 
-    /// Gives a call up. What was sent stays sent; a request is waited for no longer.
-    pub fn cancel(&mut self, id: CallId, now: Instant) {
+    /// Gives a call up. What was sent stays sent; a request is waited for no longer. Whom it would have woken is for the
+    /// caller to drop, where nobody waits for the engine: that may run code of its owner.
+    pub fn cancel(&mut self, id: CallId, now: Instant) -> Option<Waker> {
         self.now = now;
-        if let Some(entry) = self.calls.remove(id, &mut self.timers)
+        let mut entry = self.calls.remove(id, &mut self.timers);
+        if let Some(entry) = &entry
             && let State::Sent(operation) = entry.state
         {
             self.calls.submitted.remove(operation.number());
             self.session.cancel_request(operation);
         }
         self.admit();
+        entry.as_mut().and_then(|entry| entry.waker.take())
     }
 
     /// Polls a call until it is submitted, for an outcome that is asked for later: [`Engine::poll_reply`]. Once `owner` is

@@ -1342,7 +1342,7 @@ impl<'a> World<'a> {
         self.submitting
             .drain(..)
             .filter_map(|submitting| submitting.call.id())
-            .for_each(|id| self.engine.cancel(id, self.now));
+            .for_each(|id| drop(self.engine.cancel(id, self.now)));
         self.orphans.extend(self.unasked.drain(..).map(|(_, deadline)| deadline));
         for (id, _, _) in std::mem::take(&mut self.submitted) {
             self.with(|engine, now| engine.cancel(id, now));
