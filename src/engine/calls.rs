@@ -165,6 +165,10 @@ impl Calls {
         self.entries.iter().filter(is_pending).map(|(id, _)| CallId(id)).collect()
     }
 
+    pub(super) const fn has_pending(&self) -> bool {
+        self.pending > 0
+    }
+
     /// Whether any wait for the broker: for what has happened others wait too, who have no answer to come.
     pub(super) const fn await_broker(&self) -> bool {
         self.pending > self.queues[Resource::Event as usize].len()

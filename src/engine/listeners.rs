@@ -9,8 +9,8 @@ use super::held::{Held, Taken};
 use super::timers::Timer;
 use super::topics::Topics;
 use super::{Clock, Engine, operation, replace_waker};
-use crate::codec::{Publish, QoS, SubscribeProperties, Subscription};
-use crate::error::{Error, SubscribeReason};
+use crate::codec::{Publish, QoS};
+use crate::error::{CallError, Error, SubscribeReason};
 use crate::message::Message;
 use crate::ordered::Ordered;
 use crate::session::{Delivery, Event, OperationId};
@@ -161,12 +161,12 @@ impl Listeners {
     }
 
     /// Adds an inbox for a filter, or for everything.
-    fn open(&mut self, filter: Option<&str>, has_identifiers: bool, overflow: Overflow) -> u64 {
+    fn open(&mut self, filter: Option<&str>, overflow: Overflow) -> u64 {
         self.last += 1;
         let id = self.last;
-        let identifier = filter.and_then(|filter| {
+        let identifier = filter.map(|filter| {
             let known = self.with_filter(filter).and_then(|inbox| inbox.identifier);
-            known.or_else(|| has_identifiers.then(|| self.new_identifier()))
+            known.unwrap_or_else(|| self.new_identifier())
         });
         match filter {
             Some(filter) => self.topics.insert(filter, id),
@@ -427,10 +427,7 @@ impl Engine {
     /// Messages wait in an inbox until they are taken.
     pub fn open_listener(&mut self, filter: Option<&str>, overflow: Overflow, now: Instant) -> ListenerId {
         self.now = now;
-        // Messages tell by it which subscription they are of, and then no filters need be compared.
-        let connack = self.session.connack().unwrap_or_default();
-        let has_identifiers = connack.properties.subscription_identifier_available.unwrap_or(true);
-        let id = ListenerId(self.listeners.open(filter, has_identifiers, overflow));
+        let id = ListenerId(self.listeners.open(filter, overflow));
         if let Some(filter) = filter {
             self.wants(filter);
         }
@@ -515,7 +512,7 @@ impl Engine {
 
     /// Whether what comes waits for those who listen, and nobody for what is behind it: it is left where it is.
     pub(super) const fn holds_back(&self) -> bool {
-        self.listeners.is_full() && !self.calls.await_broker()
+        self.listeners.is_full() && !self.calls.has_pending()
     }
 
     /// Whether messages may be handed to listeners.
@@ -529,9 +526,10 @@ impl Engine {
 }
 
 impl operation::Listening<'_> {
-    /// What is asked of the broker.
-    pub(super) fn subscribe(&self, engine: &Engine) -> (Subscription<'_>, SubscribeProperties<'_>) {
-        let subscription_identifier = engine.listeners.identifier(self.listener);
-        (self.subscription, SubscribeProperties { subscription_identifier, ..SubscribeProperties::default() })
+    /// Asks the broker. Messages tell by the identifier which subscription they are of, where the broker knows that, and
+    /// then no filters need be compared.
+    pub(super) fn subscribe(&self, engine: &mut Engine) -> Result<OperationId, CallError> {
+        let identifier = engine.listeners.identifier(self.listener);
+        engine.session.subscribe_with_own_identifier(self.subscription, identifier)
     }
 }

@@ -271,8 +271,7 @@ impl Submit for Listening<'_> {
     }
 
     fn submit(&mut self, engine: &mut Engine, _: &mut Option<CallId>, _: Clock<'_>) -> Result<Submitted, CallError> {
-        let (subscription, properties) = self.subscribe(engine);
-        let operation = engine.session.subscribe(&[subscription], properties)?;
+        let operation = self.subscribe(engine)?;
         engine.listeners.ask_for(self.listener);
         Ok(Submitted::As(State::Sent(operation)))
     }

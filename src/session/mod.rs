@@ -307,6 +307,16 @@ impl Session {
         self.machine.subscribe(subscriptions, properties)
     }
 
+    /// As [`Session::subscribe`], with an identifier that is none of the user's: a broker that takes none is not told it, and
+    /// neither is it by another connection.
+    pub(crate) fn subscribe_with_own_identifier(
+        &mut self,
+        subscription: Subscription<'_>,
+        identifier: Option<u32>,
+    ) -> Result<OperationId, CallError> {
+        self.machine.subscribe_with_own_identifier(subscription, identifier)
+    }
+
     /// Asks for no more messages. Returns which [`Event::Unsubscribed`] will tell how it went.
     ///
     /// # Errors

@@ -102,7 +102,7 @@ impl Snapshot {
         binary(&mut bytes, &unsent);
         let subscriptions: Vec<_> = machine.subscriptions.iter().collect();
         bytes.extend_from_slice(&(subscriptions.len() as u32).to_be_bytes());
-        for Granted { filter, options, identifier } in subscriptions {
+        for Granted { filter, options, identifier, .. } in subscriptions {
             binary(&mut bytes, filter.as_bytes());
             bytes.push(*options);
             bytes.extend_from_slice(&identifier.unwrap_or(0).to_be_bytes());
@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
             let filter: Box<str> = self.text()?.into();
             let options = self.take(1)?[0];
             let identifier = Some(self.u32()?).filter(|&identifier| identifier != 0);
-            let granted = Granted { filter, options, identifier };
+            let granted = Granted { filter, options, identifier, may_do_without: false };
             let is_valid = codec::validate_topic_filter(&granted.filter).is_ok() && granted.lend().is_some();
             subscriptions.push(Some(granted).filter(|_| is_valid).ok_or(SnapshotError::Corrupt)?);
         }

@@ -38,6 +38,8 @@ pub(super) struct Granted {
     /// The Subscription Options, as SUBSCRIBE has them.
     pub(super) options: u8,
     pub(super) identifier: Option<u32>,
+    /// Whether that is none of the user's: the subscription is as good without it.
+    pub(super) may_do_without: bool,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,8 @@ enum What {
 
 impl Granted {
     fn new(subscription: &Subscription<'_>, identifier: Option<u32>) -> Self {
-        Self { filter: subscription.filter.into(), options: subscription.options(), identifier }
+        let (filter, options) = (subscription.filter.into(), subscription.options());
+        Self { filter, options, identifier, may_do_without: false }
     }
 
     pub(super) fn lend(&self) -> Option<Subscription<'_>> {
@@ -134,6 +137,24 @@ impl Machine {
         let identifier = properties.subscription_identifier;
         self.ask(packet_id, State::AwaitingSuback, &packet, || {
             What::Subscribe(subscriptions.iter().map(|subscription| Granted::new(subscription, identifier)).collect())
+        })
+    }
+
+    pub(super) fn subscribe_with_own_identifier(
+        &mut self,
+        subscription: Subscription<'_>,
+        identifier: Option<u32>,
+    ) -> Result<OperationId, CallError> {
+        self.require_connected()?;
+        self.terms.check_subscribe(&[subscription], false)?;
+        let packet_id = self.in_flight.next_id().ok_or(CallError::WouldBlock)?;
+        let subscription_identifier = identifier.filter(|_| self.terms.has_identifiers());
+        let properties = SubscribeProperties { subscription_identifier, ..SubscribeProperties::default() };
+        let subscriptions = [subscription];
+        let packet = Packet::Subscribe(Subscribe { packet_id, properties, subscriptions: (&subscriptions).into() });
+        self.ask(packet_id, State::AwaitingSuback, &packet, || {
+            let granted = Granted { may_do_without: true, ..Granted::new(&subscription, identifier) };
+            What::Subscribe(Vec::from([granted]))
         })
     }
 
@@ -232,8 +253,10 @@ impl Machine {
             let Some(packet_id) = self.in_flight.next_id() else { return };
             let lost = &mut self.subscriptions.lost;
             // There is one Subscription Identifier to a SUBSCRIBE.
-            let identifier = lost[0].identifier;
-            let alike = lost.iter().take(at_once).take_while(|lost| lost.identifier == identifier).count();
+            let has_identifiers = self.terms.has_identifiers();
+            let identifier_of = |lost: &Granted| lost.identifier.filter(|_| has_identifiers || !lost.may_do_without);
+            let identifier = identifier_of(&lost[0]);
+            let alike = lost.iter().take(at_once).take_while(|lost| identifier_of(lost) == identifier).count();
             let again: Vec<Granted> = lost.drain(..alike).collect();
             match self.restore(packet_id, identifier, &again) {
                 Ok(()) => self.subscriptions.asked.push_back(Asked { packet_id, what: What::Restore(again) }),

@@ -52,6 +52,11 @@ impl Terms {
         Ok(())
     }
 
+    /// Whether subscriptions may have identifiers.
+    pub(super) const fn has_identifiers(&self) -> bool {
+        self.subscription_identifier_available
+    }
+
     /// Checks a PUBLISH that was first sent on the terms of another connection.
     pub(super) fn check_again(&self, packet: &[u8]) -> Result<(), CallError> {
         let flags = packet.first().copied().unwrap_or_default();
