@@ -19,8 +19,8 @@ pub struct Batch {
     results: Vec<Option<Result<ReasonCode, Error>>>,
     /// How many are in flight.
     in_flight: usize,
-    /// The places of those at QoS 0 that may not have been sent yet.
-    unsent: Vec<usize>,
+    /// The places of those at QoS 0 that may not have been sent yet, and when each is.
+    unsent: Vec<(usize, Goal)>,
     /// Why those did not go on that were not submitted, and those that are in flight.
     failure: Option<Error>,
 }
@@ -45,9 +45,11 @@ impl Batch {
     }
 
     /// Nothing more will come of what is not done.
-    pub(super) fn fail(&mut self, error: Error) {
-        for place in self.unsent.drain(..) {
-            self.results[place] = Some(Err(error.clone()));
+    pub(super) fn fail(&mut self, error: Error, has_reached: impl Fn(Goal) -> bool) {
+        for (place, goal) in self.unsent.drain(..) {
+            if !has_reached(goal) {
+                self.results[place] = Some(Err(error.clone()));
+            }
         }
         self.failure = Some(error);
     }
@@ -56,7 +58,7 @@ impl Batch {
 /// Publishes messages one behind the other, as many in flight as the broker and the options allow, and as many in one
 /// write. Comes to how each went, in order, as [`Publishing`](super::Publishing) would have.
 ///
-/// The time for it begins anew with every answer. Messages that could not be sent because the connection ended fail with
+/// The time for it begins anew with every answer, and whenever there is room for more. Messages that could not be sent because the connection ended fail with
 /// the reason it ended.
 pub struct PublishingAll<I: Iterator>(Peekable<I>);
 
@@ -92,9 +94,17 @@ impl<'a, I: Iterator<Item = Publish<'a>>> Submit for PublishingAll<I> {
         if engine.is_connected() && !engine.has_outgoing() {
             batch.sent();
         }
+        let before = batch.results.len();
         let submitted = self.submit_all(engine, id, &mut batch);
         let (is_flushed, is_done) = (batch.unsent.is_empty(), batch.is_done());
+        if batch.results.len() > before {
+            engine.now = clock();
+        }
         if let Some(entry) = engine.calls.get_mut(id) {
+            if batch.results.len() > before {
+                // There was room for more of them: something has left.
+                entry.deadline = engine.now + engine.response_timeout;
+            }
             entry.batch = Some(batch);
         }
         submitted?;
@@ -133,7 +143,7 @@ impl<'a, I: Iterator<Item = Publish<'a>>> PublishingAll<I> {
                 Err(error @ (CallError::WouldBlock | CallError::NotConnected)) => return Err(error),
                 Err(error) => Some(Err(error.into())),
                 Ok(None) => {
-                    batch.unsent.push(place);
+                    batch.unsent.push((place, engine.flush_goal()));
                     Some(Ok(ReasonCode::Success))
                 }
                 Ok(Some(operation)) => {

@@ -329,6 +329,7 @@ impl Engine {
                 batch.sent();
                 let is_done = batch.is_done();
                 entry.state = State::Batch;
+                entry.deadline = self.now + self.response_timeout;
                 if is_done {
                     self.finish_batch(id);
                 }
@@ -355,10 +356,10 @@ impl Engine {
         if let State::Sent(operation) = entry.state {
             self.calls.submitted.remove(operation.number());
             self.session.cancel_request(operation);
-        } else if let Some(batch) = &mut entry.batch {
-            batch.fail(error);
+        } else if let Some(mut batch) = entry.batch.take() {
+            batch.fail(error, |goal| self.has_reached(goal));
             self.calls.leave(id);
-            return self.finish_batch(id);
+            return self.complete(id, Outcome::Batch(batch));
         }
         self.complete(id, Outcome::Failed(error));
     }
