@@ -4,6 +4,7 @@ mod authentication;
 mod backoff;
 mod batch;
 mod bounded;
+mod combined;
 mod connecting;
 mod housekeeping;
 mod memory;

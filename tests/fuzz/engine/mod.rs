@@ -234,7 +234,7 @@ struct World<'a> {
     held: VecDeque<Delivery>,
     /// When bytes moved last, either way, and how many had then.
     last_moved: Instant,
-    moved: (u64, u64, u64),
+    moved: [u64; 4],
     /// Since when calls wait while no more is read.
     paused_since: Option<Instant>,
     /// What the call failed with that was over last, if it failed.
@@ -333,7 +333,7 @@ impl<'a> World<'a> {
             used_requests: 0,
             held: VecDeque::new(),
             last_moved: start(),
-            moved: (0, 0, 0),
+            moved: [0; 4],
             paused_since: None,
             last_error: None,
         }
@@ -427,7 +427,7 @@ impl<'a> World<'a> {
 
     fn note_moved(&mut self) {
         let stats = self.engine.stats();
-        let moved = (stats.bytes_received, stats.bytes_sent, stats.packets_received);
+        let moved = [stats.bytes_received, stats.bytes_sent, stats.packets_received, stats.packets_sent];
         if moved != self.moved {
             (self.moved, self.last_moved) = (moved, self.now);
         }
