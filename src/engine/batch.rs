@@ -40,6 +40,11 @@ impl Batch {
         self.unsent.clear();
     }
 
+    /// How many are on their way.
+    const fn submitted(&self) -> usize {
+        self.in_flight + self.unsent.len()
+    }
+
     pub(super) const fn is_done(&self) -> bool {
         self.in_flight == 0
     }
@@ -94,14 +99,15 @@ impl<'a, I: Iterator<Item = Publish<'a>>> Submit for PublishingAll<I> {
         if engine.is_connected() && !engine.has_outgoing() {
             batch.sent();
         }
-        let before = batch.results.len();
+        let before = batch.submitted();
         let submitted = self.submit_all(engine, id, &mut batch);
         let (is_flushed, is_done) = (batch.unsent.is_empty(), batch.is_done());
-        if batch.results.len() > before {
+        let has_room = batch.submitted() > before;
+        if has_room {
             engine.now = clock();
         }
         if let Some(entry) = engine.calls.get_mut(id) {
-            if batch.results.len() > before {
+            if has_room {
                 // There was room for more of them: something has left.
                 entry.deadline = engine.now + engine.response_timeout;
             }
