@@ -481,7 +481,6 @@ impl Engine {
 
     /// The connection is made.
     pub(super) fn opened(&mut self) {
-        self.session.trust();
         let session_present = self.session.connack().is_some_and(|connack| connack.session_present);
         if let Some(hooks) = self.delivery {
             (hooks.connected)(self, session_present);
