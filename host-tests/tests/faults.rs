@@ -7,13 +7,14 @@ use std::cell::Cell;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use host_tests::broker::{each_broker, tls_url, url};
 use host_tests::certificates::Authority;
 use host_tests::each_subject;
@@ -1046,6 +1047,137 @@ fn reset_in_the_turn_that_sends_is_not_taken_for_a_plain_end<S: Subject>() {
         assert_eq!(client.receive(SOON).unwrap_err(), failure);
         broker.finish();
     }
+}
+
+// Code of the caller's, within its calls.
+
+#[test]
+fn what_makes_messages_may_ask_the_client_itself() {
+    let broker = Scripted::start(|broker| {
+        let mut peer = broker.accept_client();
+        for _ in 0..2 {
+            let id = expect_message(&mut peer, "a");
+            peer.send(&[puback(id)]);
+        }
+        peer.stay_silent();
+    });
+    let url = broker.url();
+    let results = in_time(move || {
+        single_threaded().block_on(async {
+            let client = connect(&url).await;
+            let asked = client.clone();
+            let payloads = ["1", "2"].into_iter().take_while(|_| asked.is_connected());
+            client.publish_all(payloads.map(|payload| Publish::new("a", payload).qos(QOS_1))).await
+        })
+    });
+    assert_eq!(results, [Ok(ReasonCode::Success), Ok(ReasonCode::Success)]);
+    broker.finish();
+}
+
+#[test]
+fn panic_of_what_makes_messages_leaves_nothing_in_the_way_of_later_calls() {
+    let broker = Scripted::start(|broker| {
+        let mut peer = broker.accept_client();
+        // Until then nothing is read, and there is no room.
+        thread::sleep(Duration::from_secs(1));
+        while let Some(packet) = peer.next_packet() {
+            if let Packet::Publish(Publish { packet_id: Some(id), .. }) = packet.packet() {
+                peer.send(&[puback(id.get())]);
+            }
+        }
+    });
+    let url = broker.url();
+    let published = in_time(move || {
+        let large = vec![0; 60_000];
+        let mut client = Client::connect(&url, Options::new().response_timeout(Duration::MAX)).unwrap();
+        let messages = (0..400).map(|number| {
+            if number == 399 {
+                panic_quietly();
+            }
+            Publish::new("a", &large)
+        });
+        let panic = catch_unwind(AssertUnwindSafe(|| client.publish_all(messages)));
+        assert!(panic.is_err(), "{panic:?}");
+        client.publish(&Publish::new("a", "afterwards").qos(QOS_1))
+    });
+    assert_eq!(published, Ok(ReasonCode::Success));
+    broker.finish();
+}
+
+#[test]
+fn waker_that_owns_a_client_may_be_replaced() {
+    struct Owner(Mutex<Option<AsyncClient>>);
+
+    impl Wake for Owner {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            assert!(self.0.get_mut().unwrap().take().is_some_and(|client| client.is_connected()));
+        }
+    }
+
+    let broker = Scripted::start(|broker| broker.accept_client().stay_silent());
+    let url = broker.url();
+    in_time(move || {
+        single_threaded().block_on(async {
+            let client = connect(&url).await;
+            let mut messages = client.messages();
+            let message = Publish::new("a", "").qos(QOS_1);
+            for waker in [Some(Waker::from(Arc::new(Owner(Mutex::new(Some(client.clone())))))), None] {
+                let waker = waker.unwrap_or_else(|| Waker::noop().clone());
+                let mut context = Context::from_waker(&waker);
+                assert!(pin!(messages.receive()).poll(&mut context).is_pending());
+                // It is dropped with the future.
+                assert!(pin!(client.publish(&message)).poll(&mut context).is_pending());
+            }
+        });
+    });
+    broker.finish();
+}
+
+#[test]
+fn looking_for_a_message_takes_nobodys_place() {
+    struct Bell(AtomicU32);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    let (send, is_to_send) = mpsc::channel::<()>();
+    let broker = Scripted::start(move |broker| {
+        let mut peer = broker.accept_client();
+        is_to_send.recv().unwrap();
+        peer.send(&[publish("a", b"1")]);
+        peer.stay_silent();
+    });
+    single_threaded().block_on(within(async {
+        let client = connect(&broker.url()).await;
+        let mut messages = client.messages();
+        let bell = Arc::new(Bell(AtomicU32::new(0)));
+        let waker = Waker::from(Arc::clone(&bell));
+        assert!(Pin::new(&mut messages).poll_next(&mut Context::from_waker(&waker)).is_pending());
+        assert_eq!(messages.try_receive(), None);
+        send.send(()).unwrap();
+        while bell.0.load(Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(messages.try_receive().is_some());
+    }));
+    broker.finish();
+}
+
+#[test]
+fn end_is_told_to_whoever_asks_for_events_without_waiting() {
+    let broker = Scripted::start(|broker| drop(broker.accept_client()));
+    let mut client = Client::connect(&broker.url(), Options::new()).unwrap();
+    assert_eq!(client.receive(), Err(Error::ConnectionClosed));
+    assert_eq!(client.next_event(Duration::ZERO), Ok(Some(Event::Disconnected(Error::ConnectionClosed))));
+    assert_eq!(client.next_event(Duration::ZERO), Err(Error::ConnectionClosed));
+    broker.finish();
 }
 
 // Futures that are dropped again and again.

@@ -52,32 +52,17 @@ impl Drop for Asking<'_> {
     }
 }
 
-/// A call on its way. When its caller's code panics within it, nobody waits for it any more.
-struct Running<'a, T: Transport, O> {
-    client: &'a mut Client<T>,
-    call: Call<O>,
-}
-
-impl<T: Transport, O> Drop for Running<'_, T, O> {
-    fn drop(&mut self) {
-        if let Some(id) = self.call.id() {
-            self.client.engine.cancel(id, self.client.network.now());
-        }
-    }
-}
-
 impl<T: Transport> Client<T> {
     /// Does something, however many turns that takes.
     pub(crate) fn run<O: Operation>(&mut self, operation: O) -> Result<O::Output, Error> {
-        let mut running = Running { client: self, call: Call::new(operation) };
+        let mut call = Call::new(operation);
         loop {
-            let Running { client, call } = &mut running;
-            let Self { engine, network, .. } = &mut **client;
-            if let Poll::Ready(result) = engine.poll_call(call, None, &mut || network.now()) {
-                client.wind_up();
+            let Self { engine, network, .. } = self;
+            if let Poll::Ready(result) = engine.poll_call(&mut call, None, &mut || network.now()) {
+                self.wind_up();
                 return result;
             }
-            client.turn(None);
+            self.turn(None);
         }
     }
 

@@ -100,7 +100,9 @@ impl<'a, I: Iterator<Item = Publish<'a>>> Submit for PublishingAll<I> {
             batch.sent();
         }
         let before = batch.submitted();
-        let submitted = self.submit_all(engine, id, &mut batch);
+        let submitting = Submitting(engine, id);
+        let submitted = self.submit_all(submitting.0, id, &mut batch);
+        core::mem::forget(submitting);
         let (is_flushed, is_done) = (batch.unsent.is_empty(), batch.is_done());
         let has_room = batch.submitted() > before;
         if has_room {
@@ -121,6 +123,15 @@ impl<'a, I: Iterator<Item = Publish<'a>>> Submit for PublishingAll<I> {
             engine.finish_batch(id);
         }
         Ok(Submitted::As(State::Batch))
+    }
+}
+
+/// What makes the messages is the user's. When it panics, nobody waits for the call any more.
+struct Submitting<'a>(&'a mut Engine, CallId);
+
+impl Drop for Submitting<'_> {
+    fn drop(&mut self) {
+        self.0.cancel(self.1, self.0.now);
     }
 }
 

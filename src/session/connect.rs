@@ -23,6 +23,7 @@ impl Machine {
             .with_connect(client_id, clean_start, |connect| outbound.push(&Packet::Connect(*connect)))
             .map_err(CallError::InvalidOptions)?;
         self.status = Status::Connecting;
+        self.listens = true;
         self.connect_deadline = Some(now + self.options.connect_timeout);
         self.unacknowledged = 0;
         self.start_authentication();
@@ -54,7 +55,7 @@ impl Machine {
             self.closed(CallError::PacketTooLarge { size, maximum }.into());
             return Ok(());
         }
-        self.awaits_trust = self.checks_brokers;
+        (self.awaits_trust, self.listens) = (self.checks_brokers, !self.checks_brokers);
         self.events.push_back(Event::Connected { session_present: connack.session_present });
         if !self.awaits_trust {
             self.accept(connack);
@@ -64,7 +65,7 @@ impl Machine {
 
     /// The broker is one to go on with.
     pub(super) fn accept(&mut self, connack: &Connack<'_>) {
-        self.awaits_trust = false;
+        (self.awaits_trust, self.listens) = (false, true);
         let properties = &connack.properties;
         self.terms = Terms::new(connack);
         self.response_information = properties.response_information.map(ToOwned::to_owned);

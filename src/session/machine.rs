@@ -42,6 +42,8 @@ pub(super) struct Machine {
     pub(super) checks_brokers: bool,
     /// Whether CONNACK came, and the user has not said so.
     pub(super) awaits_trust: bool,
+    /// Whether packets are taken: the connection is open, and no broker awaits trust.
+    pub(super) listens: bool,
 
     /// The Client Identifier that the broker assigned.
     pub(super) assigned_client_id: Option<String>,
@@ -93,6 +95,7 @@ impl Machine {
             turn: Turn::default(),
             checks_brokers: false,
             awaits_trust: false,
+            listens: false,
             assigned_client_id: None,
             has_session: false,
             was_connected: false,
@@ -288,7 +291,7 @@ impl Machine {
         self.keep_alive.stop();
         self.resend = None;
         self.turn = Turn::Idle;
-        self.awaits_trust = false;
+        (self.awaits_trust, self.listens) = (false, false);
         self.held.expire();
         self.fail_requests(error);
     }

@@ -721,7 +721,7 @@ impl Session {
 
     fn next_frame(&mut self) -> Option<FrameSpan> {
         // What a broker says that is not to be trusted is not even looked at.
-        if !self.machine.status.is_open() || self.machine.awaits_trust {
+        if !self.machine.listens {
             return None;
         }
         match self.reader.next_span() {
