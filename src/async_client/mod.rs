@@ -406,7 +406,7 @@ impl AsyncClient {
     /// closed first.
     ///
     /// # Errors
-    /// As [`AsyncClient::connect`]. The client can be connected again.
+    /// As [`AsyncClient::connect`]. The client can be connected again; with [`Options::reconnect`] it does so by itself.
     pub async fn reconnect(&self) -> Result<bool, Error> {
         self.run(Connecting).await
     }

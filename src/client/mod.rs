@@ -139,7 +139,8 @@ impl<T: Transport> Client<T> {
     ///
     /// # Errors
     /// As [`Client::connect_with`]; [`CallError::NotConnected`](crate::CallError::NotConnected) for a client that was made
-    /// over a transport: see [`Client::reconnect_over`]. The client can be connected again.
+    /// over a transport: see [`Client::reconnect_over`]. The client can be connected again; with
+    /// [`Options::reconnect`] it does so by itself.
     pub fn reconnect(&mut self) -> Result<bool, Error> {
         self.run(Connecting)
     }

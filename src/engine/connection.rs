@@ -376,13 +376,20 @@ impl Engine {
         let next = match (&mut self.brokers, self.policy) {
             // Who authenticates step by step cannot begin anew with another broker.
             (Some(_), _) if self.authenticates_by_hand && !matches!(self.phase, Phase::Dialing) => Next::Never,
+            (Some(brokers), Some(policy)) if !self.is_by_hand || self.connections > 0 => {
+                brokers.failed(&error, &policy)
+            }
             (Some(brokers), _) if self.is_by_hand => match brokers.try_next(&error, redirects) {
                 true => Next::Now,
                 false => Next::Never,
             },
-            (Some(brokers), Some(policy)) => brokers.failed(&error, &policy),
             _ => Next::Never,
         };
+        if self.is_by_hand && matches!(next, Next::Within(_)) {
+            // Whoever asked for it is told, and the policy is at work again.
+            self.is_by_hand = false;
+            self.complete_all(|state| matches!(state, State::Connecting), &|| Outcome::Failed(error.clone()));
+        }
         self.go_on(next, error);
     }
 

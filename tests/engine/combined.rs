@@ -10,7 +10,7 @@ use mqtt_wasi::engine::Overflow;
 use mqtt_wasi::{Authenticator, Error, Options, Reconnect, Responder};
 
 use crate::packets::{self, connack, disconnect, puback, publish, suback, unsuback};
-use crate::scenario::{BOTH, Came, Mode, SECOND, Scenario, a_message, decode, options};
+use crate::scenario::{BOTH, Came, Mode, SECOND, Scenario, a_message, decode, options, unreachable};
 
 const QOS_0: QoS = QoS::AtMostOnce;
 const QOS_1: QoS = QoS::AtLeastOnce;
@@ -362,4 +362,28 @@ fn redirects_with_days_between_them_are_all_followed() {
         s.broker_takes_connection(true, ConnackProperties::default());
     }
     s.leave_the_rest();
+}
+
+#[test]
+fn policy_goes_on_when_connecting_by_hand_fails() {
+    for mode in BOTH {
+        let mut s = Scenario::connected_with(mode, reconnecting(), ConnackProperties::default());
+        let message = s.publish(QOS_1, "a", "1");
+        s.expect_sent(publish(QOS_1, 1, "a", "1"));
+        s.broker_closes();
+        s.expect_closed();
+        let connecting = s.connect();
+        s.expect_dial("a:1883");
+        s.attempt_fails(unreachable());
+        s.expect_failed(connecting, unreachable());
+        s.expect_pending(message);
+        s.wait(2 * SECOND);
+        s.expect_dial("a:1883");
+        s.attempt_succeeds();
+        s.broker_takes_connection(false, ConnackProperties::default());
+        s.expect_sent(publish(QOS_1, 1, "a", "1"));
+        s.broker_sends(puback(1));
+        s.expect_published(message);
+        s.leave_the_rest();
+    }
 }
