@@ -40,7 +40,9 @@ impl Shared {
         let result = work(&mut state.engine);
         state.engine.take_woken(&mut woken);
         let driver = state.driver_to_wake();
+        let discarded = state.engine.take_discarded();
         drop(state);
+        drop(discarded);
         woken.into_iter().chain(driver).for_each(Waker::wake);
         result
     }

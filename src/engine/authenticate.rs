@@ -346,10 +346,7 @@ impl Engine {
                 Ok(()) | Err(CallError::NotConnected) => {}
                 Err(error) => self.fail_authentication(error.to_string()),
             },
-            Question::Finish(_) => {
-                self.session.trust();
-                self.opened();
-            }
+            Question::Finish(_) => self.opened(),
             Question::FinishAgain(_) => self.complete_authenticating(&|| Outcome::Done),
         }
     }

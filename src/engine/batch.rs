@@ -177,6 +177,16 @@ impl<'a, I: Iterator<Item = Publish<'a>>> PublishingAll<I> {
 }
 
 impl Engine {
+    /// The connection has ended: what left over it is known now, and by no later one.
+    pub(super) fn note_what_left(&mut self) {
+        let last = Goal { connection: self.connections, place: self.reached };
+        for id in self.calls.pending() {
+            if let Some(batch) = self.calls.get_mut(id).and_then(|entry| entry.batch.as_mut()) {
+                batch.unsent.retain(|(_, goal)| goal.connection != last.connection || goal.place > last.place);
+            }
+        }
+    }
+
     /// Ends the call that this batch is.
     pub(super) fn finish_batch(&mut self, id: CallId) {
         if let Some(batch) = self.calls.get_mut(id).and_then(|entry| entry.batch.take()) {

@@ -53,6 +53,8 @@ impl Brokers {
     /// Every one of them may be tried.
     pub(super) const fn start(&mut self) {
         self.tried = 0;
+        self.failures = 0;
+        self.hops = 0;
     }
 
     /// The broker took the connection.

@@ -189,7 +189,7 @@ impl Engine {
                 }
                 self.session.transmitted(moved.sent, now);
                 // What the last connection did not send waits behind CONNACK.
-                while self.is_made()
+                while self.is_made
                     && let Some(id) = self.calls.next_flushed(|place| self.session.has_sent(place))
                 {
                     self.flushed(id);
@@ -354,10 +354,10 @@ impl Engine {
         self.timers.stop(Timer::Authenticate);
         self.failure = None;
         self.forget_question();
-        let was_made = self.is_made();
         self.session.connection_closed(error);
-        if was_made {
+        if core::mem::take(&mut self.is_made) {
             self.reached = self.session.outbound_end();
+            self.note_what_left();
         }
         self.pump_quietly();
         if !matches!(self.phase, Phase::Idle(_) | Phase::Waiting) {
@@ -376,7 +376,9 @@ impl Engine {
         let next = match (&mut self.brokers, self.policy) {
             // Who authenticates step by step cannot begin anew with another broker.
             (Some(_), _) if self.authenticates_by_hand && !matches!(self.phase, Phase::Dialing) => Next::Never,
-            (Some(brokers), Some(policy)) if !self.is_by_hand || self.connections > 0 => {
+            (Some(brokers), Some(policy))
+                if !self.is_by_hand || (self.connections > 0 && !self.authenticates_by_hand) =>
+            {
                 brokers.failed(&error, &policy)
             }
             (Some(brokers), _) if self.is_by_hand => match brokers.try_next(&error, redirects) {
@@ -451,12 +453,8 @@ impl Engine {
     /// The connection is closed, be it that not everything has left.
     fn close_now(&mut self, left: Result<(), Error>) {
         let Phase::Closing(_) = self.phase else { return };
-        let was_made = self.is_made();
         let Phase::Closing(ending) = core::mem::replace(&mut self.phase, Phase::Dialing) else { return };
         self.abandon(Error::ConnectionClosed);
-        if was_made {
-            self.reached = self.session.outbound_end();
-        }
         let outcome = || left.clone().map_or_else(Outcome::Failed, |()| Outcome::Done);
         self.complete_all(|state| matches!(state, State::Disconnecting), &outcome);
         match ending {
@@ -488,6 +486,7 @@ impl Engine {
 
     /// The connection is made.
     pub(super) fn opened(&mut self) {
+        self.session.trust();
         let session_present = self.session.connack().is_some_and(|connack| connack.session_present);
         if let Some(hooks) = self.delivery {
             (hooks.connected)(self, session_present);
@@ -497,6 +496,7 @@ impl Engine {
         }
         self.timers.stop(Timer::Authenticate);
         self.phase = Phase::Open;
+        self.is_made = true;
         self.connections += 1;
         self.since = self.now;
         self.is_by_hand = false;

@@ -370,11 +370,11 @@ impl Listeners {
 
     /// Takes the next message out of an inbox, and perhaps those behind it into `more`, if they are all at QoS 0; or has
     /// `waker` woken when there is one.
-    fn take(&mut self, id: u64, more: &mut Held, waker: Option<&Waker>, woken: &mut Vec<Waker>) -> Option<Taken> {
+    fn take(&mut self, id: u64, more: &mut Held, waker: Option<&Waker>, discarded: &mut Vec<Waker>) -> Option<Taken> {
         let inbox = self.inboxes.get_mut(id)?;
         let Some((message, delivery)) = inbox.queue.pop() else {
             // Whoever only looks takes nobody's place.
-            replace_waker(&mut inbox.waker, waker, woken);
+            replace_waker(&mut inbox.waker, waker, discarded);
             return None;
         };
         inbox.bytes -= size(&message.topic, &message.payload);
@@ -462,7 +462,7 @@ impl Engine {
         clock: Clock<'_>,
     ) -> Option<Taken> {
         let was_full = self.listeners.is_full();
-        let taken = self.listeners.take(id.0, more, waker, &mut self.woken)?;
+        let taken = self.listeners.take(id.0, more, waker, &mut self.discarded)?;
         if self.is_stuck || self.timers.get(Timer::Stuck).is_some() {
             // Somebody takes messages: whoever waits for an answer behind them has another second.
             self.now = clock();

@@ -110,7 +110,7 @@ pub use batch::PublishingAll;
 use brokers::Brokers;
 pub use calls::CallId;
 use calls::Calls;
-use connection::{Ending, Phase};
+use connection::Phase;
 pub use connection::{Step, Turn};
 pub use event::Event;
 use event::Events;
@@ -136,6 +136,9 @@ use crate::url::BrokerUrl;
 
 /// How long an acknowledgement waits for something to leave with, while messages are at hand to be received.
 const KEEP_UP: Duration = Duration::from_millis(10);
+
+/// As many wakers wait to be dropped at the most.
+const MOST_DISCARDED: usize = 64;
 
 /// Tells what time it is, where that is needed.
 pub type Clock<'a> = &'a mut dyn FnMut() -> Instant;
@@ -167,6 +170,7 @@ pub struct Engine {
     now: Instant,
     actions: VecDeque<Action>,
     woken: Vec<Waker>,
+    discarded: Vec<Waker>,
     timers: Timers,
 
     phase: Phase,
@@ -185,6 +189,8 @@ pub struct Engine {
     connections: u64,
     /// When the connection was made.
     since: Instant,
+    /// Whether the transport is that of a connection that was made.
+    is_made: bool,
     /// How far the last one had sent when it ended, in its stream.
     reached: u64,
     /// When bytes moved last.
@@ -232,6 +238,7 @@ impl Engine {
             now: Instant::ZERO,
             actions: VecDeque::new(),
             woken: Vec::new(),
+            discarded: Vec::new(),
             timers: Timers::default(),
             phase: Phase::Idle(CallError::NotConnected.into()),
             brokers,
@@ -243,6 +250,7 @@ impl Engine {
             attempt: 0,
             connections: 0,
             since: Instant::ZERO,
+            is_made: false,
             reached: 0,
             last_moved: Instant::ZERO,
             failure: None,
@@ -327,6 +335,12 @@ impl Engine {
         }
     }
 
+    /// Wakers that have made way for others. Dropping one may run code of its owner's, which is for where nobody waits for
+    /// the engine.
+    pub fn take_discarded(&mut self) -> Vec<Waker> {
+        core::mem::take(&mut self.discarded)
+    }
+
     /// The driver is gone, and will not come back: ends every call, and each that is made later, with this.
     pub fn stop(&mut self, error: Error) {
         self.brokers = None;
@@ -351,11 +365,6 @@ impl Engine {
     #[must_use]
     pub const fn has_transport(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Greeting | Phase::Checking | Phase::Open | Phase::Closing(_))
-    }
-
-    /// Whether the transport is that of a connection that was made.
-    const fn is_made(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Closing(Ending::Lost(_) | Ending::Disconnected | Ending::Reconnected))
     }
 
     /// Whether bytes move over the transport: the authenticator is not being waited for.
@@ -493,13 +502,16 @@ impl Engine {
     }
 }
 
-/// Has whoever polls be woken, if anybody. Whoever did before is woken at once, for dropping a waker may run its owner's
-/// code, and nobody may hold the engine then.
-fn replace_waker(place: &mut Option<Waker>, waker: Option<&Waker>, woken: &mut Vec<Waker>) {
+/// Has whoever polls be woken, if anybody, and whoever did before no more.
+fn replace_waker(place: &mut Option<Waker>, waker: Option<&Waker>, discarded: &mut Vec<Waker>) {
     if let Some(waker) = waker
         && !place.as_ref().is_some_and(|known| known.will_wake(waker))
     {
-        woken.extend(place.replace(waker.clone()));
+        if discarded.len() >= MOST_DISCARDED {
+            // Nobody comes for them.
+            discarded.clear();
+        }
+        discarded.extend(place.replace(waker.clone()));
     }
 }
 

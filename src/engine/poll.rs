@@ -112,7 +112,7 @@ impl Engine {
             (None, None) => return Poll::Pending,
         };
         if let Some(entry) = self.calls.get_mut(id) {
-            replace_waker(&mut entry.waker, waker, &mut self.woken);
+            replace_waker(&mut entry.waker, waker, &mut self.discarded);
         }
         self.fail_if_behind(id);
         match self.calls.take_outcome(id, &mut self.timers) {
@@ -311,7 +311,7 @@ impl Engine {
 
     /// Whether that was sent, be it that its connection is over now. What is said before the next one is made is none of it.
     const fn has_reached(&self, goal: Goal) -> bool {
-        let is_sent = if self.is_made() { self.session.has_sent(goal.place) } else { goal.place <= self.reached };
+        let is_sent = if self.is_made { self.session.has_sent(goal.place) } else { goal.place <= self.reached };
         goal.connection == self.connections && is_sent
     }
 

@@ -387,3 +387,55 @@ fn policy_goes_on_when_connecting_by_hand_fails() {
         s.leave_the_rest();
     }
 }
+
+#[test]
+fn message_that_did_not_leave_is_not_taken_for_sent_when_the_user_leaves_before_the_next_connection() {
+    for mode in BOTH {
+        let mut s = Scenario::connected_with(mode, reconnecting(), ConnackProperties::default());
+        s.network_stalls();
+        let message = s.publish(QOS_0, "a", "1");
+        s.broker_closes();
+        s.expect_closed();
+        s.wait(SECOND);
+        s.expect_dial("a:1883");
+        s.attempt_succeeds();
+        s.expect_connect();
+        s.network_stalls();
+        // It may not say that before CONNACK, and DISCONNECT does not leave.
+        s.broker_sends(puback(1));
+        let disconnecting = s.disconnect();
+        s.expect_pending(message);
+        s.wait(5 * SECOND);
+        s.expect_closed();
+        s.expect_failed(disconnecting, Error::Timeout);
+        assert!(s.take(message).is_err());
+        s.leave_the_rest();
+    }
+}
+
+#[test]
+fn batch_tells_what_had_left_over_an_earlier_connection() {
+    for mode in BOTH {
+        let mut s = Scenario::connected_with(mode, reconnecting(), ConnackProperties::default());
+        let len = packets::bytes(&publish(QOS_0, 0, "a", "1")).len();
+        s.network_takes(len + 3);
+        let batch = s.publish_all(&["1", "2"].map(|payload| a_message(QOS_0, "a", payload)));
+        s.expect_sent(publish(QOS_0, 0, "a", "1"));
+        s.broker_closes();
+        s.expect_closed();
+        s.wait(SECOND);
+        s.expect_dial("a:1883");
+        s.attempt_succeeds();
+        s.expect_connect();
+        s.network_stalls();
+        s.broker_sends(connack(false, ConnackProperties::default()));
+        let disconnecting = s.disconnect();
+        s.wait(5 * SECOND);
+        s.expect_closed();
+        s.expect_failed(disconnecting, Error::Timeout);
+        let Ok(Came::Batch(results)) = s.take(batch) else { panic!("a result for each message") };
+        assert_eq!(results[0], Ok(ReasonCode::Success));
+        assert!(results[1].is_err());
+        s.leave_the_rest();
+    }
+}
