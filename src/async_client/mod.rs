@@ -165,7 +165,7 @@ impl AsyncClient {
     /// one write. Returns for each how it went, in order: as [`AsyncClient::publish`] would have.
     ///
     /// Messages that could not be sent because the connection ended fail with the reason it ended. The time for it begins
-    /// anew with every answer.
+    /// anew with every answer, and whenever there is room for more. What makes the messages is asked for all of them first.
     pub async fn publish_all<'a, M>(&self, messages: M) -> Vec<Result<ReasonCode, Error>>
     where
         M: IntoIterator<Item = Publish<'a>, IntoIter: Unpin>,

@@ -205,7 +205,7 @@ impl<T: Transport> Client<T> {
     /// one write. Returns for each how it went, in order: as [`Client::publish`] would have.
     ///
     /// Messages that could not be sent because the connection ended fail with the reason it ended. The time for it begins
-    /// anew with every answer.
+    /// anew with every answer, and whenever there is room for more.
     pub fn publish_all<'a>(
         &mut self,
         messages: impl IntoIterator<Item = Publish<'a>>,

@@ -1,4 +1,4 @@
-//! The component: the blocking client behind the WIT interface of `wit/mqtt.wit`, without std.
+//! The component: the blocking client behind the WIT interfaces of `wit/`, without std.
 //!
 //! Here types are translated and nothing is decided: behaviour lives in the session and the client.
 

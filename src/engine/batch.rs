@@ -63,8 +63,8 @@ impl Batch {
 /// Publishes messages one behind the other, as many in flight as the broker and the options allow, and as many in one
 /// write. Comes to how each went, in order, as [`Publishing`](super::Publishing) would have.
 ///
-/// The time for it begins anew with every answer, and whenever there is room for more. Messages that could not be sent because the connection ended fail with
-/// the reason it ended.
+/// The time for it begins anew with every answer, and whenever there is room for more. Messages that could not be sent
+/// because the connection ended fail with the reason it ended.
 pub struct PublishingAll<I: Iterator>(Peekable<I>);
 
 impl<'a, I: Iterator<Item = Publish<'a>>> PublishingAll<I> {
@@ -76,7 +76,7 @@ impl<'a, I: Iterator<Item = Publish<'a>>> PublishingAll<I> {
 
 impl<'a, I: Iterator<Item = Publish<'a>>> Submit for PublishingAll<I> {
     fn plan(&mut self, engine: &Engine) -> Plan {
-        // Nothing is sent at once.
+        // A batch of nothing needs nothing.
         let needs = self.0.peek().map_or(&[][..], |next| needs_of(next.qos));
         Plan { needs, timeout: engine.response_timeout }
     }

@@ -17,7 +17,8 @@
 //! 2. Where there is a transport: move what [`Engine::turn`] has, waiting for it until [`Turn::until`], and say what came
 //!    of it with [`Engine::turned`]. Where there is none: wait until [`Engine::deadline`], and call
 //!    [`Engine::handle_timeout`].
-//! 3. Wake whoever [`Engine::take_woken`] has, holding nothing that they need.
+//! 3. Wake whoever [`Engine::take_woken`] has, and where others share the engine drop what [`Engine::take_discarded`] has,
+//!    holding nothing that they need.
 //!
 //! Users poll calls in between, each until it is over: [`Engine::poll_call`]. Messages are taken one by one with
 //! [`Engine::receive`], or handed to [listeners](Engine::deliver_to_listeners).
@@ -169,7 +170,9 @@ pub struct Engine {
     /// The time that was told last.
     now: Instant,
     actions: VecDeque<Action>,
+    /// To be woken: they are to poll again.
     woken: Vec<Waker>,
+    /// To be dropped: others poll in their place.
     discarded: Vec<Waker>,
     timers: Timers,
 
@@ -233,8 +236,7 @@ impl Engine {
         options.validate().map_err(CallError::InvalidOptions)?;
         let brokers = url.map(|url| Brokers::new(url, &options.fallbacks)).transpose()?;
         let authentication = authenticate::State::new(options.authenticator.as_deref());
-        let has_authenticator = options.authenticator.is_some();
-        Ok(Self {
+        let mut engine = Self {
             now: Instant::ZERO,
             actions: VecDeque::new(),
             woken: Vec::new(),
@@ -269,14 +271,12 @@ impl Engine {
             housekeeping: Housekeeping::default(),
             responders: Vec::new(),
             last_responder: 0,
-            session: {
-                let mut session = Session::new(options);
-                if has_authenticator {
-                    session.check_brokers();
-                }
-                session
-            },
-        })
+            session: Session::new(options),
+        };
+        if engine.has_authenticator() {
+            engine.session.check_brokers();
+        }
+        Ok(engine)
     }
 
     /// From now on messages go to [listeners](Engine::open_listener), and are not taken with [`Engine::receive`].
