@@ -50,6 +50,19 @@ pub enum Error {
     Authentication(String),
     /// The connection ended without a DISCONNECT.
     ConnectionClosed,
+    /// The peer closed the connection instead of answering CONNECT. It may be no MQTT broker, may want TLS, or may refuse
+    /// the Client Identifier or login without saying so.
+    ClosedBeforeConnack,
+    /// The peer answered CONNECT in another protocol.
+    NotMqtt(OtherProtocol),
+    /// The broker speaks MQTT 3.1.1 or older, and no MQTT v5.0.
+    Mqtt3Only,
+    /// The message was sent as often as [the options](crate::Options::attempts_per_message) allow, and was not
+    /// acknowledged. It is not sent again; it may have arrived.
+    GivenUp {
+        /// How many times it was sent.
+        attempts: u32,
+    },
     /// The task that keeps the connection of an async client is gone: its runtime was shut down, or it panicked. Make a new
     /// client.
     Stopped,
@@ -67,6 +80,36 @@ pub enum Error {
     /// A typed payload that is not what its type wants, or that cannot be written; says what and where.
     #[cfg(feature = "json")]
     Json(String),
+}
+
+/// What a peer speaks that is not MQTT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OtherProtocol {
+    /// HTTP.
+    Http,
+    /// SSH.
+    Ssh,
+}
+
+/// What a failure means for the program. This is all there is: later versions add no other kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The call cannot be done as it was made. Nothing was sent, and the connection is as before. Change the call.
+    WrongCall,
+    /// Not now. Nothing was sent, and the connection is as before. Try again.
+    TryLater,
+    /// The time of the call ran out. What was sent may still arrive.
+    TimedOut,
+    /// The broker, or the responder of a request, refused.
+    Refused,
+    /// There is no connection: it was lost, or could not be made. Connect again.
+    ConnectionOver,
+    /// One side does not trust the other, by TLS or enhanced authentication, or they have no TLS in common. The connection is
+    /// over.
+    NotTrusted,
+    /// The peer sent what the specification forbids. The connection is over.
+    ProtocolBroken,
 }
 
 /// What a responder sent instead of what it was asked for.
@@ -296,6 +339,8 @@ impl Error {
             Self::SubscribeRefused(reason) => reason.reason_codes.iter().copied().find(|code| code.is_error()),
             // 0x8D, Keep Alive timeout, is for servers to send (section 3.14.2.1).
             Self::KeepAliveTimeout => Some(ReasonCode::UnspecifiedError),
+            // To MQTT v5.0, what others speak is malformed.
+            Self::NotMqtt(_) | Self::Mqtt3Only => Some(ReasonCode::MalformedPacket),
             _ => None,
         }
     }
@@ -308,12 +353,136 @@ impl Error {
             | Self::SubscribeRefused(_)
             | Self::Timeout
             | Self::AnswerBehindMessages
+            | Self::GivenUp { .. }
             | Self::NoResponder
             | Self::RequestFailed(_) => false,
             Self::Call(error) => matches!(error, CallError::NotConnected),
             #[cfg(feature = "json")]
             Self::Json(_) => false,
             _ => true,
+        }
+    }
+}
+
+impl Error {
+    /// What it means for the program.
+    ///
+    /// ```
+    /// use mqtt_wasi::{CallError, Error, ErrorKind};
+    ///
+    /// assert_eq!(Error::Call(CallError::WouldBlock).kind(), ErrorKind::TryLater);
+    /// ```
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind_and_name().0
+    }
+
+    /// What it is, exactly: a name that stays the same, for logs and for programs that tell failures of a kind apart. The
+    /// component's interface lists them by kind, in `wit/mqtt.wit`.
+    ///
+    /// ```
+    /// use mqtt_wasi::{CallError, Error};
+    ///
+    /// assert_eq!(Error::Call(CallError::WouldBlock).name(), "would-block");
+    /// ```
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.kind_and_name().1
+    }
+
+    const fn kind_and_name(&self) -> (ErrorKind, &'static str) {
+        use ErrorKind::{ConnectionOver, ProtocolBroken, Refused, TimedOut, WrongCall};
+        match self {
+            Self::Malformed(_) => (ProtocolBroken, "malformed"),
+            Self::Protocol(_) => (ProtocolBroken, "protocol-error"),
+            Self::NotMqtt(_) => (ProtocolBroken, "not-mqtt"),
+            Self::Mqtt3Only => (ProtocolBroken, "mqtt-3-only"),
+            Self::ConnectionRefused(_) => (Refused, "connection-refused"),
+            Self::PublishRefused(_) => (Refused, "publish-refused"),
+            Self::SubscribeRefused(_) => (Refused, "subscribe-refused"),
+            Self::NoResponder => (Refused, "no-responder"),
+            Self::RequestFailed(_) => (Refused, "request-failed"),
+            Self::Authentication(_) => (ErrorKind::NotTrusted, "authentication-failed"),
+            Self::Disconnected(_) => (ConnectionOver, "disconnected"),
+            Self::ConnectTimeout => (ConnectionOver, "connect-timeout"),
+            Self::KeepAliveTimeout => (ConnectionOver, "keep-alive-timeout"),
+            Self::ConnectionClosed => (ConnectionOver, "connection-closed"),
+            Self::ClosedBeforeConnack => (ConnectionOver, "closed-before-connack"),
+            Self::Stopped => (ConnectionOver, "stopped"),
+            Self::Timeout => (TimedOut, "timeout"),
+            Self::AnswerBehindMessages => (TimedOut, "answer-behind-messages"),
+            Self::GivenUp { .. } => (TimedOut, "given-up"),
+            Self::Snapshot(_) => (WrongCall, "invalid-snapshot"),
+            Self::Url(UrlError::TlsNotSupported) => (WrongCall, "tls-not-supported"),
+            Self::Url(UrlError::WebSocketNotSupported) => (WrongCall, "websocket-not-supported"),
+            Self::Url(_) => (WrongCall, "invalid-url"),
+            #[cfg(feature = "json")]
+            Self::Json(_) => (WrongCall, "invalid-argument"),
+            Self::Call(error) => error.kind_and_name(),
+            Self::Transport(error) => error.kind.kind_and_name(),
+        }
+    }
+}
+
+impl CallError {
+    /// Whether the same call may be made again as it is.
+    #[cfg(all(feature = "component", target_arch = "wasm32"))]
+    pub(crate) const fn is_temporary(self) -> bool {
+        matches!(self, Self::WouldBlock | Self::ReceiveFirst | Self::NotConnected)
+    }
+
+    pub(crate) const fn kind_and_name(&self) -> (ErrorKind, &'static str) {
+        use ErrorKind::{TryLater, WrongCall};
+        match self {
+            Self::WouldBlock => (TryLater, "would-block"),
+            Self::ReceiveFirst => (TryLater, "receive-first"),
+            Self::NotConnected => (ErrorKind::ConnectionOver, "not-connected"),
+            Self::RepliesRefused(_) => (ErrorKind::Refused, "replies-refused"),
+            Self::NothingToAuthenticate => (WrongCall, "nothing-to-authenticate"),
+            Self::PacketTooLarge { .. } => (WrongCall, "packet-too-large"),
+            Self::QosNotSupported { .. } => (WrongCall, "qos-not-supported"),
+            Self::RetainNotSupported => (WrongCall, "retain-not-supported"),
+            Self::WildcardSubscriptionsNotSupported => (WrongCall, "wildcard-subscriptions-not-supported"),
+            Self::SharedSubscriptionsNotSupported => (WrongCall, "shared-subscriptions-not-supported"),
+            Self::SubscriptionIdentifiersNotSupported => (WrongCall, "subscription-identifiers-not-supported"),
+            Self::Invalid(_)
+            | Self::InvalidOptions(_)
+            | Self::PropertyNotAllowed(_)
+            | Self::TopicAliasInvalid { .. }
+            | Self::UnknownTopicAlias(_)
+            | Self::PayloadNotUtf8 => (WrongCall, "invalid-argument"),
+            #[cfg(feature = "json")]
+            Self::NotJson => (WrongCall, "invalid-argument"),
+        }
+    }
+}
+
+impl TransportErrorKind {
+    const fn kind_and_name(self) -> (ErrorKind, &'static str) {
+        use ErrorKind::{ConnectionOver, NotTrusted};
+        match self {
+            Self::UnknownHost => (ConnectionOver, "unknown-host"),
+            Self::ConnectionRefused => (ConnectionOver, "port-closed"),
+            Self::Unreachable => (ConnectionOver, "unreachable"),
+            Self::ConnectTimeout => (ConnectionOver, "network-timeout"),
+            Self::ConnectionReset => (ConnectionOver, "connection-reset"),
+            Self::AccessDenied => (ConnectionOver, "access-denied"),
+            Self::Other => (ConnectionOver, "network-failed"),
+            Self::Tls(failure) => match failure {
+                TlsFailure::Configuration => (ErrorKind::WrongCall, "tls-configuration"),
+                TlsFailure::UnknownIssuer => (NotTrusted, "tls-unknown-issuer"),
+                TlsFailure::WrongName => (NotTrusted, "tls-wrong-name"),
+                TlsFailure::Expired => (NotTrusted, "tls-expired"),
+                TlsFailure::NotYetValid => (NotTrusted, "tls-not-yet-valid"),
+                TlsFailure::BadCertificate => (NotTrusted, "tls-bad-certificate"),
+                TlsFailure::ClientCertificateRequired => (NotTrusted, "tls-client-certificate-required"),
+                TlsFailure::NothingInCommon => (NotTrusted, "tls-nothing-in-common"),
+                TlsFailure::NotTls => (NotTrusted, "tls-not-tls"),
+                TlsFailure::Expected => (NotTrusted, "tls-expected"),
+                TlsFailure::Cut => (NotTrusted, "tls-cut"),
+                TlsFailure::Truncated => (NotTrusted, "tls-truncated"),
+                TlsFailure::Other => (NotTrusted, "tls-failed"),
+            },
         }
     }
 }
@@ -379,6 +548,21 @@ impl fmt::Display for Error {
             Self::Snapshot(error) => error.fmt(f),
             Self::Authentication(why) => write!(f, "authentication failed: {why}"),
             Self::ConnectionClosed => f.write_str("the connection ended without a DISCONNECT"),
+            Self::ClosedBeforeConnack => f.write_str(
+                "the peer closed the connection instead of answering CONNECT: check that an MQTT broker listens there, \
+                 whether it wants TLS (mqtts://), the Client Identifier and the login",
+            ),
+            Self::NotMqtt(protocol) => {
+                let name = match protocol {
+                    OtherProtocol::Http => "HTTP",
+                    OtherProtocol::Ssh => "SSH",
+                };
+                write!(f, "the peer speaks {name}, not MQTT: check host and port")
+            }
+            Self::Mqtt3Only => f.write_str("the broker speaks MQTT 3.1.1 or older: MQTT v5.0 is needed"),
+            Self::GivenUp { attempts } => {
+                write!(f, "the message was sent {attempts} times and not acknowledged: it is given up")
+            }
             Self::Stopped => f.write_str("the client's task is gone: make a new client"),
             Self::NoResponder => f.write_str("nobody is there to answer the request, says the broker"),
             Self::RequestFailed(failure) => write!(f, "the responder says that the request failed: {}", failure.text),

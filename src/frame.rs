@@ -170,6 +170,11 @@ impl FrameReader {
         &self.buffer[start..start + span.len as usize]
     }
 
+    /// What came and is in no frame yet.
+    pub(crate) fn unframed(&self) -> &[u8] {
+        &self.buffer[self.next..self.end]
+    }
+
     /// The Packet Identifier of a PUBLISH, without a look at the rest; `None` at QoS 0.
     pub(crate) fn packet_id(&self, span: &FrameSpan) -> Option<PacketId> {
         let (topic_len, rest) = self.body(span).split_first_chunk()?;

@@ -33,6 +33,7 @@
 //! - `scram`: SCRAM-SHA-256 for enhanced authentication, with `ScramSha256`.
 //! - `tokio`: the async client, `AsyncClient`.
 //! - `tls`: `mqtts://`, with rustls and a provider in pure Rust.
+//! - `bulk`: [`bulk`], for guests that move many messages through the component.
 //! - `component`: the WIT exports, for the component build alone.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -67,6 +68,8 @@ struct RabbitMq;
 #[cfg(feature = "tokio")]
 mod async_client;
 mod authenticate;
+#[cfg(feature = "bulk")]
+pub mod bulk;
 mod client;
 pub mod codec;
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
@@ -103,10 +106,10 @@ pub use codec::{
     Disconnect, DisconnectProperties, EncodeError, Publish, PublishProperties, QoS, ReasonCode, RetainHandling,
     SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties,
 };
-pub use engine::{Event, Options, Overflow, Reconnect};
+pub use engine::{ConnectChanges, Event, Options, Overflow, Reconnect};
 pub use error::{
-    CallError, Error, Failure, ProtocolError, Reason, SnapshotError, SubscribeReason, TlsFailure, TransportError,
-    TransportErrorKind,
+    CallError, Error, ErrorKind, Failure, OtherProtocol, ProtocolError, Reason, SnapshotError, SubscribeReason,
+    TlsFailure, TransportError, TransportErrorKind,
 };
 pub use frame::FrameError;
 pub use message::Message;

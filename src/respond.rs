@@ -355,6 +355,12 @@ impl Default for Responder {
 }
 
 impl Request {
+    /// Lets go of what takes most memory, once it was handed out.
+    #[cfg(all(feature = "component", target_arch = "wasm32"))]
+    pub(crate) fn drop_payload(&mut self) {
+        self.message.payload = Vec::new();
+    }
+
     /// What was asked.
     #[must_use]
     pub const fn message(&self) -> &Message {

@@ -199,13 +199,16 @@ impl TraceContext {
     /// assert_eq!(names, ["unit", "traceparent"]);
     /// ```
     pub fn inject(&self, properties: &mut Vec<(String, String)>) {
-        properties.retain(|(name, _)| {
-            !name.eq_ignore_ascii_case(Self::TRACEPARENT) && !name.eq_ignore_ascii_case(Self::TRACESTATE)
-        });
+        properties.retain(|(name, _)| !Self::is_in(name));
         properties.push((Self::TRACEPARENT.to_owned(), self.traceparent()));
         if !self.state.is_empty() {
             properties.push((Self::TRACESTATE.to_owned(), self.state.clone()));
         }
+    }
+
+    /// Whether a User Property of this name is part of a context.
+    pub(crate) const fn is_in(name: &str) -> bool {
+        name.eq_ignore_ascii_case(Self::TRACEPARENT) || name.eq_ignore_ascii_case(Self::TRACESTATE)
     }
 
     /// The User Properties of a message with the context written into them.

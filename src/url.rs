@@ -57,6 +57,8 @@ pub enum UrlError {
     UserInfo,
     /// `mqtts://` in a build without TLS.
     TlsNotSupported,
+    /// `ws://` or `wss://`, which this version does not speak.
+    WebSocketNotSupported,
 }
 
 impl core::str::FromStr for BrokerUrl {
@@ -69,6 +71,8 @@ impl core::str::FromStr for BrokerUrl {
             (Scheme::Mqtt, 1883)
         } else if scheme.eq_ignore_ascii_case("mqtts") {
             (Scheme::Mqtts, 8883)
+        } else if scheme.eq_ignore_ascii_case("ws") || scheme.eq_ignore_ascii_case("wss") {
+            return Err(UrlError::WebSocketNotSupported);
         } else {
             return Err(UrlError::Scheme);
         };
@@ -185,6 +189,7 @@ impl fmt::Display for UrlError {
             Self::Port => "the URL's port must be a number from 1 to 65535",
             Self::Path => "a broker URL has no path, query or fragment",
             Self::UserInfo => "the URL's user name or password is not valid percent-encoding",
+            Self::WebSocketNotSupported => "WebSocket is not supported: use mqtt:// or mqtts://",
             Self::TlsNotSupported => {
                 "this build has no TLS: use mqtt://, the component mqtt-tls.wasm, or the feature tls"
             }

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wit", &[]),
     ("message", &["codec"]),
     ("error", &["codec", "frame", "message", "url"]),
+    ("bulk", &["codec"]),
     ("random", &["error", "wit"]),
     // Byte streams, which know no MQTT.
     ("transport", &["error", "time", "url", "wit"]),
@@ -59,11 +60,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "component",
         &[
+            "bulk",
             "client",
             "codec",
             "engine",
             "error",
             "message",
+            "ordered",
             "random",
             "respond",
             "session",

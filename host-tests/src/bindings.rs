@@ -7,6 +7,7 @@ wasmtime::component::bindgen!({
 
         world exporter {
             export mqtt-wasi:client/mqtt@0.1.0;
+            export mqtt-wasi:client/bulk@0.1.0;
         }
     ",
     world: "mqtt-wasi:host-tests/exporter",

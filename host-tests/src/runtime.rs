@@ -5,12 +5,15 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Config, Engine, Store};
+use wasmtime::{Config, Engine, ResourceLimiter, Store};
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::capture::Capture;
+
+/// More handles than any component here has at once. One that leaks them traps.
+const MOST_HANDLES: usize = 1_000;
 
 /// A compiled component, ready to be run any number of times.
 pub struct Runtime {
@@ -34,6 +37,7 @@ pub struct Permissions {
 pub struct Host {
     wasi: WasiCtx,
     table: ResourceTable,
+    memory_bytes: usize,
 }
 
 /// How a command ended.
@@ -45,6 +49,8 @@ pub struct Output {
     pub stderr: String,
     /// Whether it ended by itself, with success.
     pub success: bool,
+    /// The size of all its linear memories together, at its end.
+    pub memory_bytes: usize,
 }
 
 impl Permissions {
@@ -112,6 +118,8 @@ impl Runtime {
         let mut builder = WasiCtxBuilder::new();
         builder.arg("guest").args(args).stdout(stdout.clone()).stderr(stderr.clone());
         let mut store = Store::new(&self.engine, Host::new(permissions, &mut builder));
+        store.limiter(|host| host);
+        store.set_max_component_handles(MOST_HANDLES);
         let command = Command::instantiate(&mut store, &self.component, &self.linker)?;
         let ended = command.wasi_cli_run().call_run(&mut store);
         let (success, trap) = match ended {
@@ -121,7 +129,8 @@ impl Runtime {
                 None => (false, format!("{error:?}")),
             },
         };
-        Ok(Output { stdout: stdout.text(), stderr: stderr.text() + &trap, success })
+        let memory_bytes = store.data().memory_bytes;
+        Ok(Output { stdout: stdout.text(), stderr: stderr.text() + &trap, success, memory_bytes })
     }
 }
 
@@ -142,12 +151,27 @@ impl Host {
             };
             Box::pin(async move { is_allowed })
         });
-        Self { wasi: builder.build(), table: ResourceTable::new() }
+        Self { wasi: builder.build(), table: ResourceTable::new(), memory_bytes: 0 }
     }
 }
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Limits nothing, and counts.
+impl ResourceLimiter for Host {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let can_grow = maximum.is_none_or(|maximum| desired <= maximum);
+        if can_grow {
+            self.memory_bytes += desired - current;
+        }
+        Ok(can_grow)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(true)
     }
 }

@@ -79,22 +79,22 @@ fn caller_answers_one_challenge_after_the_other() {
     });
     let mut client = Component::start(&broker.url(), &Settings::default(), METHOD, b"hello").unwrap();
     for (challenge, answer) in [(b"who?".as_slice(), b"me".as_slice()), (b"really?", b"yes")] {
-        assert_eq!(client.next_challenge(), Ok(Some(challenge.to_vec())));
+        assert_eq!(client.next_step(), Ok((false, Some(challenge.to_vec()))));
         client.answer_challenge(answer).unwrap();
     }
-    assert_eq!(client.next_challenge(), Ok(None));
-    assert_eq!(client.authentication_data(), Some(b"welcome".to_vec()));
+    assert_eq!(client.next_step(), Ok((true, Some(b"welcome".to_vec()))));
     assert_eq!(client.answer_challenge(b"nobody asked").unwrap_err().kind, ErrorKind::NothingToAuthenticate);
 
     client.authenticate_again(b"still me").unwrap();
-    assert_eq!(client.next_challenge(), Ok(Some(b"sure?".to_vec())));
+    assert_eq!(client.next_step(), Ok((false, Some(b"sure?".to_vec()))));
     client.answer_challenge(b"sure").unwrap();
-    assert_eq!(client.next_challenge(), Ok(None));
-    assert_eq!(client.authentication_data(), Some(b"fine".to_vec()));
+    assert_eq!(client.next_step(), Ok((true, Some(b"fine".to_vec()))));
 
-    client.start_again(b"hello again").unwrap();
-    assert_eq!(client.next_challenge(), Ok(None));
-    assert_eq!(client.authentication_data(), Some(b"welcome back".to_vec()));
+    client.update(|store, options, resource| {
+        options.call_set_authentication_data(store, resource, b"hello again").unwrap();
+    });
+    client.reconnect().unwrap();
+    assert_eq!(client.next_step(), Ok((true, Some(b"welcome back".to_vec()))));
     client.disconnect().unwrap();
     broker.finish();
 }
@@ -109,7 +109,7 @@ fn refusal_comes_instead_of_a_challenge() {
         peer.expect_end();
     });
     let mut client = Component::start(&broker.url(), &Settings::default(), METHOD, b"hello").unwrap();
-    let failure = client.next_challenge().unwrap_err();
+    let failure = client.next_step().unwrap_err();
     assert_eq!(failure.kind, ErrorKind::ConnectionRefused);
     assert_eq!(failure.reason_code(), Some(ReasonCode::BadAuthenticationMethod));
     broker.finish();
@@ -134,22 +134,20 @@ fn steps_that_come_in_other_calls_are_kept_for_the_caller() {
     });
     let mut client = Component::start(&broker.url(), &Settings::default(), METHOD, b"hello").unwrap();
     assert_eq!(client.receive(A_WHILE), Ok(None));
-    assert_eq!(client.next_challenge(), Ok(Some(b"who?".to_vec())));
+    assert_eq!(client.next_step(), Ok((false, Some(b"who?".to_vec()))));
     client.answer_challenge(b"me").unwrap();
     while !client.is_connected() {
         assert_eq!(client.receive(A_WHILE), Ok(None));
     }
-    assert_eq!(client.next_challenge(), Ok(None));
-    assert_eq!(client.authentication_data(), Some(b"welcome".to_vec()));
+    assert_eq!(client.next_step(), Ok((true, Some(b"welcome".to_vec()))));
 
     client.authenticate_again(b"still me").unwrap();
     assert_eq!(client.publish(&message("challenged")), Ok(Success));
     assert_eq!(client.authenticate_again(b"me again").unwrap_err().kind, ErrorKind::NothingToAuthenticate);
-    assert_eq!(client.next_challenge(), Ok(Some(b"sure?".to_vec())));
+    assert_eq!(client.next_step(), Ok((false, Some(b"sure?".to_vec()))));
     client.answer_challenge(b"sure").unwrap();
     assert_eq!(client.publish(&message("authenticated")), Ok(Success));
-    assert_eq!(client.next_challenge(), Ok(None));
-    assert_eq!(client.authentication_data(), Some(b"fine".to_vec()));
+    assert_eq!(client.next_step(), Ok((true, Some(b"fine".to_vec()))));
     client.disconnect().unwrap();
     broker.finish();
 }
@@ -168,12 +166,11 @@ fn last_step_that_nobody_asked_for_is_not_taken_for_one_of_the_next_time() {
         peer.expect(disconnect(ReasonCode::NORMAL_DISCONNECTION));
     });
     let mut client = Component::start(&broker.url(), &Settings::default(), METHOD, b"hello").unwrap();
-    assert_eq!(client.next_challenge(), Ok(None));
+    assert_eq!(client.next_step(), Ok((true, Some(b"welcome".to_vec()))));
     client.authenticate_again(b"once").unwrap();
     assert_eq!(client.publish(&message("meanwhile")), Ok(Success));
     client.authenticate_again(b"twice").unwrap();
-    assert_eq!(client.next_challenge(), Ok(None));
-    assert_eq!(client.authentication_data(), Some(b"two".to_vec()));
+    assert_eq!(client.next_step(), Ok((true, Some(b"two".to_vec()))));
     client.disconnect().unwrap();
     broker.finish();
 }

@@ -78,14 +78,14 @@ fn closing_at_once_is_an_error<S: Subject>() {
     let broker = Scripted::start(|broker| drop(broker.accept()));
     let failure = refused::<S>(&broker, &Settings::default());
     // Whether CONNECT was on its way by then decides which.
-    let kinds = [ErrorKind::ConnectionClosed, ErrorKind::ConnectionReset];
+    let kinds = [ErrorKind::ClosedBeforeConnack, ErrorKind::ConnectionReset];
     assert!(kinds.contains(&failure.kind), "{failure:?}");
     broker.finish();
 }
 
 fn closing_instead_of_connack_is_an_error<S: Subject>() {
     let broker = Scripted::start(|broker| drop(broker.accept().expect_type(PacketType::Connect)));
-    assert_eq!(refused::<S>(&broker, &Settings::default()).kind, ErrorKind::ConnectionClosed);
+    assert_eq!(refused::<S>(&broker, &Settings::default()).kind, ErrorKind::ClosedBeforeConnack);
     broker.finish();
 }
 
@@ -101,17 +101,20 @@ fn missing_connack_is_a_timeout<S: Subject>() {
 }
 
 fn malformed_connack_is_answered_with_why<S: Subject>() {
-    let malformed: [&[u8]; 6] = [
-        b"\x20\x00",                         // nothing in it
-        b"\x21\x03\0\0\0",                   // flags in the fixed header
-        b"\x20\x03\x02\0\0",                 // a reserved flag
-        b"\x20\x03\0\x01\0",                 // a Reason Code of MQTT 3.1.1
-        b"\x20\x03\0\0\x05",                 // properties that are not there
-        b"HTTP/1.1 400 Bad Request\r\n\r\n", // another protocol altogether
+    use ErrorKind::{Malformed, Mqtt3Only, NotMqtt};
+    let malformed: [(&[u8], ErrorKind); 8] = [
+        (b"\x20\x00", Malformed),                       // nothing in it
+        (b"\x21\x03\0\0\0", Malformed),                 // flags in the fixed header
+        (b"\x20\x03\x02\0\0", Malformed),               // a reserved flag
+        (b"\x20\x03\0\x01\0", Malformed),               // a Reason Code of MQTT 3.1.1
+        (b"\x20\x03\0\0\x05", Malformed),               // properties that are not there
+        (b"\x20\x02\0\x01", Mqtt3Only),                 // MQTT 3.1.1, which refuses
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", NotMqtt), // another protocol altogether
+        (b"SSH-2.0-OpenSSH_9.2\r\n", NotMqtt),
     ];
-    for bytes in malformed {
+    for (bytes, kind) in malformed {
         let failure = answered_with::<S>(bytes.to_vec(), ReasonCode::MalformedPacket);
-        assert_eq!(failure.kind, ErrorKind::Malformed, "{bytes:?}: {failure:?}");
+        assert_eq!(failure.kind, kind, "{bytes:?}: {failure:?}");
     }
 }
 

@@ -134,7 +134,7 @@ fn break_rule(mut client: Peer, violation: &Violation) {
 /// The caller is told what the broker is told.
 fn assert_told(failure: &Failure, violation: &Violation) {
     let Violation { section, name, reason_code, .. } = violation;
-    let is_violation = [ErrorKind::Malformed, ErrorKind::ProtocolError].contains(&failure.kind);
+    let is_violation = [ErrorKind::Malformed, ErrorKind::ProtocolError, ErrorKind::Mqtt3Only].contains(&failure.kind);
     assert!(is_violation, "section {section}, {name}: {failure:?}");
     assert_eq!(failure.reason_code(), Some(*reason_code), "section {section}, {name}: {failure:?}");
 }

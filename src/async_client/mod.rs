@@ -32,8 +32,8 @@ use shared::Shared;
 
 use crate::codec::{Disconnect, Publish, QoS, ReasonCode, SubscribeProperties, Subscription, UnsubscribeProperties};
 use crate::engine::{
-    Authenticating, Connecting, Disconnecting, Engine, Enqueueing, Event, Flushing, Listening, NextEvent, Options,
-    Overflow, Publishing, PublishingAll, Requesting, Subscribing, Unsubscribing,
+    Authenticating, ConnectChanges, Connecting, Disconnecting, Engine, Enqueueing, Event, Flushing, Listening,
+    NextEvent, Options, Overflow, Publishing, PublishingAll, Requesting, Subscribing, Unsubscribing,
 };
 #[cfg(doc)]
 use crate::error::CallError;
@@ -399,6 +399,14 @@ impl AsyncClient {
     /// [authenticator](Options::authenticator); and what ends connections: a broker that refuses does.
     pub async fn authenticate_again(&self) -> Result<(), Error> {
         self.run(Authenticating).await
+    }
+
+    /// Changes what the next connection is made with: login, will, and what else [`ConnectChanges`] has.
+    ///
+    /// # Errors
+    /// [`CallError::InvalidOptions`], and nothing is changed.
+    pub fn update(&self, changes: ConnectChanges) -> Result<(), Error> {
+        Ok(self.handle.shared.lock().engine.update(changes)?)
     }
 
     /// Connects again, to the broker at the same URL or the first of the fallbacks that takes the connection; returns

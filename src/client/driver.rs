@@ -18,6 +18,8 @@ pub(crate) struct Network<T> {
     pub(super) transport: Option<T>,
     /// `None` where the caller makes the transports.
     pub(super) connector: Option<DynConnector<T>>,
+    /// What makes the transports from the next attempt on.
+    next_connector: Option<DynConnector<T>>,
     /// Which attempt is under way.
     attempt: u64,
 }
@@ -26,7 +28,7 @@ type DynConnector<T> = alloc::boxed::Box<dyn Connector<Transport = T> + Send>;
 
 impl<T: Transport> Network<T> {
     pub(super) const fn new(transport: Option<T>, connector: Option<DynConnector<T>>) -> Self {
-        Self { transport, connector, attempt: 0 }
+        Self { transport, connector, next_connector: None, attempt: 0 }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -35,6 +37,12 @@ impl<T: Transport> Network<T> {
             (None, Some(connector)) => connector.now(),
             (None, None) => Instant::ZERO,
         }
+    }
+
+    /// Has another one make the transports, from the next attempt on.
+    #[cfg(all(feature = "component", feature = "tls", target_arch = "wasm32"))]
+    pub(crate) fn connect_by(&mut self, connector: impl Connector<Transport = T> + Send + 'static) {
+        self.next_connector = Some(alloc::boxed::Box::new(connector));
     }
 
     fn close(&mut self) {
@@ -125,6 +133,9 @@ impl<T: Transport> Client<T> {
             match engine.poll_action(now) {
                 Some(Action::Connect { attempt, url, until }) => {
                     network.attempt = attempt;
+                    if let Some(next) = network.next_connector.take() {
+                        network.connector = Some(next);
+                    }
                     if let Some(connector) = &mut network.connector {
                         connector.start(url, until);
                     }

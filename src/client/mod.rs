@@ -14,8 +14,8 @@ pub use request::PendingReply;
 
 use crate::codec::{Disconnect, Publish, QoS, ReasonCode, SubscribeProperties, Subscription, UnsubscribeProperties};
 use crate::engine::{
-    Authenticating, Connected, Connecting, Disconnecting, Engine, Enqueueing, Event, Flushing, NextEvent, Options,
-    Publishing, PublishingAll, ResponderId, Subscribing, Unsubscribing,
+    Authenticating, ConnectChanges, Connected, Connecting, Disconnecting, Engine, Enqueueing, Event, Flushing,
+    NextEvent, Options, Publishing, PublishingAll, ResponderId, Subscribing, Unsubscribing,
 };
 use crate::error::{Error, Reason, SubscribeReason};
 use crate::message::{Message, borrowed};
@@ -157,6 +157,14 @@ impl<T: Transport> Client<T> {
         let transport = self.network.transport.insert(transport);
         self.engine.attach(transport.now());
         self.run(Connected)
+    }
+
+    /// Changes what the next connection is made with: login, will, and what else [`ConnectChanges`] has.
+    ///
+    /// # Errors
+    /// [`CallError::InvalidOptions`](crate::CallError::InvalidOptions), and nothing is changed.
+    pub fn update(&mut self, changes: ConnectChanges) -> Result<(), Error> {
+        Ok(self.engine.update(changes)?)
     }
 
     /// Publishes a message. At QoS 0 it returns once the message is sent, at QoS 1 and 2 once the broker has it, with

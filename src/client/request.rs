@@ -185,9 +185,19 @@ impl<T: Transport> Client<T> {
     /// [`CallError::NotConnected`](crate::CallError::NotConnected) it can be tried again; after any other [`Error::Call`] the
     /// request is done with and acknowledged, without a reply.
     pub fn reply(&mut self, request: &Request, reply: &Reply) -> Result<(), Error> {
-        let responder = self.responder();
-        self.run(Replying { responder, request, reply })?;
+        self.enqueue_reply(request, reply)?;
         self.flush()
+    }
+
+    pub(crate) fn enqueue_reply(&mut self, request: &Request, reply: &Reply) -> Result<(), Error> {
+        let responder = self.responder();
+        self.run(Replying { responder, request, reply })
+    }
+
+    /// Whether nothing has become of a request yet.
+    #[cfg(all(feature = "component", target_arch = "wasm32"))]
+    pub(crate) fn awaits(&self, pending: &PendingReply) -> bool {
+        !self.engine.is_done(pending.id)
     }
 
     /// Lets a request go without a reply, and without acknowledging it: the broker may send it again over the next

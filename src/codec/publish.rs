@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use super::packet::{PacketType, begin_frame, framed_len};
 use super::property::PublishProperties;
 use super::read::Reader;
+#[cfg(feature = "bulk")]
+use super::write::{Front, Length as _};
 use super::write::{Measure, Sink};
 use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeError, EncodeErrorKind, PacketId, QoS};
 
@@ -124,8 +126,35 @@ impl<'a> Publish<'a> {
         Ok(Self { dup, qos, retain: flags & RETAIN != 0, topic, packet_id, properties, payload })
     }
 
+    /// Reads the same without a Packet Identifier, as [bulk](crate::bulk) frames have it.
+    #[cfg(feature = "bulk")]
+    pub(crate) fn decode_unnumbered(flags: u8, body: &'a [u8]) -> Result<Self, DecodeError> {
+        // A DUP flag means nothing without a Packet Identifier, so it is as the sender says.
+        let unnumbered = flags & RETAIN;
+        let qos = QoS::from_u8(flags >> QOS_SHIFT & 0b11);
+        let invalid = || Reader::new(PacketType::Publish, body).error(DecodeErrorKind::InvalidQos, "QoS");
+        let qos = qos.ok_or_else(invalid)?;
+        Ok(Self { dup: flags & DUP != 0, qos, ..Self::decode(unnumbered, body, DecodeOptions::default())? })
+    }
+
+    /// Fails where the specification has no valid bytes for the body without a Packet Identifier.
+    #[cfg(feature = "bulk")]
+    pub(crate) fn check_unnumbered(&self) -> Result<(), EncodeError> {
+        let mut measure = Measure::default();
+        self.write_unnumbered(&mut measure);
+        measure.finish().map(drop)
+    }
+
+    /// How many bytes it has.
+    #[cfg(feature = "bulk")]
+    pub(crate) fn unnumbered_len(&self) -> usize {
+        let mut measure = Measure::default();
+        self.write_unnumbered(&mut measure);
+        measure.len()
+    }
+
     /// The low four bits of the fixed header.
-    pub(super) const fn flags(&self) -> u8 {
+    pub(crate) const fn flags(&self) -> u8 {
         (if self.dup { DUP } else { 0 }) | (self.qos as u8) << QOS_SHIFT | (if self.retain { RETAIN } else { 0 })
     }
 }
@@ -151,12 +180,7 @@ impl Measured<'_> {
 impl Publish<'_> {
     pub(super) fn write(&self, sink: &mut impl Sink) {
         sink.require(!self.dup || self.qos != QoS::AtMostOnce, EncodeErrorKind::DupOnQos0, "DUP");
-        if self.topic.is_empty() {
-            sink.require(self.properties.topic_alias.is_some(), EncodeErrorKind::MissingTopic, TOPIC);
-            sink.u16(0);
-        } else {
-            sink.topic_name(self.topic, TOPIC);
-        }
+        self.write_topic(sink);
         sink.require(
             self.packet_id.is_some() == (self.qos != QoS::AtMostOnce),
             EncodeErrorKind::PacketId,
@@ -167,5 +191,28 @@ impl Publish<'_> {
         }
         self.properties.write(sink);
         sink.bytes(self.payload);
+    }
+
+    /// Writes the body without a Packet Identifier to the front of `bytes`, which has room for
+    /// [`Publish::unnumbered_len`].
+    #[cfg(feature = "bulk")]
+    pub(crate) fn put_unnumbered(&self, bytes: &mut [u8]) {
+        self.write_unnumbered(&mut Front(bytes));
+    }
+
+    #[cfg(feature = "bulk")]
+    fn write_unnumbered(&self, sink: &mut impl Sink) {
+        self.write_topic(sink);
+        self.properties.write(sink);
+        sink.bytes(self.payload);
+    }
+
+    fn write_topic(&self, sink: &mut impl Sink) {
+        if self.topic.is_empty() {
+            sink.require(self.properties.topic_alias.is_some(), EncodeErrorKind::MissingTopic, TOPIC);
+            sink.u16(0);
+        } else {
+            sink.topic_name(self.topic, TOPIC);
+        }
     }
 }

@@ -184,3 +184,20 @@ impl Sink for Vec<u8> {
 
     fn check(&mut self, _: impl FnOnce() -> Result<(), EncodeErrorKind>, _: &'static str) {}
 }
+
+/// What is left of memory that has room for what was measured.
+#[cfg(feature = "bulk")]
+pub(super) struct Front<'b>(pub(super) &'b mut [u8]);
+
+#[cfg(feature = "bulk")]
+impl Sink for Front<'_> {
+    type Measure = Measure;
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        let (front, rest) = core::mem::take(&mut self.0).split_at_mut(bytes.len());
+        front.copy_from_slice(bytes);
+        self.0 = rest;
+    }
+
+    fn check(&mut self, _: impl FnOnce() -> Result<(), EncodeErrorKind>, _: &'static str) {}
+}

@@ -6,11 +6,9 @@ use alloc::vec::Vec;
 
 use crate::codec::{Publish, PublishProperties, QoS, RetainHandling, Subscription, UserProperty};
 use crate::engine::Event;
-use crate::error::{CallError, Error, Reason, TlsFailure, TransportErrorKind};
+use crate::error::{CallError, Error, ErrorKind, Reason, SubscribeReason};
 use crate::message::{self, Message};
 use crate::session::{ConnectionInfo, Delivery, Stats, WillMessage};
-use crate::trace::TraceError;
-use crate::url::UrlError;
 use crate::wit::exports::mqtt_wasi::client::mqtt as wit;
 
 impl From<QoS> for wit::Qos {
@@ -33,144 +31,165 @@ impl From<wit::Qos> for QoS {
     }
 }
 
-impl From<wit::RetainHandling> for RetainHandling {
-    fn from(handling: wit::RetainHandling) -> Self {
-        match handling {
-            wit::RetainHandling::Send => Self::Send,
-            wit::RetainHandling::SendIfNew => Self::SendIfNew,
-            wit::RetainHandling::DoNotSend => Self::DoNotSend,
-        }
-    }
-}
+impl<'a> TryFrom<&'a wit::Subscription> for Subscription<'a> {
+    type Error = wit::Failure;
 
-impl<'a> From<&'a wit::Subscription> for Subscription<'a> {
-    fn from(subscription: &'a wit::Subscription) -> Self {
-        Self {
+    fn try_from(subscription: &'a wit::Subscription) -> Result<Self, wit::Failure> {
+        use wit::SubscriptionOptions as Options;
+        let options = subscription.options;
+        let retain_handling = match (options.contains(Options::RETAINED_IF_NEW), options.contains(Options::NO_RETAINED))
+        {
+            (false, false) => RetainHandling::Send,
+            (true, false) => RetainHandling::SendIfNew,
+            (false, true) => RetainHandling::DoNotSend,
+            (true, true) => {
+                return Err(wrong_call("invalid-argument", "retained-if-new and no-retained exclude each other"));
+            }
+        };
+        Ok(Self {
             filter: &subscription.filter,
             maximum_qos: subscription.maximum_qos.into(),
-            no_local: subscription.no_local,
-            retain_as_published: subscription.retain_as_published,
-            retain_handling: subscription.retain_handling.into(),
-        }
+            no_local: options.contains(Options::NO_LOCAL),
+            retain_as_published: options.contains(Options::RETAIN_AS_PUBLISHED),
+            retain_handling,
+        })
     }
 }
 
-impl wit::Publication {
-    /// Its User Properties as the engine wants them, for [`wit::Publication::lend`].
-    // One copy for all exports that take a message.
+/// What a call says of a message.
+pub(super) struct Said<'a> {
+    pub(super) topic: &'a str,
+    pub(super) payload: &'a wit::Payload,
+    pub(super) qos: wit::Qos,
+    pub(super) retain: bool,
+    pub(super) properties: &'a [wit::Property],
+}
+
+impl<'a> From<&'a wit::Publication> for Said<'a> {
+    fn from(message: &'a wit::Publication) -> Self {
+        let wit::Publication { topic, payload, qos, retain, properties } = message;
+        Self { topic, payload, qos: *qos, retain: *retain, properties }
+    }
+}
+
+impl<'a> Said<'a> {
+    /// Its User Properties as the engine wants them, for [`Said::lend`].
     #[inline(never)]
-    pub(super) fn user_properties(&self) -> Vec<UserProperty<'_>> {
-        match &self.properties {
-            Some(properties) => message::borrowed(&properties.user_properties),
-            None => Vec::new(),
-        }
+    pub(super) fn user_properties(&self) -> Vec<UserProperty<'a>> {
+        let pairs = self.properties.iter().filter_map(|property| match property {
+            wit::Property::UserProperty((name, value)) => Some((name.as_str(), value.as_str())),
+            _ => None,
+        });
+        pairs.collect()
     }
 
     /// The message as the engine wants it.
+    // One copy for all exports that take a message.
     #[inline(never)]
-    pub(super) fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> Publish<'a> {
-        Publish {
-            qos: self.qos.into(),
-            retain: self.retain,
-            properties: PublishProperties {
-                topic_alias: self.topic_alias,
-                ..match &self.properties {
-                    Some(properties) => properties.lend(user_properties),
-                    None => PublishProperties::default(),
+    pub(super) fn lend(&self, user_properties: &'a [UserProperty<'a>]) -> Result<Publish<'a>, wit::Failure> {
+        let mut properties =
+            PublishProperties { user_properties: user_properties.into(), ..PublishProperties::default() };
+        for property in self.properties {
+            let is_new = match property {
+                wit::Property::MessageExpiryIntervalSeconds(seconds) => {
+                    properties.message_expiry_interval.replace(*seconds).is_none()
                 }
-            },
-            ..Publish::new(&self.topic, &self.payload)
+                wit::Property::ContentType(content_type) => properties.content_type.replace(content_type).is_none(),
+                wit::Property::ResponseTopic(topic) => properties.response_topic.replace(topic).is_none(),
+                wit::Property::CorrelationData(data) => properties.correlation_data.replace(data).is_none(),
+                wit::Property::TopicAlias(alias) => properties.topic_alias.replace(*alias).is_none(),
+                wit::Property::UserProperty(_) => true,
+            };
+            if !is_new {
+                return Err(wrong_call("invalid-argument", "a property other than user-property is given twice"));
+            }
         }
+        let payload = match self.payload {
+            wit::Payload::Text(text) => {
+                properties.payload_format_indicator = Some(true);
+                text.as_bytes()
+            }
+            wit::Payload::Bytes(bytes) => bytes,
+        };
+        let Self { topic, qos, retain, .. } = *self;
+        Ok(Publish { retain, properties, ..Publish::new(topic, payload) }.qos(qos.into()))
     }
-}
 
-impl wit::MessageProperties {
-    #[inline(never)]
-    pub(super) fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> PublishProperties<'a> {
-        PublishProperties {
-            payload_format_indicator: self.payload_is_utf8.then_some(true),
-            message_expiry_interval: self.message_expiry_interval_seconds,
-            topic_alias: None,
-            response_topic: self.response_topic.as_deref(),
-            correlation_data: self.correlation_data.as_deref(),
-            user_properties: user_properties.into(),
-            subscription_identifiers: self.subscription_identifiers.as_slice().into(),
-            content_type: self.content_type.as_deref(),
+    pub(super) fn will(&self, delay_interval: Option<u32>) -> Result<WillMessage, wit::Failure> {
+        let user_properties = self.user_properties();
+        let publish = self.lend(&user_properties)?;
+        if publish.properties.topic_alias.is_some() {
+            return Err(wrong_call("invalid-argument", "a Will Message has no Topic Alias"));
         }
+        let message = Message::of(&publish);
+        Ok(WillMessage {
+            topic: message.topic,
+            payload: message.payload,
+            qos: message.qos,
+            retain: message.retain,
+            will_delay_interval: delay_interval.filter(|seconds| *seconds > 0),
+            payload_format_indicator: message.payload_format_indicator,
+            message_expiry_interval: message.message_expiry_interval,
+            content_type: message.content_type,
+            response_topic: message.response_topic,
+            correlation_data: message.correlation_data,
+            user_properties: message.user_properties,
+        })
     }
 }
 
 impl wit::Message {
     pub(super) fn new(publish: &Publish<'_>, delivery: Option<Delivery>) -> Self {
+        let text = match publish.properties.payload_format_indicator {
+            Some(true) => core::str::from_utf8(publish.payload).ok(),
+            _ => None,
+        };
         Self {
             topic: publish.topic.to_owned(),
-            payload: publish.payload.to_owned(),
+            payload: match text {
+                Some(text) => wit::Payload::Text(text.to_owned()),
+                None => wit::Payload::Bytes(publish.payload.to_owned()),
+            },
             qos: publish.qos.into(),
             retain: publish.retain,
             duplicate: publish.dup,
             delivery: delivery.map(Delivery::number),
-            properties: (!publish.properties.is_empty()).then(|| (&publish.properties).into()),
+            properties: if publish.properties.is_empty() { Vec::new() } else { properties(&publish.properties) },
+            subscription_identifiers: publish.properties.subscription_identifiers.iter().collect(),
         }
     }
 }
 
-impl From<Message> for wit::Message {
-    fn from(message: Message) -> Self {
-        let properties = wit::MessageProperties {
-            payload_is_utf8: message.payload_format_indicator == Some(true),
-            message_expiry_interval_seconds: message.message_expiry_interval,
-            content_type: message.content_type,
-            response_topic: message.response_topic,
-            correlation_data: message.correlation_data,
-            user_properties: message.user_properties,
-            subscription_identifiers: message.subscription_identifiers,
+impl From<&Message> for wit::Message {
+    fn from(message: &Message) -> Self {
+        let user_properties = message::borrowed(&message.user_properties);
+        let properties = PublishProperties {
+            payload_format_indicator: message.payload_format_indicator,
+            message_expiry_interval: message.message_expiry_interval,
+            topic_alias: None,
+            response_topic: message.response_topic.as_deref(),
+            correlation_data: message.correlation_data.as_deref(),
+            user_properties: user_properties.as_slice().into(),
+            subscription_identifiers: message.subscription_identifiers.as_slice().into(),
+            content_type: message.content_type.as_deref(),
         };
-        Self {
-            topic: message.topic,
-            payload: message.payload,
-            qos: message.qos.into(),
-            retain: message.retain,
-            duplicate: message.dup,
-            delivery: None,
-            properties: Some(properties),
-        }
+        let (qos, retain, dup) = (message.qos, message.retain, message.dup);
+        Self::new(&Publish { dup, qos, retain, properties, ..Publish::new(&message.topic, &message.payload) }, None)
     }
 }
 
-impl From<&PublishProperties<'_>> for wit::MessageProperties {
-    fn from(properties: &PublishProperties<'_>) -> Self {
-        Self {
-            payload_is_utf8: properties.payload_format_indicator == Some(true),
-            message_expiry_interval_seconds: properties.message_expiry_interval,
-            content_type: properties.content_type.map(ToOwned::to_owned),
-            response_topic: properties.response_topic.map(ToOwned::to_owned),
-            correlation_data: properties.correlation_data.map(ToOwned::to_owned),
-            user_properties: message::owned(&properties.user_properties),
-            subscription_identifiers: properties.subscription_identifiers.iter().collect(),
-        }
-    }
-}
-
-impl From<wit::Will> for WillMessage {
-    fn from(wit::Will { message, delay_interval_seconds }: wit::Will) -> Self {
-        let mut will = Self {
-            topic: message.topic,
-            payload: message.payload,
-            qos: message.qos.into(),
-            retain: message.retain,
-            will_delay_interval: (delay_interval_seconds > 0).then_some(delay_interval_seconds),
-            ..Self::default()
-        };
-        if let Some(properties) = message.properties {
-            will.payload_format_indicator = properties.payload_is_utf8.then_some(true);
-            will.message_expiry_interval = properties.message_expiry_interval_seconds;
-            will.content_type = properties.content_type;
-            will.response_topic = properties.response_topic;
-            will.correlation_data = properties.correlation_data;
-            will.user_properties = properties.user_properties;
-        }
-        will
-    }
+#[inline(never)]
+fn properties(properties: &PublishProperties<'_>) -> Vec<wit::Property> {
+    let PublishProperties { message_expiry_interval, content_type, response_topic, correlation_data, .. } = *properties;
+    let single = [
+        message_expiry_interval.map(wit::Property::MessageExpiryIntervalSeconds),
+        content_type.map(|content_type| wit::Property::ContentType(content_type.to_owned())),
+        response_topic.map(|topic| wit::Property::ResponseTopic(topic.to_owned())),
+        correlation_data.map(|data| wit::Property::CorrelationData(data.to_owned())),
+    ];
+    let pairs = properties.user_properties.iter();
+    let pairs = pairs.map(|(name, value)| wit::Property::UserProperty((name.to_owned(), value.to_owned())));
+    single.into_iter().flatten().chain(pairs).collect()
 }
 
 impl From<ConnectionInfo> for wit::ConnectionInfo {
@@ -198,167 +217,100 @@ impl From<ConnectionInfo> for wit::ConnectionInfo {
 
 impl From<Event> for wit::Event {
     fn from(event: Event) -> Self {
-        match event {
-            Event::Disconnected(error) => Self::Disconnected(error.into()),
-            Event::Connected { session_present } => Self::Reconnected(session_present),
-            Event::SubscriptionRestored { filter, .. } => Self::SubscriptionRestored(filter),
-            Event::SubscriptionLost { filter, .. } => Self::SubscriptionLost(filter),
-            Event::MessageDropped(_) => Self::MessageDropped,
-            Event::ReplyDropped { response_topic, .. } => Self::ReplyDropped(response_topic),
-        }
+        use wit::EventKind as Kind;
+        let name = event.name().to_owned();
+        let message = event.to_string();
+        let (kind, subject, code, cause) = match event {
+            Event::Disconnected(error) | Event::AttemptFailed { error, .. } => {
+                (Kind::Disconnected, None, error.reason_code().map(|code| code as u8), Some(error.name()))
+            }
+            Event::Connected { .. } => (Kind::Connected, None, None, None),
+            Event::SubscriptionRestored { filter, qos } => (Kind::Subscription, Some(filter), Some(qos as u8), None),
+            Event::SubscriptionLost { filter, reason_code } => {
+                (Kind::Subscription, Some(filter), reason_code.map(|code| code as u8), None)
+            }
+            Event::MessageDropped(error) => (Kind::Message, None, None, Some(error.kind_and_name().1)),
+            Event::MessageGivenUp { topic, .. } => (Kind::Message, Some(topic), None, None),
+            Event::ReplyDropped { response_topic, error } => {
+                (Kind::Message, Some(response_topic), None, Some(error.kind_and_name().1))
+            }
+        };
+        Self { kind, name, message, subject, code, cause: cause.map(Into::into) }
     }
 }
 
-impl From<Stats> for wit::Stats {
-    fn from(stats: Stats) -> Self {
-        Self {
-            packets_sent: stats.packets_sent,
-            packets_received: stats.packets_received,
-            bytes_sent: stats.bytes_sent,
-            bytes_received: stats.bytes_received,
-            in_flight: stats.in_flight as u32,
-            retransmitted: stats.retransmitted,
-            reconnects: stats.reconnects,
-            ping_round_trip_us: stats.ping_round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
-            refused: stats.refused,
-            dropped: stats.dropped,
-            pending_requests: stats.pending_requests as u32,
-            late_replies: stats.late_replies,
-            unmatched_replies: stats.unmatched_replies,
-        }
+/// The counters by name.
+pub(super) fn counters(stats: &Stats) -> Vec<(String, u64)> {
+    let ping = stats.ping_round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    let counters = [
+        ("packets-sent", Some(stats.packets_sent)),
+        ("packets-received", Some(stats.packets_received)),
+        ("bytes-sent", Some(stats.bytes_sent)),
+        ("bytes-received", Some(stats.bytes_received)),
+        ("in-flight", Some(stats.in_flight as u64)),
+        ("pending-requests", Some(stats.pending_requests as u64)),
+        ("retransmitted", Some(stats.retransmitted)),
+        ("reconnects", Some(stats.reconnects)),
+        ("ping-round-trip-us", ping),
+        ("refused", Some(stats.refused)),
+        ("dropped", Some(stats.dropped)),
+        ("late-replies", Some(stats.late_replies)),
+        ("unmatched-replies", Some(stats.unmatched_replies)),
+    ];
+    counters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// A failure of the kind wrong-call.
+#[inline(never)]
+pub(super) fn wrong_call(name: &str, message: &str) -> wit::Failure {
+    failure(wit::FailureKind::WrongCall, name, message.to_owned())
+}
+
+pub(super) fn failure(kind: wit::FailureKind, name: &str, message: String) -> wit::Failure {
+    wit::Failure {
+        kind,
+        name: name.to_owned(),
+        message,
+        code: None,
+        codes: Vec::new(),
+        reason_string: None,
+        server_reference: None,
+        user_properties: Vec::new(),
     }
 }
 
-/// What an error of the interface is of.
-#[derive(Debug)]
-pub(super) enum ExportedError {
-    Client(Error),
-    Trace(TraceError),
+impl From<CallError> for wit::Failure {
+    fn from(error: CallError) -> Self {
+        Error::Call(error).into()
+    }
 }
 
-impl From<Error> for wit::Error {
+impl From<Error> for wit::Failure {
     #[inline(never)]
     fn from(error: Error) -> Self {
-        Self::new(ExportedError::Client(error))
-    }
-}
-
-impl From<TraceError> for wit::Error {
-    fn from(error: TraceError) -> Self {
-        Self::new(ExportedError::Trace(error))
-    }
-}
-
-impl wit::GuestError for ExportedError {
-    fn kind(&self) -> wit::ErrorKind {
-        match self {
-            Self::Client(error) => kind(error),
-            Self::Trace(_) => wit::ErrorKind::InvalidArgument,
-        }
-    }
-
-    fn reason(&self) -> Option<wit::Reason> {
-        match self {
-            Self::Client(
-                Error::ConnectionRefused(reason) | Error::Disconnected(reason) | Error::PublishRefused(reason),
-            ) => Some((**reason).clone().into()),
-            Self::Client(error) => error.reason_code().map(|code| Reason::from(code).into()),
-            Self::Trace(_) => None,
-        }
-    }
-
-    fn message(&self) -> String {
-        match self {
-            Self::Client(Error::RequestFailed(failure)) => failure.text.clone(),
-            Self::Client(error) => error.to_string(),
-            Self::Trace(error) => error.to_string(),
-        }
-    }
-}
-
-fn kind(error: &Error) -> wit::ErrorKind {
-    use wit::ErrorKind as Kind;
-    match error {
-        Error::Malformed(_) => Kind::Malformed,
-        Error::Protocol(_) => Kind::ProtocolError,
-        Error::ConnectionRefused(_) => Kind::ConnectionRefused,
-        Error::Disconnected(_) => Kind::Disconnected,
-        Error::PublishRefused(_) | Error::SubscribeRefused(_) => Kind::PublishRefused,
-        Error::Snapshot(_) => Kind::InvalidSnapshot,
-        Error::Url(UrlError::TlsNotSupported) => Kind::TlsNotSupported,
-        Error::Url(_) => Kind::InvalidUrl,
-        Error::ConnectTimeout => Kind::ConnectTimeout,
-        Error::KeepAliveTimeout => Kind::KeepAliveTimeout,
-        // The latter only where there is a task that could be gone.
-        Error::ConnectionClosed | Error::Stopped => Kind::ConnectionClosed,
-        // Only an authenticator's, and the component has none.
-        Error::Authentication(_) => Kind::ConnectionRefused,
-        Error::Timeout => Kind::Timeout,
-        Error::NoResponder => Kind::NoResponder,
-        Error::RequestFailed(_) => Kind::RequestFailed,
-        Error::AnswerBehindMessages => Kind::AnswerBehindMessages,
-        #[cfg(feature = "json")]
-        Error::Json(_) => Kind::InvalidArgument,
-        Error::Call(error) => match error {
-            CallError::WouldBlock => Kind::WouldBlock,
-            CallError::NotConnected => Kind::NotConnected,
-            CallError::ReceiveFirst => Kind::ReceiveFirst,
-            CallError::RepliesRefused(_) => Kind::RepliesRefused,
-            CallError::NothingToAuthenticate => Kind::NothingToAuthenticate,
-            CallError::PacketTooLarge { .. } => Kind::PacketTooLarge,
-            CallError::QosNotSupported { .. } => Kind::QosNotSupported,
-            CallError::RetainNotSupported => Kind::RetainNotSupported,
-            CallError::WildcardSubscriptionsNotSupported => Kind::WildcardSubscriptionsNotSupported,
-            CallError::SharedSubscriptionsNotSupported => Kind::SharedSubscriptionsNotSupported,
-            CallError::SubscriptionIdentifiersNotSupported => Kind::SubscriptionIdentifiersNotSupported,
-            CallError::Invalid(_)
-            | CallError::InvalidOptions(_)
-            | CallError::PropertyNotAllowed(_)
-            | CallError::TopicAliasInvalid { .. }
-            | CallError::UnknownTopicAlias(_)
-            | CallError::PayloadNotUtf8 => Kind::InvalidArgument,
-            #[cfg(feature = "json")]
-            CallError::NotJson => Kind::InvalidArgument,
-        },
-        Error::Transport(error) => match error.kind {
-            TransportErrorKind::UnknownHost => Kind::UnknownHost,
-            TransportErrorKind::ConnectionRefused => Kind::PortClosed,
-            TransportErrorKind::Unreachable => Kind::Unreachable,
-            TransportErrorKind::ConnectTimeout => Kind::NetworkTimeout,
-            TransportErrorKind::ConnectionReset => Kind::ConnectionReset,
-            TransportErrorKind::AccessDenied => Kind::AccessDenied,
-            TransportErrorKind::Tls(failure) => tls_kind(failure),
-            TransportErrorKind::Other => Kind::NetworkFailed,
-        },
-    }
-}
-
-const fn tls_kind(failure: TlsFailure) -> wit::ErrorKind {
-    use wit::ErrorKind as Kind;
-    match failure {
-        TlsFailure::UnknownIssuer => Kind::TlsUnknownIssuer,
-        TlsFailure::WrongName => Kind::TlsWrongName,
-        TlsFailure::Expired => Kind::TlsExpired,
-        TlsFailure::NotYetValid => Kind::TlsNotYetValid,
-        TlsFailure::BadCertificate => Kind::TlsBadCertificate,
-        TlsFailure::ClientCertificateRequired => Kind::TlsClientCertificateRequired,
-        TlsFailure::NothingInCommon => Kind::TlsNothingInCommon,
-        TlsFailure::NotTls => Kind::TlsNotTls,
-        TlsFailure::Expected => Kind::TlsExpected,
-        TlsFailure::Cut => Kind::TlsCut,
-        TlsFailure::Truncated => Kind::TlsTruncated,
-        TlsFailure::Configuration => Kind::TlsConfiguration,
-        TlsFailure::Other => Kind::TlsFailed,
-    }
-}
-
-impl From<Reason> for wit::Reason {
-    fn from(reason: Reason) -> Self {
-        Self {
-            code: reason.reason_code as u8,
-            text: reason.reason_string,
-            server_reference: reason.server_reference,
-            user_properties: reason.user_properties,
+        let kind = match error.kind() {
+            ErrorKind::WrongCall => wit::FailureKind::WrongCall,
+            ErrorKind::TryLater => wit::FailureKind::TryLater,
+            ErrorKind::TimedOut => wit::FailureKind::TimedOut,
+            ErrorKind::Refused => wit::FailureKind::Refused,
+            ErrorKind::ConnectionOver => wit::FailureKind::ConnectionOver,
+            ErrorKind::NotTrusted => wit::FailureKind::NotTrusted,
+            ErrorKind::ProtocolBroken => wit::FailureKind::ProtocolBroken,
+        };
+        let code = error.reason_code().map(|code| code as u8);
+        let without = Self { code, ..failure(kind, error.name(), error.to_string()) };
+        match error {
+            Error::ConnectionRefused(reason) | Error::Disconnected(reason) | Error::PublishRefused(reason) => {
+                let Reason { reason_string, server_reference, user_properties, .. } = *reason;
+                Self { reason_string, server_reference, user_properties, ..without }
+            }
+            Error::SubscribeRefused(reason) => {
+                let SubscribeReason { reason_codes, reason_string, user_properties } = *reason;
+                let codes = reason_codes.into_iter().map(|code| code as u8).collect();
+                Self { codes, reason_string, user_properties, ..without }
+            }
+            Error::RequestFailed(failure) => Self { message: failure.text, ..without },
+            _ => without,
         }
     }
 }

@@ -1,28 +1,28 @@
 //! The exported interface.
 
-use alloc::rc::{Rc, Weak};
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
-use super::convert::ExportedError;
+use super::convert::{Said, counters, failure, wrong_call};
+use crate::bulk::{append, unpack};
 use crate::client::{Client, PendingReply};
 use crate::codec::{
-    self, Disconnect, DisconnectProperties, EncodeError, EncodeErrorKind, QoS, ReasonCode, SubscribeProperties,
-    Subscription, UnknownProperties, UnsubscribeProperties,
+    self, Disconnect, DisconnectProperties, EncodeError, EncodeErrorKind, Publish, PublishProperties, ReasonCode,
+    SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties, UserProperty,
 };
-use crate::engine::{Connecting, Engine, NextStep, Options, Reconnect, Step};
-use crate::error::{CallError, Error, Reason, SubscribeReason};
+use crate::engine::{ConnectChanges, Connecting, Engine, NextStep, Options, Reconnect, Step};
+use crate::error::{CallError, Error, SubscribeReason};
 use crate::message;
+use crate::ordered::Ordered;
 use crate::random;
 use crate::respond::{Reply, Request};
 use crate::session::{Challenge, Delivery, Snapshot};
-use crate::trace::{TraceContext, TraceError};
+use crate::trace::TraceContext;
 use crate::transport::{ComponentTransport, Interest, WasiConnector, WasiTransport, wait_for_any};
-#[cfg(not(feature = "tls"))]
 use crate::url::UrlError;
-use crate::wit::exports::mqtt_wasi::client::{mqtt as wit, readiness, trace};
+use crate::wit::exports::mqtt_wasi::client::{bulk, mqtt as wit, readiness, trace};
 #[cfg(feature = "tls")]
 use crate::{error::TransportError, transport::TlsOptions};
 
@@ -31,30 +31,16 @@ pub(super) struct Component;
 impl wit::Guest for Component {
     type Client = ExportedClient;
     type ConnectOptions = ExportedOptions;
-    type Error = ExportedError;
-    type PendingReply = ExportedPendingReply;
-    type IncomingRequest = ExportedRequest;
 
-    fn connect(url: String, options: Option<wit::ConnectOptionsBorrow<'_>>) -> Result<wit::Client, wit::Error> {
-        let (options, acknowledges_by_hand) = match &options {
-            Some(options) => {
-                let options = options.get::<ExportedOptions>();
-                (options.options.borrow().clone(), options.acknowledges_by_hand.get())
-            }
-            None => (Options::new(), false),
-        };
-        let client = Client::connect_with(connector(&options)?, &url, options)?;
-        Ok(ExportedClient::exported(client, acknowledges_by_hand))
+    fn connect(url: String, options: Option<wit::ConnectOptionsBorrow<'_>>) -> Result<wit::Client, wit::Failure> {
+        ExportedClient::exported(&url, options.as_ref().map(|options| options.get()), |client| client.run(Connecting))
     }
 
-    fn start(url: String, options: wit::ConnectOptionsBorrow<'_>) -> Result<wit::Client, wit::Error> {
-        let options = options.get::<ExportedOptions>();
-        let by_hand = options.acknowledges_by_hand.get();
-        let options = options.options.borrow().clone();
-        let mut client = Client::unconnected(connector(&options)?, &url, options)?;
-        client.engine.authenticate_by_hand();
-        client.run(Connecting)?;
-        Ok(ExportedClient::exported(client, by_hand))
+    fn start(url: String, options: wit::ConnectOptionsBorrow<'_>) -> Result<wit::Client, wit::Failure> {
+        ExportedClient::exported(&url, Some(options.get()), |client| {
+            client.engine.authenticate_by_hand();
+            client.run(Connecting)
+        })
     }
 
     fn reason_name(code: u8) -> Option<String> {
@@ -85,33 +71,83 @@ impl wit::Guest for Component {
     }
 }
 
+impl bulk::Guest for Component {
+    fn publish_packed(
+        client: bulk::ClientBorrow<'_>,
+        frames: Vec<u64>,
+    ) -> Result<Vec<bulk::Unpublished>, wit::Failure> {
+        unpack(&frames).check().map_err(|error| wrong_call("invalid-frames", &error.to_string()))?;
+        // Those that are no messages, and those that were not published: both in order.
+        let mut invalid = Vec::new();
+        let messages = &mut (0..).zip(unpack(&frames)).filter_map(|(index, frame)| match frame {
+            Ok(frame) => Some(frame.message),
+            Err(error) => {
+                invalid.push(bulk::Unpublished { index, failure: wrong_call("invalid-argument", &error.to_string()) });
+                None
+            }
+        });
+        let results = client.get::<ExportedClient>().publish_all(messages);
+        let (mut unpublished, mut invalid, mut index) = (Vec::new(), invalid.into_iter().peekable(), 0);
+        for result in results {
+            while let Some(invalid) = invalid.next_if(|invalid| invalid.index == index) {
+                unpublished.push(invalid);
+                index += 1;
+            }
+            if let Err(error) = result {
+                unpublished.push(bulk::Unpublished { index, failure: error.into() });
+            }
+            index += 1;
+        }
+        unpublished.extend(invalid);
+        Ok(unpublished)
+    }
+
+    fn receive_packed(
+        client: bulk::ClientBorrow<'_>,
+        max_messages: u32,
+        max_bytes: u32,
+        timeout_ms: u32,
+    ) -> Result<Vec<u64>, wit::Failure> {
+        let client = client.get::<ExportedClient>();
+        let mut words = Vec::new();
+        client.receive_each(max_messages, timeout_ms, |publish, delivery| {
+            // What an alias stands for is known here.
+            let properties = PublishProperties { topic_alias: None, ..publish.properties };
+            append(&mut words, &Publish { properties, ..*publish }, delivery.map(Delivery::number));
+            words.len() * size_of::<u64>() < max_bytes as usize
+        })?;
+        Ok(words)
+    }
+}
+
 impl trace::Guest for Component {
     fn new_trace(is_sampled: bool) -> trace::TraceContext {
         TraceContext::new_root(random::bytes(), is_sampled).into()
     }
 
-    fn next_span(context: trace::TraceContext) -> Result<trace::TraceContext, wit::Error> {
-        Ok(TraceContext::try_from(context)?.child(random::bytes()).into())
+    fn next_span(context: trace::TraceContext) -> Option<trace::TraceContext> {
+        Some(parse(&context)?.child(random::bytes()).into())
     }
 
-    fn read_trace(user_properties: Vec<(String, String)>) -> Option<trace::TraceContext> {
-        TraceContext::from_properties(message::borrowed(&user_properties)).map(Into::into)
+    fn read_trace(properties: Vec<wit::Property>) -> Option<trace::TraceContext> {
+        let pairs: Vec<UserProperty<'_>> = properties.iter().filter_map(user_property).collect();
+        TraceContext::from_properties(pairs).map(Into::into)
     }
 
-    fn write_trace(
-        mut user_properties: Vec<(String, String)>,
-        context: trace::TraceContext,
-    ) -> Result<Vec<(String, String)>, wit::Error> {
-        TraceContext::try_from(context)?.inject(&mut user_properties);
-        Ok(user_properties)
+    fn write_trace(mut properties: Vec<wit::Property>, context: trace::TraceContext) -> Option<Vec<wit::Property>> {
+        let context = parse(&context)?;
+        properties.retain(|property| user_property(property).is_none_or(|(name, _)| !TraceContext::is_in(name)));
+        let mut pairs = Vec::new();
+        context.inject(&mut pairs);
+        properties.extend(pairs.into_iter().map(wit::Property::UserProperty));
+        Some(properties)
     }
 }
 
 impl readiness::Guest for Component {
-    fn readiness(client: readiness::ClientBorrow<'_>) -> Result<readiness::Pollable, wit::Error> {
+    fn readiness(client: readiness::ClientBorrow<'_>) -> Option<readiness::Pollable> {
         let client = client.get::<ExportedClient>().client.borrow();
-        let readiness = client.transport().and_then(|transport| transport.inner().readiness());
-        Ok(readiness.ok_or(Error::Call(CallError::NotConnected))?)
+        client.transport().and_then(|transport| transport.inner().readiness())
     }
 }
 
@@ -120,6 +156,11 @@ impl readiness::Guest for Component {
 pub(super) struct ExportedOptions {
     options: RefCell<Options>,
     acknowledges_by_hand: Cell<bool>,
+    /// Whether it was said that there is a will or none, and how the next connection starts.
+    says_will: Cell<bool>,
+    clean_start: Cell<Option<bool>>,
+    /// What is wrong with an option, if that is known.
+    failure: RefCell<Option<wit::Failure>>,
     /// Whether it is asked for or not, what the policy for connecting again is.
     policy: Cell<Reconnect>,
 }
@@ -133,27 +174,34 @@ impl ExportedOptions {
             *asked_for = policy;
         }
     }
-}
 
-#[cfg(feature = "tls")]
-impl ExportedOptions {
-    fn set_tls(&self, set: impl FnOnce(TlsOptions) -> Result<TlsOptions, TransportError>) -> Result<(), wit::Error> {
-        let tls = self.options.borrow().tls.clone().unwrap_or_default();
-        self.options.borrow_mut().tls = Some(set(tls).map_err(Error::Transport)?);
-        Ok(())
+    /// Notes that an option cannot be used. A client is told when it connects.
+    fn fail(&self, failure: impl Into<wit::Failure>) {
+        self.failure.borrow_mut().get_or_insert_with(|| failure.into());
     }
 
-    fn change_tls(&self, change: impl FnOnce(TlsOptions) -> TlsOptions) {
-        let mut options = self.options.borrow_mut();
-        let tls = options.tls.take().unwrap_or_default();
-        options.tls = Some(change(tls));
+    /// The options, unless one of them cannot be used.
+    fn checked(&self) -> Result<Options, wit::Failure> {
+        match &*self.failure.borrow() {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(self.options.borrow().clone()),
+        }
     }
-}
 
-/// What the options for TLS come to in a component without it.
-#[cfg(not(feature = "tls"))]
-fn no_tls<T>(_: T) -> Result<(), wit::Error> {
-    Err(Error::Url(UrlError::TlsNotSupported).into())
+    #[cfg(feature = "tls")]
+    fn change_tls(&self, change: impl FnOnce(TlsOptions) -> Result<TlsOptions, TransportError>) {
+        let tls = self.options.borrow_mut().tls.take().unwrap_or_default();
+        match change(tls) {
+            Ok(tls) => self.options.borrow_mut().tls = Some(tls),
+            Err(error) => self.fail(Error::Transport(error)),
+        }
+    }
+
+    /// What the options for TLS come to in a component without it.
+    #[cfg(not(feature = "tls"))]
+    fn no_tls<T>(&self, _: T) {
+        self.fail(Error::Url(UrlError::TlsNotSupported));
+    }
 }
 
 impl wit::GuestConnectOptions for ExportedOptions {
@@ -166,6 +214,7 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 
     fn set_clean_start(&self, clean_start: bool) {
+        self.clean_start.set(Some(clean_start));
         self.options.borrow_mut().session.clean_start = clean_start;
     }
 
@@ -181,8 +230,12 @@ impl wit::GuestConnectOptions for ExportedOptions {
         self.options.borrow_mut().session.password = Some(password);
     }
 
-    fn set_will(&self, will: wit::Will) {
-        self.options.borrow_mut().session.will = Some(will.into());
+    fn set_will(&self, message: Option<wit::Publication>, delay_interval_seconds: Option<u32>) {
+        self.says_will.set(true);
+        match message.map(|message| Said::from(&message).will(delay_interval_seconds)).transpose() {
+            Ok(will) => self.options.borrow_mut().session.will = will,
+            Err(failure) => self.fail(failure),
+        }
     }
 
     fn set_session_expiry_interval_seconds(&self, seconds: u32) {
@@ -205,39 +258,47 @@ impl wit::GuestConnectOptions for ExportedOptions {
         self.options.borrow_mut().session.outbound_topic_aliases = aliases;
     }
 
-    fn add_ca(&self, certificates: Vec<u8>) -> Result<(), wit::Error> {
+    fn add_ca(&self, certificates: Vec<u8>) {
         #[cfg(feature = "tls")]
-        return self.set_tls(|tls| tls.ca(certificates));
+        self.change_tls(|tls| tls.ca(certificates));
         #[cfg(not(feature = "tls"))]
-        no_tls(certificates)
+        self.no_tls(certificates);
     }
 
     fn set_only_own_ca(&self, only: bool) {
         #[cfg(feature = "tls")]
-        self.change_tls(|tls| tls.trust_mozilla(!only));
+        self.change_tls(|tls| Ok(tls.trust_mozilla(!only)));
         // Without TLS there is no connection that it could matter to.
         let _ = only;
     }
 
-    fn set_client_certificate(&self, chain: Vec<u8>, key: Vec<u8>) -> Result<(), wit::Error> {
+    fn set_client_certificate(&self, chain: Vec<u8>, key: Vec<u8>) {
         #[cfg(feature = "tls")]
-        return self.set_tls(|tls| tls.client_certificate(chain, key));
+        self.change_tls(|tls| tls.client_certificate(chain, key));
         #[cfg(not(feature = "tls"))]
-        no_tls((chain, key))
+        self.no_tls((chain, key));
     }
 
     fn set_server_name(&self, name: String) {
         #[cfg(feature = "tls")]
-        return self.change_tls(|tls| tls.server_name(name));
+        self.change_tls(|tls| Ok(tls.server_name(name)));
         #[cfg(not(feature = "tls"))]
         drop(name);
     }
 
     fn add_alpn(&self, protocol: Vec<u8>) {
         #[cfg(feature = "tls")]
-        return self.change_tls(|tls| tls.add_alpn(protocol));
+        self.change_tls(|tls| Ok(tls.add_alpn(protocol)));
         #[cfg(not(feature = "tls"))]
         drop(protocol);
+    }
+
+    fn add_websocket_header(&self, _: String, _: String) {
+        self.fail(Error::Url(UrlError::WebSocketNotSupported));
+    }
+
+    fn set_proxy(&self, _: String) {
+        self.fail(wrong_call("proxy-not-supported", "this component connects without a proxy only"));
     }
 
     fn add_fallback(&self, url: String) {
@@ -264,18 +325,31 @@ impl wit::GuestConnectOptions for ExportedOptions {
         self.options.borrow_mut().session.restore_subscriptions = restore;
     }
 
+    fn set_filters_per_subscribe(&self, filters: u16) {
+        self.options.borrow_mut().session.filters_per_subscribe = filters;
+    }
+
+    fn set_attempts_per_message(&self, attempts: u32) {
+        self.options.borrow_mut().session.attempts_per_message = Some(attempts);
+    }
+
     fn set_adopt_session(&self, adopt: bool) {
         self.options.borrow_mut().session.adopt_session = adopt;
     }
 
-    fn set_snapshot(&self, snapshot: Vec<u8>) -> Result<(), wit::Error> {
-        self.options.borrow_mut().session.resume = Some(Snapshot::from_bytes(&snapshot).map_err(Error::Snapshot)?);
-        Ok(())
+    fn set_snapshot(&self, snapshot: Vec<u8>) {
+        match Snapshot::from_bytes(&snapshot) {
+            Ok(snapshot) => self.options.borrow_mut().session.resume = Some(snapshot),
+            Err(error) => self.fail(Error::Snapshot(error)),
+        }
     }
 
-    fn set_authentication(&self, method: String, data: Option<Vec<u8>>) {
-        let mut options = self.options.borrow_mut();
-        (options.session.authentication_method, options.session.authentication_data) = (Some(method), data);
+    fn set_authentication_method(&self, method: String) {
+        self.options.borrow_mut().session.authentication_method = Some(method);
+    }
+
+    fn set_authentication_data(&self, data: Vec<u8>) {
+        self.options.borrow_mut().session.authentication_data = Some(data);
     }
 
     fn set_request_response_information(&self, request: bool) {
@@ -328,210 +402,344 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 }
 
-/// A client, and how its messages are acknowledged.
+/// A client, and what it has to keep for its caller.
 pub(super) struct ExportedClient {
-    client: Rc<RefCell<Client<ComponentTransport>>>,
+    client: RefCell<Client<ComponentTransport>>,
     acknowledges_by_hand: bool,
-    authentication_data: RefCell<Option<Vec<u8>>>,
-    last_reason: RefCell<Option<Reason>>,
+    /// How many of the two below there may be.
+    most_requests: usize,
+    /// Requests that were started, until their outcome is taken.
+    pending: RefCell<Ordered<PendingReply>>,
+    /// Requests to answer.
+    incoming: RefCell<Ordered<Request>>,
+    /// The number of the last of either.
+    last_request: Cell<u64>,
 }
 
 impl ExportedClient {
-    fn exported(client: Client<ComponentTransport>, acknowledges_by_hand: bool) -> wit::Client {
-        wit::Client::new(Self {
-            client: Rc::new(RefCell::new(client)),
+    /// A client with these options, once it is connected.
+    fn exported(
+        url: &str,
+        options: Option<&ExportedOptions>,
+        connect: impl FnOnce(&mut Client<ComponentTransport>) -> Result<bool, Error>,
+    ) -> Result<wit::Client, wit::Failure> {
+        let (acknowledges_by_hand, options) = match options {
+            Some(exported) => (exported.acknowledges_by_hand.get(), exported.checked()?),
+            None => (false, Options::new()),
+        };
+        let most_requests = options.session.pending_request_limit;
+        let mut client = Client::unconnected(connector(&options)?, url, options)?;
+        connect(&mut client)?;
+        Ok(wit::Client::new(Self {
+            client: RefCell::new(client),
             acknowledges_by_hand,
-            authentication_data: RefCell::default(),
-            last_reason: RefCell::default(),
-        })
+            most_requests,
+            pending: RefCell::default(),
+            incoming: RefCell::default(),
+            last_request: Cell::new(0),
+        }))
     }
 
-    /// Notes what the broker said beside a Reason Code.
-    fn said(&self, reason: Reason) {
-        let is_more = reason.reason_string.is_some() || !reason.user_properties.is_empty();
-        *self.last_reason.borrow_mut() = is_more.then_some(reason);
-    }
-
-    /// The same of an AUTH; returns its data.
-    fn said_in_auth(&self, reason_code: ReasonCode, said: Challenge) -> Option<Vec<u8>> {
-        let Challenge { data, reason_string, user_properties } = said;
-        self.said(Reason { reason_code, reason_string, server_reference: None, user_properties });
-        data
-    }
-
-    /// The same of an answer with several Reason Codes.
-    fn said_of_each(&self, said: SubscribeReason) -> Vec<ReasonCode> {
-        let SubscribeReason { reason_codes, reason_string, user_properties } = said;
-        let failure = reason_codes.iter().find(|code| code.is_error()).or(reason_codes.first());
-        let reason_code = failure.copied().unwrap_or(ReasonCode::Success);
-        self.said(Reason { reason_code, reason_string, server_reference: None, user_properties });
-        reason_codes
+    fn next_number(&self) -> u64 {
+        self.last_request.set(self.last_request.get() + 1);
+        self.last_request.get()
     }
 
     /// The next message that is there.
-    fn take(&self, engine: &mut Engine) -> Option<wit::Message> {
-        let (publish, delivery) =
-            if self.acknowledges_by_hand { engine.receive_unacknowledged()? } else { (engine.receive()?, None) };
-        Some(wit::Message::new(&publish, delivery))
+    fn take<'a>(&self, engine: &'a mut Engine) -> Option<(Publish<'a>, Option<Delivery>)> {
+        if self.acknowledges_by_hand { engine.receive_unacknowledged() } else { Some((engine.receive()?, None)) }
+    }
+
+    /// Waits for a message, and gives `read` what is there, as long as that wants more.
+    fn receive_each(
+        &self,
+        max: u32,
+        timeout_ms: u32,
+        mut read: impl FnMut(&Publish<'_>, Option<Delivery>) -> bool,
+    ) -> Result<(), Error> {
+        if max == 0 {
+            return Ok(());
+        }
+        let mut client = self.client.borrow_mut();
+        let mut read_next = |engine: &mut Engine| {
+            let (publish, delivery) = self.take(engine)?;
+            Some(read(&publish, delivery))
+        };
+        let mut wants_more = client.take_within(millis(timeout_ms), |engine, _| read_next(engine))?;
+        for _ in 1..max {
+            if wants_more != Some(true) {
+                break;
+            }
+            wants_more = read_next(&mut client.engine);
+        }
+        Ok(())
+    }
+
+    fn publish_said(&self, said: &Said<'_>) -> Result<wit::PublishAnswer, wit::Failure> {
+        let user_properties = said.user_properties();
+        let reason = self.client.borrow_mut().publish_with_reason(&said.lend(&user_properties)?)?;
+        let (code, reason_string) = (reason.reason_code as u8, reason.reason_string);
+        Ok(wit::PublishAnswer { code, reason_string, user_properties: reason.user_properties })
+    }
+
+    fn subscribe_to(
+        &self,
+        subscriptions: &[Subscription<'_>],
+        properties: SubscribeProperties<'_>,
+    ) -> Result<wit::SubscribeAnswer, wit::Failure> {
+        answer_of(self.client.borrow_mut().subscribe_with(subscriptions, properties)?)
+    }
+
+    fn unsubscribe_from(
+        &self,
+        filters: &[&str],
+        properties: UnsubscribeProperties<'_>,
+    ) -> Result<wit::SubscribeAnswer, wit::Failure> {
+        answer_of(self.client.borrow_mut().unsubscribe_with(filters, properties)?)
+    }
+
+    /// Behind a pointer, so that there is one copy of what publishes them.
+    fn publish_all(&self, messages: &mut dyn Iterator<Item = Publish<'_>>) -> Vec<Result<ReasonCode, Error>> {
+        self.client.borrow_mut().publish_all(messages)
     }
 
     /// Whether `receive` would return at once.
     fn is_ready(&self) -> bool {
         self.client.borrow_mut().is_ready()
     }
+
+    fn answer(&self, number: u64, reply: &Reply) -> Result<(), wit::Failure> {
+        let mut incoming = self.incoming.borrow_mut();
+        let request = incoming.get(number).ok_or_else(unknown_request)?;
+        let mut client = self.client.borrow_mut();
+        let replied = match client.enqueue_reply(request, reply) {
+            Ok(()) => client.flush(),
+            // It is done with, and acknowledged.
+            Err(Error::Call(error)) if !error.is_temporary() => Err(error.into()),
+            // Nothing was sent, so it can be answered still.
+            Err(Error::Timeout) => return Err(CallError::WouldBlock.into()),
+            Err(error) => return Err(error.into()),
+        };
+        incoming.remove(number);
+        Ok(replied?)
+    }
+}
+
+/// What the broker said to SUBSCRIBE or UNSUBSCRIBE.
+fn answer_of(reason: SubscribeReason) -> Result<wit::SubscribeAnswer, wit::Failure> {
+    if reason.reason_codes.iter().any(|code| code.is_error()) {
+        return Err(Error::SubscribeRefused(reason.into()).into());
+    }
+    let SubscribeReason { reason_codes, reason_string, user_properties } = reason;
+    let codes = reason_codes.into_iter().map(|code| code as u8).collect();
+    Ok(wit::SubscribeAnswer { codes, reason_string, user_properties })
+}
+
+fn unknown_request() -> wit::Failure {
+    wrong_call("unknown-request", "there is no request with this number: it was answered, cancelled or never started")
 }
 
 impl wit::GuestClient for ExportedClient {
-    fn start_again(&self, data: Option<Vec<u8>>) -> Result<(), wit::Error> {
-        let mut client = self.client.borrow_mut();
-        client.engine.authenticate_by_hand();
-        if let Some(data) = data {
-            client.engine.set_authentication_data(data);
+    fn publish(
+        &self,
+        topic: String,
+        payload: wit::Payload,
+        qos: wit::Qos,
+        retain: bool,
+    ) -> Result<wit::PublishAnswer, wit::Failure> {
+        self.publish_said(&Said { topic: &topic, payload: &payload, qos, retain, properties: &[] })
+    }
+
+    fn publish_message(&self, message: wit::Publication) -> Result<wit::PublishAnswer, wit::Failure> {
+        self.publish_said(&(&message).into())
+    }
+
+    fn publish_batch(&self, messages: Vec<wit::Publication>) -> Vec<Result<wit::ReasonCode, wit::Failure>> {
+        let user_properties: Vec<_> = messages.iter().map(|message| Said::from(message).user_properties()).collect();
+        let mut invalid = Vec::new();
+        let said = messages.iter().zip(&user_properties);
+        let publishes = &mut (0..).zip(said).filter_map(|(index, (message, user_properties))| {
+            let lent = Said::from(message).lend(user_properties);
+            lent.map_err(|failure| invalid.push((index, failure))).ok()
+        });
+        let results = self.publish_all(publishes);
+        let mut results: Vec<_> = results.into_iter().map(|result| Ok(result? as u8)).collect();
+        for (index, failure) in invalid {
+            // In order, so all before it are in their places.
+            results.insert(index, Err(failure));
         }
-        client.run(Connecting)?;
-        Ok(())
+        results
     }
 
-    fn next_challenge(&self) -> Result<Option<Vec<u8>>, wit::Error> {
-        match self.client.borrow_mut().run(NextStep)? {
-            Step::Challenge(said) => {
-                Ok(Some(self.said_in_auth(ReasonCode::ContinueAuthentication, said).unwrap_or_default()))
-            }
-            Step::Authenticated(said) => {
-                *self.authentication_data.borrow_mut() = self.said_in_auth(ReasonCode::Success, said);
-                Ok(None)
-            }
-        }
+    fn enqueue(&self, topic: String, payload: wit::Payload, qos: wit::Qos, retain: bool) -> Result<(), wit::Failure> {
+        let said = Said { topic: &topic, payload: &payload, qos, retain, properties: &[] };
+        Ok(self.client.borrow_mut().enqueue(&said.lend(&[])?)?)
     }
 
-    fn answer_challenge(&self, data: Vec<u8>) -> Result<(), wit::Error> {
-        let Client { engine, network, .. } = &mut *self.client.borrow_mut();
-        Ok(engine.answer_challenge(&data, network.now())?)
-    }
-
-    fn authenticate_again(&self, data: Vec<u8>) -> Result<(), wit::Error> {
-        let Client { engine, network, .. } = &mut *self.client.borrow_mut();
-        engine.authenticate_by_hand();
-        Ok(engine.authenticate_again(&data, network.now())?)
-    }
-
-    fn authentication_data(&self) -> Option<Vec<u8>> {
-        self.authentication_data.borrow().clone()
-    }
-
-    fn reconnect(&self) -> Result<bool, wit::Error> {
-        Ok(self.client.borrow_mut().reconnect()?)
-    }
-
-    fn publish(&self, message: wit::Publication) -> Result<wit::ReasonCode, wit::Error> {
-        let user_properties = message.user_properties();
-        let reason = self.client.borrow_mut().publish_with_reason(&message.lend(&user_properties))?;
-        let reason_code = reason.reason_code;
-        self.said(reason);
-        Ok(reason_code as u8)
-    }
-
-    fn publish_batch(&self, messages: Vec<wit::Publication>) -> Vec<Result<wit::ReasonCode, wit::Error>> {
-        let user_properties: Vec<_> = messages.iter().map(wit::Publication::user_properties).collect();
-        let messages =
-            messages.iter().zip(&user_properties).map(|(message, user_properties)| message.lend(user_properties));
-        let results = self.client.borrow_mut().publish_all(messages);
-        results.into_iter().map(|result| Ok(result? as u8)).collect()
-    }
-
-    fn enqueue(&self, message: wit::Publication) -> Result<(), wit::Error> {
-        let user_properties = message.user_properties();
-        Ok(self.client.borrow_mut().enqueue(&message.lend(&user_properties))?)
-    }
-
-    fn flush(&self) -> Result<(), wit::Error> {
+    fn flush(&self) -> Result<(), wit::Failure> {
         Ok(self.client.borrow_mut().flush()?)
     }
 
-    fn subscribe(
+    fn subscribe(&self, filter: String, maximum_qos: wit::Qos) -> Result<wit::SubscribeAnswer, wit::Failure> {
+        self.subscribe_to(&[Subscription::new(&filter, maximum_qos.into())], SubscribeProperties::default())
+    }
+
+    fn subscribe_with(
         &self,
         subscriptions: Vec<wit::Subscription>,
         identifier: Option<u32>,
         user_properties: Vec<(String, String)>,
-    ) -> Result<Vec<Result<wit::Qos, wit::ReasonCode>>, wit::Error> {
-        let subscriptions: Vec<Subscription<'_>> = subscriptions.iter().map(Into::into).collect();
+    ) -> Result<wit::SubscribeAnswer, wit::Failure> {
+        let subscriptions: Vec<Subscription<'_>> =
+            subscriptions.iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
         let user_properties = message::borrowed(&user_properties);
         let properties = SubscribeProperties {
             subscription_identifier: identifier,
             user_properties: user_properties.as_slice().into(),
         };
-        let reason = self.client.borrow_mut().subscribe_with(&subscriptions, properties)?;
-        Ok(self
-            .said_of_each(reason)
-            .into_iter()
-            .map(|code| QoS::from_u8(code as u8).map(Into::into).ok_or(code as u8))
-            .collect())
+        self.subscribe_to(&subscriptions, properties)
     }
 
-    fn unsubscribe(
+    fn unsubscribe(&self, filter: String) -> Result<wit::SubscribeAnswer, wit::Failure> {
+        self.unsubscribe_from(&[&filter], UnsubscribeProperties::default())
+    }
+
+    fn unsubscribe_with(
         &self,
         filters: Vec<String>,
         user_properties: Vec<(String, String)>,
-    ) -> Result<Vec<wit::ReasonCode>, wit::Error> {
+    ) -> Result<wit::SubscribeAnswer, wit::Failure> {
         let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
         let user_properties = message::borrowed(&user_properties);
-        let properties = UnsubscribeProperties { user_properties: user_properties.as_slice().into() };
-        let reason = self.client.borrow_mut().unsubscribe_with(&filters, properties)?;
-        Ok(self.said_of_each(reason).into_iter().map(|code| code as u8).collect())
+        self.unsubscribe_from(&filters, UnsubscribeProperties { user_properties: user_properties.as_slice().into() })
     }
 
-    fn last_reason(&self) -> Option<wit::Reason> {
-        self.last_reason.borrow().clone().map(Into::into)
-    }
-
-    fn receive(&self, timeout_ms: u32) -> Result<Option<wit::Message>, wit::Error> {
-        Ok(self.client.borrow_mut().take_within(millis(timeout_ms), |engine, _| self.take(engine))?)
-    }
-
-    fn receive_batch(&self, max: u32, timeout_ms: u32) -> Result<Vec<wit::Message>, wit::Error> {
+    fn receive(&self, timeout_ms: u32) -> Result<Option<wit::Message>, wit::Failure> {
         let mut client = self.client.borrow_mut();
+        Ok(client.take_within(millis(timeout_ms), |engine, _| {
+            let (publish, delivery) = self.take(engine)?;
+            Some(wit::Message::new(&publish, delivery))
+        })?)
+    }
+
+    fn receive_batch(&self, max_messages: u32, timeout_ms: u32) -> Result<Vec<wit::Message>, wit::Failure> {
         let mut messages = Vec::new();
-        while messages.len() < max as usize {
-            let message = match messages.len() {
-                0 => client.take_within(millis(timeout_ms), |engine, _| self.take(engine))?,
-                _ => self.take(&mut client.engine),
-            };
-            match message {
-                Some(message) => messages.push(message),
-                None => break,
-            }
-        }
+        self.receive_each(max_messages, timeout_ms, |publish, delivery| {
+            messages.push(wit::Message::new(publish, delivery));
+            true
+        })?;
         Ok(messages)
-    }
-
-    fn request(&self, message: wit::Publication, timeout_ms: u32) -> Result<wit::Message, wit::Error> {
-        let user_properties = message.user_properties();
-        Ok(self.client.borrow_mut().request(&message.lend(&user_properties), millis(timeout_ms))?.into())
-    }
-
-    fn start_request(&self, message: wit::Publication, timeout_ms: u32) -> Result<wit::PendingReply, wit::Error> {
-        let user_properties = message.user_properties();
-        let request = message.lend(&user_properties);
-        let pending = self.client.borrow_mut().start_request(&request, millis(timeout_ms))?;
-        Ok(wit::PendingReply::new(ExportedPendingReply { client: Rc::downgrade(&self.client), pending }))
-    }
-
-    fn next_request(&self, timeout_ms: u32) -> Result<Option<wit::IncomingRequest>, wit::Error> {
-        let request = self.client.borrow_mut().next_request(millis(timeout_ms))?;
-        Ok(request
-            .map(|request| wit::IncomingRequest::new(ExportedRequest { client: Rc::downgrade(&self.client), request })))
     }
 
     fn acknowledge(&self, delivery: u64) -> bool {
         self.client.borrow_mut().acknowledge(Delivery::from_number(delivery))
     }
 
-    fn deadline_ms(&self) -> Option<u64> {
+    fn request(
+        &self,
+        topic: String,
+        payload: wit::Payload,
+        qos: wit::Qos,
+        timeout_ms: u32,
+    ) -> Result<wit::Message, wit::Failure> {
+        let said = Said { topic: &topic, payload: &payload, qos, retain: false, properties: &[] };
+        let request = said.lend(&[])?;
+        Ok((&self.client.borrow_mut().request(&request, millis(timeout_ms))?).into())
+    }
+
+    fn start_request(&self, message: wit::Publication, timeout_ms: u32) -> Result<u64, wit::Failure> {
+        let said = Said::from(&message);
+        let user_properties = said.user_properties();
+        let mut client = self.client.borrow_mut();
+        let reply = client.start_request(&said.lend(&user_properties)?, millis(timeout_ms))?;
+        let number = self.next_number();
+        let mut pending = self.pending.borrow_mut();
+        pending.push(number, reply);
+        if pending.len() > self.most_requests {
+            // The client has no more that wait, so there is one that is over.
+            let over = pending.iter().find(|(_, reply)| !client.awaits(reply)).map(|(number, _)| number);
+            if let Some(reply) = over.and_then(|number| pending.remove(number)) {
+                client.give_up(&reply);
+            }
+        }
+        Ok(number)
+    }
+
+    fn wait_for_reply(&self, request: u64, timeout_ms: u32) -> Result<Option<wit::Message>, wit::Failure> {
+        let mut pending = self.pending.borrow_mut();
+        let reply = pending.get(request).ok_or_else(unknown_request)?;
+        let reply = self.client.borrow_mut().poll_reply(reply, millis(timeout_ms));
+        if !matches!(reply, Ok(None)) {
+            pending.remove(request);
+        }
+        Ok(reply?.as_ref().map(Into::into))
+    }
+
+    fn cancel_request(&self, request: u64) {
+        if let Some(reply) = self.pending.borrow_mut().remove(request) {
+            self.client.borrow_mut().give_up(&reply);
+        }
+    }
+
+    fn next_request(&self, timeout_ms: u32) -> Result<Option<wit::IncomingRequest>, wit::Failure> {
+        if self.incoming.borrow().len() >= self.most_requests.max(1) {
+            let message = "too many requests wait to be answered: reply to some, or release them";
+            return Err(failure(wit::FailureKind::TryLater, "too-many-requests", message.into()));
+        }
+        let Some(mut request) = self.client.borrow_mut().next_request(millis(timeout_ms))? else { return Ok(None) };
+        let remaining = request.remaining(WasiTransport::clock());
+        let incoming = wit::IncomingRequest {
+            id: self.next_number(),
+            message: request.message().into(),
+            wants_reply: request.wants_reply(),
+            remaining_ms: remaining.map(in_millis),
+        };
+        request.drop_payload();
+        self.incoming.borrow_mut().push(incoming.id, request);
+        Ok(Some(incoming))
+    }
+
+    fn reply(&self, request: u64, payload: wit::Payload) -> Result<(), wit::Failure> {
+        self.answer(request, &reply_of(payload))
+    }
+
+    fn reply_with(
+        &self,
+        request: u64,
+        payload: wit::Payload,
+        properties: Vec<wit::Property>,
+    ) -> Result<(), wit::Failure> {
+        let mut reply = reply_of(payload);
+        for property in properties {
+            match property {
+                wit::Property::ContentType(content_type) if reply.content_type.is_none() => {
+                    reply.content_type = Some(content_type);
+                }
+                wit::Property::UserProperty(pair) => reply.user_properties.push(pair),
+                _ => {
+                    let message = "a reply has one Content Type at most, and User Properties";
+                    return Err(wrong_call("invalid-argument", message));
+                }
+            }
+        }
+        self.answer(request, &reply)
+    }
+
+    fn fail_request(&self, request: u64, why: String) -> Result<(), wit::Failure> {
+        self.answer(request, &Reply::failed(why))
+    }
+
+    fn release_request(&self, request: u64) {
+        if let Some(request) = self.incoming.borrow_mut().remove(request) {
+            self.client.borrow_mut().give_up_request(&request);
+        }
+    }
+
+    fn deadline_ms(&self) -> Option<u32> {
         let client = self.client.borrow();
         let wait = client.deadline()?.saturating_duration_since(WasiTransport::clock());
         // Rounded up: who comes back early has nothing to do, and would again and again.
-        let wait = wait.saturating_add(Duration::from_nanos(999_999));
-        Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+        Some(in_millis(wait.saturating_add(Duration::from_nanos(999_999))))
     }
 
     fn info(&self) -> wit::ConnectionInfo {
@@ -547,109 +755,89 @@ impl wit::GuestClient for ExportedClient {
         self.client.borrow().stats().in_flight as u32
     }
 
-    fn next_event(&self, timeout_ms: u32) -> Result<Option<wit::Event>, wit::Error> {
+    fn next_event(&self, timeout_ms: u32) -> Result<Option<wit::Event>, wit::Failure> {
         Ok(self.client.borrow_mut().next_event(millis(timeout_ms))?.map(Into::into))
     }
 
-    fn stats(&self) -> wit::Stats {
-        self.client.borrow().stats().into()
+    fn stats(&self) -> Vec<(String, u64)> {
+        counters(&self.client.borrow().stats())
     }
 
     fn snapshot(&self) -> Vec<u8> {
         self.client.borrow().snapshot()
     }
 
-    fn disconnect(&self, keep_will: bool) -> Result<(), wit::Error> {
-        let reason_code =
-            if keep_will { ReasonCode::DisconnectWithWillMessage } else { ReasonCode::NORMAL_DISCONNECTION };
-        Ok(self.client.borrow_mut().disconnect_with(&Disconnect::new(reason_code))?)
+    fn update(&self, options: wit::ConnectOptionsBorrow<'_>) -> Result<(), wit::Failure> {
+        let said = options.get::<ExportedOptions>();
+        let options = said.checked()?;
+        let mut client = self.client.borrow_mut();
+        #[cfg(feature = "tls")]
+        let connector = options.tls.is_some().then(|| connector(&options)).transpose()?;
+        let session = options.session;
+        client.engine.update(ConnectChanges {
+            user_name: session.user_name,
+            password: session.password,
+            will: said.says_will.get().then_some(session.will),
+            user_properties: Some(session.user_properties).filter(|properties| !properties.is_empty()),
+            authentication_data: session.authentication_data,
+            clean_start: said.clean_start.get(),
+        })?;
+        #[cfg(feature = "tls")]
+        if let Some(connector) = connector {
+            client.network.connect_by(connector);
+        }
+        Ok(())
     }
 
-    fn disconnect_with(&self, disconnection: wit::Disconnection) -> Result<(), wit::Error> {
-        let user_properties = message::borrowed(&disconnection.user_properties);
+    fn reconnect(&self) -> Result<bool, wit::Failure> {
+        Ok(self.client.borrow_mut().reconnect()?)
+    }
+
+    fn next_step(&self) -> Result<wit::AuthenticationStep, wit::Failure> {
+        let (is_authenticated, said) = match self.client.borrow_mut().run(NextStep)? {
+            Step::Challenge(said) => (false, said),
+            Step::Authenticated(said) => (true, said),
+        };
+        let Challenge { data, reason_string, user_properties } = said;
+        Ok(wit::AuthenticationStep { is_authenticated, data, reason_string, user_properties })
+    }
+
+    fn answer_challenge(&self, data: Vec<u8>) -> Result<(), wit::Failure> {
+        let Client { engine, network, .. } = &mut *self.client.borrow_mut();
+        Ok(engine.answer_challenge(&data, network.now())?)
+    }
+
+    fn authenticate_again(&self, data: Vec<u8>) -> Result<(), wit::Failure> {
+        let Client { engine, network, .. } = &mut *self.client.borrow_mut();
+        engine.authenticate_by_hand();
+        Ok(engine.authenticate_again(&data, network.now())?)
+    }
+
+    fn disconnect(&self, disconnection: Option<wit::Disconnection>) -> Result<(), wit::Failure> {
+        let Some(said) = disconnection else { return Ok(self.client.borrow_mut().disconnect()?) };
+        let user_properties = message::borrowed(&said.user_properties);
         let properties = DisconnectProperties {
-            session_expiry_interval: disconnection.session_expiry_interval_seconds,
-            reason_string: disconnection.reason_string.as_deref(),
+            session_expiry_interval: said.session_expiry_interval_seconds,
+            reason_string: said.reason_string.as_deref(),
             user_properties: user_properties.as_slice().into(),
             server_reference: None,
         };
         let invalid = EncodeError { kind: EncodeErrorKind::InvalidReasonCode, field: "Reason Code" };
-        let code = ReasonCode::from_u8(disconnection.reason_code).ok_or(Error::Call(CallError::Invalid(invalid)))?;
-        let disconnect = Disconnect { reason_code: code, properties };
-        Ok(self.client.borrow_mut().disconnect_with(&disconnect)?)
+        let code = said.code.unwrap_or(ReasonCode::NORMAL_DISCONNECTION as u8);
+        let reason_code = ReasonCode::from_u8(code).ok_or(CallError::Invalid(invalid))?;
+        Ok(self.client.borrow_mut().disconnect_with(&Disconnect { reason_code, properties })?)
     }
 }
 
-/// A request that was started.
-pub(super) struct ExportedPendingReply {
-    /// The client, which may be dropped before.
-    client: Weak<RefCell<Client<ComponentTransport>>>,
-    pending: PendingReply,
+/// As many milliseconds as can be told.
+fn in_millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
-impl wit::GuestPendingReply for ExportedPendingReply {
-    fn wait(&self, timeout_ms: u32) -> Result<Option<wit::Message>, wit::Error> {
-        let client = alive(&self.client)?;
-        let reply = client.borrow_mut().poll_reply(&self.pending, millis(timeout_ms))?;
-        Ok(reply.map(Into::into))
-    }
-}
-
-impl Drop for ExportedPendingReply {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.upgrade() {
-            client.borrow_mut().give_up(&self.pending);
-        }
-    }
-}
-
-/// A request to answer.
-pub(super) struct ExportedRequest {
-    client: Weak<RefCell<Client<ComponentTransport>>>,
-    request: Request,
-}
-
-impl ExportedRequest {
-    fn answer(&self, reply: &Reply) -> Result<(), wit::Error> {
-        let client = alive(&self.client)?;
-        let answered = client.borrow_mut().reply(&self.request, reply);
-        Ok(answered?)
-    }
-}
-
-impl wit::GuestIncomingRequest for ExportedRequest {
-    fn message(&self) -> wit::Message {
-        self.request.message().clone().into()
-    }
-
-    fn wants_reply(&self) -> bool {
-        self.request.wants_reply()
-    }
-
-    fn remaining_ms(&self) -> Option<u64> {
-        let remaining = self.request.remaining(WasiTransport::clock())?;
-        Some(u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    fn reply(
-        &self,
-        payload: Vec<u8>,
-        content_type: Option<String>,
-        user_properties: Vec<(String, String)>,
-    ) -> Result<(), wit::Error> {
-        self.answer(&Reply { payload, content_type, user_properties, ..Reply::default() })
-    }
-
-    fn fail(&self, why: String) -> Result<(), wit::Error> {
-        self.answer(&Reply::failed(why))
-    }
-}
-
-impl Drop for ExportedRequest {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.upgrade() {
-            client.borrow_mut().give_up_request(&self.request);
-        }
+fn reply_of(payload: wit::Payload) -> Reply {
+    match payload {
+        wit::Payload::Text(text) => Reply { is_text: true, payload: text.into_bytes(), ..Reply::default() },
+        wit::Payload::Bytes(bytes) => Reply::new(bytes),
     }
 }
 
@@ -672,22 +860,20 @@ fn interest(client: &Client<ComponentTransport>) -> Option<Interest<'_>> {
     Some(Interest::Transport { transport, reads: !client.engine.session().is_paused(), writes: client.has_outgoing() })
 }
 
-/// The client, unless it was dropped.
-fn alive(client: &Weak<RefCell<Client<ComponentTransport>>>) -> Result<Rc<RefCell<Client<ComponentTransport>>>, Error> {
-    client.upgrade().ok_or(Error::Call(CallError::NotConnected))
-}
-
 impl From<TraceContext> for trace::TraceContext {
     fn from(context: TraceContext) -> Self {
         Self { traceparent: context.traceparent(), tracestate: context.tracestate().into() }
     }
 }
 
-impl TryFrom<trace::TraceContext> for TraceContext {
-    type Error = TraceError;
+fn parse(context: &trace::TraceContext) -> Option<TraceContext> {
+    TraceContext::parse(&context.traceparent, &context.tracestate).ok()
+}
 
-    fn try_from(context: trace::TraceContext) -> Result<Self, TraceError> {
-        Self::parse(&context.traceparent, &context.tracestate)
+fn user_property(property: &wit::Property) -> Option<UserProperty<'_>> {
+    match property {
+        wit::Property::UserProperty((name, value)) => Some((name, value)),
+        _ => None,
     }
 }
 

@@ -207,11 +207,6 @@ impl Engine {
         Ok(())
     }
 
-    /// The Authentication Data that the next CONNECT begins with, where the user authenticates step by step.
-    pub fn set_authentication_data(&mut self, data: Vec<u8>) {
-        self.session.set_authentication_data(data);
-    }
-
     pub(super) const fn take_step(&mut self) -> Option<Step> {
         self.step.take()
     }

@@ -161,6 +161,7 @@ fn is_final(error: &Error) -> bool {
         Error::Protocol(ProtocolError::UnexpectedSession)
         | Error::Call(_)
         | Error::Url(_)
+        | Error::Mqtt3Only
         | Error::Authentication(_) => true,
         _ => false,
     }

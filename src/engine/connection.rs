@@ -200,7 +200,8 @@ impl Engine {
                 }
                 self.session.received(moved.received, now);
                 if moved.closed {
-                    self.end_stream(Error::ConnectionClosed);
+                    let is_early = self.session.is_unanswered();
+                    self.end_stream(if is_early { Error::ClosedBeforeConnack } else { Error::ConnectionClosed });
                 } else if let Some((_, rounds)) = &mut self.failure {
                     *rounds = rounds.saturating_sub(1);
                     if is_quiet || *rounds == 0 {
@@ -392,6 +393,9 @@ impl Engine {
             self.is_by_hand = false;
             self.complete_all(|state| matches!(state, State::Connecting), &|| Outcome::Failed(error.clone()));
         }
+        if self.connections > 0 && next != Next::Never {
+            self.note_failed_attempt(&error);
+        }
         self.go_on(next, error);
     }
 
@@ -409,6 +413,17 @@ impl Engine {
         };
         self.is_by_hand = false;
         self.go_on(next, error);
+    }
+
+    /// Tells of an attempt to connect again that has failed, where another follows.
+    #[inline(never)]
+    fn note_failed_attempt(&mut self, error: &Error) {
+        self.failed_attempts = self.failed_attempts.saturating_add(1);
+        let failures = self.failed_attempts;
+        if failures.is_power_of_two() || self.last_failure != error.name() {
+            self.last_failure = error.name();
+            self.note(Event::AttemptFailed { failures, error: error.clone() });
+        }
     }
 
     fn go_on(&mut self, next: Next, error: Error) {
@@ -498,6 +513,7 @@ impl Engine {
         self.phase = Phase::Open;
         self.is_made = true;
         self.connections += 1;
+        (self.failed_attempts, self.last_failure) = (0, "");
         self.since = self.now;
         self.is_by_hand = false;
         if self.session.stats().reconnects > 0 {

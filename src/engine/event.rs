@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use core::fmt;
 
 use crate::codec::{QoS, ReasonCode};
 use crate::error::{CallError, Error};
@@ -37,6 +38,22 @@ pub enum Event {
     /// A message at QoS 0 that the last connection ended before was not sent over this one either, since the broker takes
     /// no such message any more.
     MessageDropped(CallError),
+    /// A message at QoS 1 or 2 was sent as often as [the options](crate::Options::attempts_per_message) allow, and was not
+    /// acknowledged. It is not sent again.
+    MessageGivenUp {
+        /// Its Topic Name.
+        topic: String,
+        /// How many times it was sent.
+        attempts: u32,
+    },
+    /// An attempt to connect again has failed, and there will be another. Of many in a row that fail alike, the first, the
+    /// second, the fourth, the eighth and so on are told.
+    AttemptFailed {
+        /// How many attempts in a row have failed.
+        failures: u32,
+        /// Why this one did.
+        error: Error,
+    },
     /// A reply cannot be sent, to this Response Topic: that is none, or the reply is larger than the broker takes. The
     /// request is acknowledged all the same.
     ReplyDropped {
@@ -45,6 +62,55 @@ pub enum Event {
         /// Why.
         error: CallError,
     },
+}
+
+impl Event {
+    /// What it is, exactly: a name that stays the same, for logs and for programs that tell events apart.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Connected { session_present: true } => "session-resumed",
+            Self::Connected { session_present: false } => "session-new",
+            Self::Disconnected(_) => "disconnected",
+            Self::AttemptFailed { .. } => "attempt-failed",
+            Self::SubscriptionRestored { .. } => "subscription-restored",
+            Self::SubscriptionLost { .. } => "subscription-lost",
+            Self::MessageDropped(_) => "message-dropped",
+            Self::MessageGivenUp { .. } => "message-given-up",
+            Self::ReplyDropped { .. } => "reply-dropped",
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected { session_present: true } => f.write_str("connected again, and the session continues"),
+            Self::Connected { session_present: false } => {
+                f.write_str("connected again, and the broker no longer had the session")
+            }
+            Self::Disconnected(error) => write!(f, "disconnected: {error}"),
+            Self::AttemptFailed { failures, error } => {
+                write!(f, "attempt {failures} to connect again failed: {error}")
+            }
+            Self::SubscriptionRestored { filter, qos } => {
+                write!(f, "subscribed to {filter} again, at QoS {}", *qos as u8)
+            }
+            Self::SubscriptionLost { filter, reason_code: Some(reason_code) } => {
+                write!(f, "lost the subscription to {filter}: {reason_code}")
+            }
+            Self::SubscriptionLost { filter, reason_code: None } => {
+                write!(f, "lost the subscription to {filter}, and was not to subscribe again")
+            }
+            Self::MessageDropped(error) => write!(f, "a QoS 0 message was not sent: {error}"),
+            Self::MessageGivenUp { topic, attempts } => {
+                write!(f, "a message to {topic} was sent {attempts} times and not acknowledged: it is given up")
+            }
+            Self::ReplyDropped { response_topic, error } => {
+                write!(f, "a reply to {response_topic} cannot be sent: {error}")
+            }
+        }
+    }
 }
 
 /// Events that nobody has asked for yet.

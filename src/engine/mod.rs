@@ -123,7 +123,7 @@ pub use operation::{
     Authenticating, Connected, Connecting, Disconnecting, Enqueueing, Flushing, Listening, NextEvent, NextStep,
     Operation, Publishing, Replying, Requesting, Subscribing, Unsubscribing,
 };
-pub use options::{Options, Reconnect};
+pub use options::{ConnectChanges, Options, Reconnect};
 pub use poll::Call;
 pub use responders::ResponderId;
 use timers::Timers;
@@ -200,6 +200,9 @@ pub struct Engine {
     last_moved: Instant,
     /// What the transport failed with, while what came before is still read: so often.
     failure: Option<(TransportError, u8)>,
+    /// How many attempts in a row have failed, and the name of why the last one that was told of did.
+    failed_attempts: u32,
+    last_failure: &'static str,
     seed: u64,
 
     calls: Calls,
@@ -256,6 +259,8 @@ impl Engine {
             reached: 0,
             last_moved: Instant::ZERO,
             failure: None,
+            failed_attempts: 0,
+            last_failure: "",
             seed,
             calls: Calls::default(),
             events: Events::default(),
@@ -293,6 +298,28 @@ impl Engine {
     /// is done once CONNECT is on its way. There is no connecting by itself then.
     pub const fn authenticate_by_hand(&mut self) {
         self.authenticates_by_hand = true;
+    }
+
+    /// Changes what the next CONNECT says, and those after it. The connection that is there stays as it is.
+    ///
+    /// # Errors
+    /// [`CallError::InvalidOptions`] when CONNECT has no valid bytes for it, and nothing is changed.
+    pub fn update(&mut self, changes: ConnectChanges) -> Result<(), CallError> {
+        let has_login = changes.user_name.is_some() || changes.password.is_some();
+        let clean_start = changes.clean_start;
+        self.session.change_connect(|options| {
+            if let Some(brokers) = self.brokers.as_ref().filter(|_| has_login && !self.has_login) {
+                // Half of it may be what the URL says, which the session knows only once there was an attempt.
+                let url = brokers.url();
+                (options.user_name, options.password) = (url.user_name.clone(), url.password.clone());
+            }
+            changes.apply(options);
+        })?;
+        self.has_login |= has_login;
+        if let Some(clean_start) = clean_start {
+            self.session.set_clean_start(clean_start);
+        }
+        Ok(())
     }
 
     /// Whether [`Engine::poll_action`] has something.

@@ -67,6 +67,55 @@ pub struct Reconnect {
     pub redirects: u8,
 }
 
+/// What the next connection of a client is made with that the last one was not: what is `None` stays as it is.
+///
+/// ```
+/// use mqtt_wasi::ConnectChanges;
+///
+/// let new_token = ConnectChanges { password: Some(b"a new token".to_vec()), ..ConnectChanges::default() };
+/// ```
+#[derive(Clone, Default)]
+pub struct ConnectChanges {
+    /// The User Name.
+    pub user_name: Option<String>,
+    /// The Password, a new token for example.
+    pub password: Option<Vec<u8>>,
+    /// The Will Message; `Some(None)`: no will.
+    pub will: Option<Option<WillMessage>>,
+    /// The User Properties of CONNECT, in place of all before.
+    pub user_properties: Option<Vec<(String, String)>>,
+    /// The Authentication Data that CONNECT begins with.
+    pub authentication_data: Option<Vec<u8>>,
+    /// Whether the next connection starts a new session. What is in flight is sent as new then.
+    pub clean_start: Option<bool>,
+}
+
+impl ConnectChanges {
+    pub(super) fn apply(self, options: &mut SessionOptions) {
+        options.user_name = self.user_name.or(options.user_name.take());
+        options.password = self.password.or(options.password.take());
+        options.authentication_data = self.authentication_data.or(options.authentication_data.take());
+        if let Some(will) = self.will {
+            options.will = will;
+        }
+        if let Some(user_properties) = self.user_properties {
+            options.user_properties = user_properties;
+        }
+    }
+}
+
+/// The secrets stay out of logs.
+impl fmt::Debug for ConnectChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectChanges")
+            .field("user_name", &self.user_name)
+            .field("will", &self.will)
+            .field("user_properties", &self.user_properties)
+            .field("clean_start", &self.clean_start)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for Reconnect {
     fn default() -> Self {
         Self {
@@ -329,6 +378,24 @@ impl Options {
     #[must_use]
     pub fn response_topic(mut self, topic: impl Into<String>) -> Self {
         self.session.response_topic = Some(topic.into());
+        self
+    }
+
+    /// How many Topic Filters one SUBSCRIBE has at the most when subscriptions are restored. Default: 64. Some brokers close
+    /// the connection over more than they take, AWS IoT over more than 8.
+    #[must_use]
+    pub const fn filters_per_subscribe(mut self, filters: u16) -> Self {
+        self.session.filters_per_subscribe = filters;
+        self
+    }
+
+    /// How many times a message at QoS 1 or 2 is sent at the most, over as many connections. Then it is given up, as
+    /// [`Event::MessageGivenUp`](crate::Event::MessageGivenUp) tells, and those behind it go on. Default: any number. With a
+    /// bound, a message at which a broker closes the connection does not stop all others for ever; a link that fails
+    /// often uses attempts up, too.
+    #[must_use]
+    pub const fn attempts_per_message(mut self, attempts: u32) -> Self {
+        self.session.attempts_per_message = Some(attempts);
         self
     }
 

@@ -305,7 +305,7 @@ impl Engine {
         }
     }
 
-    fn is_done(&self, id: CallId) -> bool {
+    pub(crate) fn is_done(&self, id: CallId) -> bool {
         matches!(self.calls.get(id).map(|entry| &entry.state), Some(State::Done(_)) | None)
     }
 
@@ -495,6 +495,7 @@ impl Engine {
                 self.note(Event::SubscriptionLost { filter, reason_code });
             }
             session::Event::MessageDropped(error) => self.note(Event::MessageDropped(error)),
+            session::Event::MessageGivenUp { topic, attempts } => self.note(Event::MessageGivenUp { topic, attempts }),
         }
     }
 

@@ -16,6 +16,9 @@ impl Machine {
         self.outbound.clear();
         self.inbound_aliases.clear();
         self.outbound_aliases.clear();
+        if core::mem::take(&mut self.starts_clean) {
+            (self.has_session, self.options.clean_start) = (false, true);
+        }
         let client_id = self.assigned_client_id.as_deref().unwrap_or(&self.options.client_id);
         let clean_start = self.options.clean_start && !self.has_session;
         let outbound = &mut self.outbound;
@@ -23,6 +26,7 @@ impl Machine {
             .with_connect(client_id, clean_start, |connect| outbound.push(&Packet::Connect(*connect)))
             .map_err(CallError::InvalidOptions)?;
         self.status = Status::Connecting;
+        self.packets_before = self.stats.packets_received;
         self.listens = true;
         self.connect_deadline = Some(now + self.options.connect_timeout);
         self.unacknowledged = 0;

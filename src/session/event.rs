@@ -92,6 +92,13 @@ pub enum Event {
     /// A message at QoS 0 that the last connection ended before was not sent over this one either, since the broker takes
     /// no such message any more.
     MessageDropped(CallError),
+    /// A message at QoS 1 or 2 was sent as often as the options allow, and is not sent again.
+    MessageGivenUp {
+        /// Its Topic Name.
+        topic: String,
+        /// How many times it was sent.
+        attempts: u32,
+    },
     /// The connection is over, but for the DISCONNECT that may still wait to be sent. What failed with it comes next.
     Disconnected(Error),
 }

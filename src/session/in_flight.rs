@@ -42,6 +42,8 @@ struct Slot {
     operation: OperationId,
     /// The PUBLISH as it was sent, with its full Topic Name, while it may have to be sent again.
     packet: Vec<u8>,
+    /// How many times it was sent; not known of an earlier process.
+    attempts: u32,
     /// Whether it was sent over this connection, which the broker counts against its Receive Maximum.
     is_counted: bool,
     previous: Option<PacketId>,
@@ -108,6 +110,7 @@ impl InFlight {
         let slot = self.slot_mut(id);
         slot.state = state;
         slot.operation = operation;
+        slot.attempts = 0;
         if state.is_message() {
             self.link(id);
             self.messages += 1;
@@ -120,8 +123,15 @@ impl InFlight {
 
     /// Notes that the message is sent over this connection.
     pub(super) fn count(&mut self, id: PacketId) {
-        self.slot_mut(id).is_counted = true;
+        let slot = self.slot_mut(id);
+        slot.is_counted = true;
+        slot.attempts = slot.attempts.saturating_add(1);
         self.unacknowledged += 1;
+    }
+
+    /// How many times the message was sent.
+    pub(super) fn attempts(&self, id: PacketId) -> u32 {
+        self.slots[index(id)].attempts
     }
 
     /// Notes that this is a new connection, over which the message was not sent yet.
@@ -149,6 +159,11 @@ impl InFlight {
     /// Which call it is of.
     pub(super) fn operation(&self, id: PacketId) -> Option<OperationId> {
         self.slots.get(index(id)).map(|slot| slot.operation)
+    }
+
+    /// The message as it was sent; empty once it is not needed any more.
+    pub(super) fn packet(&self, id: PacketId) -> &[u8] {
+        &self.slots[index(id)].packet
     }
 
     /// The message as it was sent; empty once it is not needed any more.

@@ -49,6 +49,10 @@ pub(super) struct Machine {
     pub(super) assigned_client_id: Option<String>,
     /// Whether a connection was made before, by this process or an earlier one, so that there is a session to go on with.
     pub(super) has_session: bool,
+    /// Whether the next connection makes the broker forget the session.
+    pub(super) starts_clean: bool,
+    /// How many packets had come before this connection.
+    pub(super) packets_before: u64,
     /// Whether one was made by this process.
     pub(super) was_connected: bool,
 
@@ -98,6 +102,8 @@ impl Machine {
             listens: false,
             assigned_client_id: None,
             has_session: false,
+            starts_clean: false,
+            packets_before: 0,
             was_connected: false,
             in_flight: InFlight::default(),
             resend: None,

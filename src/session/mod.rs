@@ -89,9 +89,12 @@ use crate::codec::{
     Connack, Disconnect, Packet, PacketType, Publish, PublishProperties, SubscribeProperties, Subscription,
     UnsubscribeProperties,
 };
-use crate::error::{CallError, Error, ProtocolError};
+use crate::error::{CallError, Error, OtherProtocol, ProtocolError};
 use crate::frame::{FrameError, FrameReader, FrameSpan};
 use crate::time::Instant;
+
+/// How long the body of CONNACK is before MQTT v5.0; in v5.0 it has at least a Property Length more.
+const CONNACK_3_LEN: usize = 2;
 
 /// The client's side of one MQTT session, over any number of network connections, one after the other.
 #[derive(Debug)]
@@ -365,6 +368,33 @@ impl Session {
     /// The Authentication Data that the next CONNECT begins with, for methods that begin with something new each time.
     pub fn set_authentication_data(&mut self, data: impl Into<Vec<u8>>) {
         self.machine.options.authentication_data = Some(data.into());
+    }
+
+    /// Whether CONNECT was sent and nothing came back.
+    pub(crate) const fn is_unanswered(&self) -> bool {
+        let machine = &self.machine;
+        matches!(machine.status, Status::Connecting) && machine.stats.packets_received == machine.packets_before
+    }
+
+    /// Changes what the next CONNECT says, as far as nothing else is made of it: login, Will Message, User Properties,
+    /// Authentication Data.
+    ///
+    /// # Errors
+    /// [`CallError::InvalidOptions`], and nothing is changed.
+    pub(crate) fn change_connect(&mut self, change: impl FnOnce(&mut SessionOptions)) -> Result<(), CallError> {
+        let mut changed = self.machine.options.clone();
+        change(&mut changed);
+        changed.validate().map_err(CallError::InvalidOptions)?;
+        self.machine.options = changed;
+        Ok(())
+    }
+
+    /// Whether the next connection makes the broker forget the session.
+    pub(crate) const fn set_clean_start(&mut self, clean_start: bool) {
+        self.machine.starts_clean = clean_start;
+        if !clean_start {
+            self.machine.options.clean_start = false;
+        }
     }
 
     /// The login of the next CONNECT.
@@ -730,7 +760,13 @@ impl Session {
                 span
             }
             Err(error) => {
-                self.machine.fail(error.into());
+                let greeting = if self.machine.status == Status::Connecting { self.reader.unframed() } else { &[] };
+                let other = match greeting {
+                    [b'H', b'T', b'T', b'P', ..] => Some(OtherProtocol::Http),
+                    [b'S', b'S', b'H', b'-', ..] => Some(OtherProtocol::Ssh),
+                    _ => None,
+                };
+                self.machine.fail(other.map_or_else(|| error.into(), Error::NotMqtt));
                 None
             }
         }
@@ -775,6 +811,9 @@ impl Session {
     fn take_other(&mut self, span: &FrameSpan) -> Result<(), Error> {
         self.machine.expect(span.packet_type)?;
         let body = self.reader.body(span);
+        if span.packet_type == PacketType::Connack && body.len() == CONNACK_3_LEN {
+            return Err(Error::Mqtt3Only);
+        }
         let packet = Packet::decode_from_server(span.packet_type, span.flags, body, self.machine.options.decode)
             .map_err(FrameError::Malformed)?
             .ok_or(ProtocolError::UnexpectedPacket(span.packet_type))?;

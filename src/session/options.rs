@@ -46,6 +46,8 @@ pub struct SessionOptions {
     pub(crate) resume: Option<Snapshot>,
     pub(crate) response_topic: Option<String>,
     pub(crate) pending_request_limit: usize,
+    pub(crate) filters_per_subscribe: u16,
+    pub(crate) attempts_per_message: Option<u32>,
     #[cfg(feature = "json")]
     pub(crate) envelope: Option<&'static Envelope>,
 }
@@ -140,6 +142,8 @@ impl SessionOptions {
             resume: None,
             response_topic: None,
             pending_request_limit: 4096,
+            filters_per_subscribe: 64,
+            attempts_per_message: None,
             #[cfg(feature = "json")]
             envelope: None,
         }

@@ -1,5 +1,6 @@
 //! Messages on their way to the broker, at every QoS, over as many connections as it takes (sections 4.3 and 4.4).
 
+use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
 
 use super::event::{Event, OperationId};
@@ -205,6 +206,12 @@ impl Machine {
     pub(super) fn send_again(&mut self) {
         while let Some(id) = self.resend {
             let has_quota = self.send_quota() > 0;
+            let attempts = self.in_flight.attempts(id);
+            if self.options.attempts_per_message.is_some_and(|most| attempts >= most.max(1)) {
+                self.resend = self.in_flight.after(id);
+                self.give_up_message(id, attempts);
+                continue;
+            }
             let packet = self.in_flight.packet_mut(id);
             if let Err(error) = self.terms.check_again(packet) {
                 self.resend = self.in_flight.after(id);
@@ -220,6 +227,17 @@ impl Machine {
             } else {
                 break;
             }
+        }
+    }
+
+    /// The message was sent as often as it may be.
+    fn give_up_message(&mut self, id: PacketId, attempts: u32) {
+        let topic = outbound::packets(self.in_flight.packet(id)).next().and_then(outbound::message);
+        let topic = topic.map(|message| message.topic.to_owned()).unwrap_or_default();
+        self.stats.dropped += 1;
+        self.events.push_back(Event::MessageGivenUp { topic, attempts });
+        if let Some(id) = self.in_flight.give_up(id) {
+            self.published(id, Err(Error::GivenUp { attempts }));
         }
     }
 

@@ -17,9 +17,6 @@ use crate::codec::{
 use crate::error::{CallError, Error, ProtocolError, SubscribeReason};
 use crate::message::owned;
 
-/// How many lost subscriptions one SUBSCRIBE asks for at the most.
-const MOST_AT_ONCE: usize = 64;
-
 /// What this client is subscribed to, as far as it knows.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
@@ -248,7 +245,7 @@ impl Machine {
 
     /// Asks again for what was lost, as far as there is room.
     pub(super) fn restore_subscriptions(&mut self) {
-        let mut at_once = MOST_AT_ONCE;
+        let mut at_once = usize::from(self.options.filters_per_subscribe.max(1));
         while self.status == Status::Connected && !self.subscriptions.lost.is_empty() {
             let Some(packet_id) = self.in_flight.next_id() else { return };
             let lost = &mut self.subscriptions.lost;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqtt_wasi::codec::{PacketType, QoS};
+use mqtt_wasi::codec::{ConnackProperties, PacketType, QoS};
 use mqtt_wasi::{Error, Event, Reconnect};
 
 use crate::scenario::{BOTH, Dial, Habits, Mode, SECOND, Scenario, options, unreachable};
@@ -141,10 +141,50 @@ fn client_gives_up_after_as_many_attempts_as_it_is_told() {
         }
         s.expect_failed(message, unreachable());
         s.expect_event(Event::Disconnected(Error::ConnectionClosed));
+        // Of the last one all calls tell.
+        s.expect_event(Event::AttemptFailed { failures: 1, error: unreachable() });
         s.expect_no_event();
         let later = s.publish(QoS::AtLeastOnce, "a", "1");
         s.expect_failed(later, unreachable());
         s.wait(600 * SECOND);
         s.expect_no_dial();
+    }
+}
+
+#[test]
+fn failed_attempts_are_told_ever_less_often_while_they_fail_alike() {
+    for mode in BOTH {
+        let mut s = persistent(mode, 60 * SECOND, Reconnect { longest_delay: 5 * SECOND, ..Reconnect::default() });
+        s.broker_closes();
+        s.expect_closed();
+        s.expect_event(Event::Disconnected(Error::ConnectionClosed));
+        for failures in 1..=9_u32 {
+            s.wait(5 * SECOND);
+            s.expect_dial("a:1883");
+            s.attempt_fails(unreachable());
+            if failures.is_power_of_two() {
+                s.expect_event(Event::AttemptFailed { failures, error: unreachable() });
+            }
+            s.expect_no_event();
+        }
+        s.wait(5 * SECOND);
+        s.expect_dial("a:1883");
+        s.attempt_fails(Error::ConnectTimeout);
+        s.expect_event(Event::AttemptFailed { failures: 10, error: Error::ConnectTimeout });
+        s.wait(5 * SECOND);
+        s.expect_dial("a:1883");
+        s.attempt_succeeds();
+        s.broker_takes_connection(true, ConnackProperties::default());
+        s.expect_event(Event::Connected { session_present: true });
+        // They are counted anew.
+        s.broker_closes();
+        s.expect_closed();
+        s.expect_event(Event::Disconnected(Error::ConnectionClosed));
+        s.wait(5 * SECOND);
+        s.expect_dial("a:1883");
+        s.attempt_fails(unreachable());
+        s.expect_event(Event::AttemptFailed { failures: 1, error: unreachable() });
+        s.expect_no_event();
+        s.leave_the_rest();
     }
 }

@@ -2,7 +2,7 @@
 
 use mqtt_wasi::codec::PacketType;
 use mqtt_wasi::codec::{Connack, ConnackProperties, Disconnect, DisconnectProperties, Packet, QoS, ReasonCode};
-use mqtt_wasi::{CallError, Error, Event, Options, ProtocolError, Reason, Reconnect};
+use mqtt_wasi::{CallError, ConnectChanges, Error, Event, Options, ProtocolError, Reason, Reconnect, WillMessage};
 
 use crate::packets::{disconnect, puback, publish, reply, resent, unsuback};
 use crate::scenario::{Asked, BOTH, Came, EVER, Mode, SECOND, Scenario, options, unreachable};
@@ -22,6 +22,10 @@ fn refusal(reason_code: ReasonCode, server_reference: Option<&str>) -> Packet<'_
 
 fn refused(reason_code: ReasonCode) -> Error {
     Error::ConnectionRefused(Box::new(Reason::from(reason_code)))
+}
+
+fn taken(session_present: bool) -> Connack<'static> {
+    Connack { session_present, reason_code: ReasonCode::Success, properties: ConnackProperties::default() }
 }
 
 /// The attempt that is under way succeeds, and the broker takes the connection.
@@ -576,5 +580,99 @@ fn client_without_a_broker_cannot_connect() {
         s.expect_failed(connecting, CallError::NotConnected);
         let waiting = s.wait_for_connection();
         s.expect_failed(waiting, CallError::NotConnected);
+    }
+}
+
+#[test]
+fn what_connect_says_can_change_from_one_connection_to_the_next() {
+    for mode in BOTH {
+        let mut s = Scenario::connected_with(mode, options(), ConnackProperties::default());
+        let will = WillMessage::new("status", "gone");
+        let changes = ConnectChanges {
+            password: Some(b"a new token".to_vec()),
+            will: Some(Some(will)),
+            user_properties: Some(vec![("bdSeq".into(), "2".into())]),
+            ..ConnectChanges::default()
+        };
+        s.engine.update(changes).unwrap();
+        // The connection that is there does not notice.
+        s.expect_nothing_sent();
+        s.broker_closes();
+        s.expect_closed();
+        let connecting = s.connect();
+        s.expect_dial("a:1883");
+        s.attempt_succeeds();
+        let bytes = s.expect_connect();
+        let Some((Packet::Connect(connect), _)) = Packet::decode(&bytes).unwrap() else { panic!("CONNECT") };
+        assert_eq!((connect.user_name, connect.password), (None, Some(&b"a new token"[..])));
+        assert_eq!(connect.will.map(|will| (will.topic, will.payload)), Some(("status", &b"gone"[..])));
+        assert!(connect.properties.user_properties.iter().eq([("bdSeq", "2")]));
+        assert!(!connect.clean_start, "the session goes on");
+        s.broker_sends(Packet::Connack(taken(true)));
+        s.expect_connected(connecting, true);
+
+        // A new session, without a will; the rest is as it was.
+        let changes = ConnectChanges { will: Some(None), clean_start: Some(true), ..ConnectChanges::default() };
+        s.engine.update(changes).unwrap();
+        let message = s.publish(QoS::AtLeastOnce, "a", "1");
+        s.expect_sent(publish(QoS::AtLeastOnce, 1, "a", "1"));
+        s.broker_closes();
+        s.expect_closed();
+        s.expect_failed(message, Error::ConnectionClosed);
+        let connecting = s.connect();
+        s.expect_dial("a:1883");
+        s.attempt_succeeds();
+        let bytes = s.expect_connect();
+        let Some((Packet::Connect(connect), _)) = Packet::decode(&bytes).unwrap() else { panic!("CONNECT") };
+        assert_eq!((connect.clean_start, connect.will), (true, None));
+        assert_eq!(connect.password, Some(&b"a new token"[..]));
+        s.broker_sends(Packet::Connack(taken(false)));
+        s.expect_connected(connecting, false);
+        // As a new one.
+        s.expect_sent(publish(QoS::AtLeastOnce, 1, "a", "1"));
+        s.broker_sends(puback(1));
+        // And that holds for one connection.
+        s.broker_closes();
+        s.expect_closed();
+        let _ = s.connect();
+        s.expect_dial("a:1883");
+        s.attempt_succeeds();
+        let bytes = s.expect_connect();
+        let Some((Packet::Connect(connect), _)) = Packet::decode(&bytes).unwrap() else { panic!("CONNECT") };
+        assert!(!connect.clean_start);
+        s.leave_the_rest();
+    }
+}
+
+#[test]
+fn changes_that_connect_has_no_bytes_for_change_nothing() {
+    let mut s = Scenario::connected(Mode::OneByOne);
+    let mut will = WillMessage::new("status", "");
+    will.payload = vec![0; 65_536];
+    let changes =
+        ConnectChanges { user_name: Some("other".into()), will: Some(Some(will)), ..ConnectChanges::default() };
+    assert!(matches!(s.engine.update(changes), Err(CallError::InvalidOptions(_))));
+    s.broker_closes();
+    s.expect_closed();
+    let _ = s.connect();
+    s.expect_dial("a:1883");
+    s.attempt_succeeds();
+    let bytes = s.expect_connect();
+    let Some((Packet::Connect(connect), _)) = Packet::decode(&bytes).unwrap() else { panic!("CONNECT") };
+    assert_eq!((connect.user_name, connect.will), (None, None));
+    s.leave_the_rest();
+}
+
+#[test]
+fn peer_that_closes_instead_of_answering_connect_is_told_of_as_such() {
+    for mode in BOTH {
+        let mut s = Scenario::new(mode, options());
+        let connecting = s.connect();
+        s.expect_dial("a:1883");
+        s.attempt_succeeds();
+        s.expect_connect();
+        s.broker_closes();
+        s.expect_closed();
+        s.expect_failed(connecting, Error::ClosedBeforeConnack);
     }
 }

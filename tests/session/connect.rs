@@ -9,7 +9,7 @@ use mqtt_wasi::codec::{
 };
 use mqtt_wasi::frame::FrameError;
 use mqtt_wasi::session::{Event, Status};
-use mqtt_wasi::{CallError, Error, Options, ProtocolError, Reason, WillMessage};
+use mqtt_wasi::{CallError, Error, Options, OtherProtocol, ProtocolError, Reason, WillMessage};
 
 use crate::packets::*;
 use crate::scenario::{Scenario, options};
@@ -354,6 +354,31 @@ fn malformed_connack_is_told_to_the_broker() {
     s.connection_is_lost();
     s.reconnected(false);
     s.expect_usable();
+}
+
+#[test]
+fn peers_that_speak_something_else_are_told_apart() {
+    for (greeting, error) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n"[..], Error::NotMqtt(OtherProtocol::Http)),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Error::NotMqtt(OtherProtocol::Ssh)),
+        // What a broker of MQTT 3.1.1 answers to another version, and what one does that takes any.
+        (b"\x20\x02\x00\x01", Error::Mqtt3Only),
+        (b"\x20\x02\x00\x00", Error::Mqtt3Only),
+    ] {
+        let mut s = Scenario::new(options());
+        s.connect();
+        s.expect_connect();
+        s.broker_sends_bytes(greeting);
+        s.expect_disconnected(error);
+        s.expect_sent(disconnect(ReasonCode::MalformedPacket));
+        s.expect_status(Status::Closing);
+    }
+    // Once there is a connection, it is a broker that sends nonsense.
+    let mut s = Scenario::connected();
+    s.broker_sends_bytes(b"HTTP/1.1 400 Bad Request\r\n");
+    let events = s.take_events();
+    assert!(matches!(&events[..], [Event::Disconnected(Error::Malformed(_))]), "{events:?}");
+    s.expect_sent(disconnect(ReasonCode::MalformedPacket));
 }
 
 #[test]

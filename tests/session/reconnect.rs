@@ -548,3 +548,29 @@ fn refused_message_is_not_sent_again() {
     s.reconnected(true);
     s.expect_nothing_sent();
 }
+
+#[test]
+fn message_is_given_up_after_as_many_attempts_as_the_options_say() {
+    for (qos, session_present) in [(QOS_1, true), (QOS_1, false), (QoS::ExactlyOnce, true), (QoS::ExactlyOnce, false)] {
+        let mut s = Scenario::connected_with(options().attempts_per_message(2), ConnackProperties::default());
+        let poison = s.publish(qos, "poison", "1");
+        let behind = s.publish(QOS_1, "behind", "2");
+        s.take_sent();
+        s.reconnected(session_present);
+        assert_eq!(s.take_sent().len(), 2, "the second time");
+        s.take_events();
+        // The one behind is acknowledged, and the broker closes over the other.
+        s.broker_sends(puback(2));
+        s.expect_published(behind, ReasonCode::Success);
+        let last = s.publish(QOS_1, "last", "3");
+        s.take_sent();
+        s.reconnected(session_present);
+        s.expect_event(Event::MessageGivenUp { topic: "poison".into(), attempts: 2 });
+        s.expect_event(Event::Published { id: poison.unwrap(), result: Err(Error::GivenUp { attempts: 2 }) });
+        let again = if session_present { resent(QOS_1, 3, "last", "3") } else { publish(QOS_1, 3, "last", "3") };
+        s.expect_sent(again);
+        s.broker_sends(puback(3));
+        s.expect_published(last, ReasonCode::Success);
+        assert_eq!((s.session.stats().in_flight, s.session.stats().dropped), (0, 1));
+    }
+}

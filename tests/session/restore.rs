@@ -243,3 +243,15 @@ fn subscription_that_the_user_makes_again_is_not_restored_behind_its_back() {
     s.broker_sends(suback(3, &[ReasonCode::Success]));
     s.expect_event(Event::SubscriptionRestored { filter: "a".into(), qos: QoS::AtMostOnce });
 }
+
+#[test]
+fn as_few_filters_are_restored_at_once_as_the_options_say() {
+    let filters = ["a", "b", "c", "d", "e"];
+    let mut s = subscribed_with(options().filters_per_subscribe(2), &filters);
+    s.reconnected(false);
+    s.expect_sent_all(&[
+        subscribe(2, None, &subscriptions(&filters[..2])),
+        subscribe(3, None, &subscriptions(&filters[2..4])),
+        subscribe(4, None, &subscriptions(&filters[4..])),
+    ]);
+}

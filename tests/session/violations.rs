@@ -58,7 +58,7 @@ fn is_told(mut s: Scenario, violation: &Violation) {
         _ => None,
     });
     match (ends.next(), ends.next()) {
-        (Some(error @ (Error::Malformed(_) | Error::Protocol(_))), None) => {
+        (Some(error @ (Error::Malformed(_) | Error::Protocol(_) | Error::Mqtt3Only)), None) => {
             assert_eq!(error.reason_code(), Some(reason_code), "{error}");
         }
         other => panic!("the user should be told of a violation, once, not of {other:?}"),

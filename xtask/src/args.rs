@@ -12,6 +12,7 @@ Commands:
       --only NAME..    Only these: a component such as guests/echo, or a folder such as examples
       --deny-warnings  Fail on a compiler warning (always so where the variable CI is set)
       --quiet          Print only errors and what takes long
+  languages [NAME..]   Build the guests in other languages: javascript, python, c and go, all of them by default
   toolchain            Print which Rust builds for wasm32-wasip2; fetch one if there is none
   test [-- ARGS]       Build, then run every test; ARGS go to `cargo test` and run the workspace's tests only
   schedules [NUMBER]   Run the async client under so many schedules chosen at random (20,000 by default)
@@ -30,6 +31,7 @@ pub(crate) enum Task {
     Help,
     Toolchain,
     Build(BuildOptions),
+    Languages(Vec<String>),
     Test(Vec<String>),
     Schedules(Option<usize>),
     Demo(Vec<String>),
@@ -67,6 +69,7 @@ impl Task {
                 Ok(Self::Instructions(Some(revision.clone())))
             }
             ("bench", _) => Ok(Self::Bench(rest)),
+            ("languages", _) => Ok(Self::Languages(rest)),
             ("toolchain", []) => Ok(Self::Toolchain),
             ("lint", []) => Ok(Self::Lint),
             ("test", []) => Ok(Self::Test(rest)),

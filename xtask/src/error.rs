@@ -24,6 +24,8 @@ pub(crate) enum Error {
     MissingTool { tool: &'static str, remedy: &'static str },
     /// So many counts got worse, which were printed.
     Worse { counts: usize },
+    /// The guests in these languages were not built, for reasons that were printed.
+    Languages { failed: Vec<&'static str> },
     /// There is no Rust for wasm32-wasip2, and none could be fetched.
     NoToolchain(Box<Unavailable>),
 }
@@ -58,6 +60,7 @@ impl fmt::Display for Error {
                 "{counts} counts got worse than in bench/counts.txt: find out why; where it is worth it, \
                  `cargo xtask bench --counts --accept` writes what they are now, in a commit that says why"
             ),
+            Self::Languages { failed } => write!(f, "not built: the guests in {}", failed.join(", ")),
             Self::NoToolchain(why) => write!(
                 f,
                 "no Rust standard library for wasm32-wasip2 here, and Debian's is no way out: {why}\n\n\

@@ -7,6 +7,7 @@ mod counts;
 mod debian;
 mod error;
 mod instructions;
+mod languages;
 mod lint;
 mod process;
 mod toolchain;
@@ -36,6 +37,7 @@ fn execute(task: Task) -> Result<()> {
         Task::Help => println!("{}", args::HELP),
         Task::Toolchain => println!("{}", Toolchain::find_or_fetch()?),
         Task::Build(options) => components::build(&options)?,
+        Task::Languages(names) => languages::build(&names)?,
         Task::Test(extra) => test(&extra)?,
         Task::Schedules(number) => schedules(number.unwrap_or(20_000))?,
         Task::Demo(extra) => demo(&extra)?,

@@ -6,7 +6,7 @@ use std::process::Command;
 
 /// Selects every package, with every feature that is not for components only and needs no compiler for C.
 pub(crate) const EVERYTHING: &str =
-    "--workspace --features mqtt-wasi/json,mqtt-wasi/scram,mqtt-wasi/tls,mqtt-wasi/tokio,bench/peers";
+    "--workspace --features mqtt-wasi/bulk,mqtt-wasi/json,mqtt-wasi/scram,mqtt-wasi/tls,mqtt-wasi/tokio,bench/peers";
 
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")

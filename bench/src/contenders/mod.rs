@@ -44,6 +44,7 @@ const ALL: &[Contender] = &[
     contender("mqtt-wasi, tokio", tokio::run),
     contender("mqtt-wasi, component in wasmtime", wasm::composed),
     contender("mqtt-wasi, component, one call each", wasm::composed_single),
+    contender("mqtt-wasi, component, bulk", wasm::composed_bulk),
     contender("mqtt-wasi, wasip2 guest", wasm::blocking),
     contender("mqtt-wasi 0.2.0, blocking", seed::blocking),
     contender("mqtt-wasi 0.2.0, tokio", seed::tokio),

@@ -52,6 +52,11 @@ pub(crate) fn composed_single(stage: &Stage) -> Result<(), Unable> {
     run(stage, COMPOSED, "calls=single")
 }
 
+/// The component, by the calls of its bulk interface.
+pub(crate) fn composed_bulk(stage: &Stage) -> Result<(), Unable> {
+    run(stage, COMPOSED, "calls=bulk")
+}
+
 /// The blocking client, built into a guest.
 pub(crate) fn blocking(stage: &Stage) -> Result<(), Unable> {
     run(stage, BLOCKING, "")

@@ -16,15 +16,15 @@ wit_bindgen::generate!({
 
 use std::time::Instant;
 
-use mqtt_wasi::client::mqtt::{ConnectOptions, Error, Publication, Qos, RetainHandling, Subscription, connect};
+use mqtt_wasi::client::mqtt::{ConnectOptions, Failure, Payload, Qos, connect};
 
 const MESSAGES: u32 = 20;
 
 fn main() -> Result<(), String> {
-    run().map_err(|error| error.message())
+    run().map_err(|failure| failure.message)
 }
 
-fn run() -> Result<(), Error> {
+fn run() -> Result<(), Failure> {
     let mut args = std::env::args().skip(1);
     let url = args.next().unwrap_or_else(|| "mqtt://localhost:1883".into());
     let messages: u32 = args.next().and_then(|count| count.parse().ok()).unwrap_or(MESSAGES);
@@ -35,41 +35,27 @@ fn run() -> Result<(), Error> {
     println!("guest: connected to {url} as {:?}", client.info().client_id);
 
     let filter = "mqtt-wasi/demo/+";
-    let subscription = Subscription {
-        filter: filter.into(),
-        maximum_qos: Qos::AtLeastOnce,
-        no_local: false,
-        retain_as_published: false,
-        retain_handling: RetainHandling::Send,
-    };
-    match client.subscribe(&[subscription], None, &[])?[0] {
-        Ok(granted) => println!("guest: subscribed to {filter}, granted {granted:?}"),
-        Err(refused) => panic!("the broker refused the subscription: {refused:?}"),
-    }
+    client.subscribe(filter, Qos::AtLeastOnce)?;
+    println!("guest: subscribed to {filter}");
 
     let mut round_trips = Vec::new();
     for number in 1..=messages {
-        let publication = Publication {
-            topic: format!("mqtt-wasi/demo/{number}"),
-            payload: format!("message {number} of {messages}").into_bytes(),
-            qos: Qos::AtLeastOnce,
-            retain: false,
-            topic_alias: None,
-            properties: None,
-        };
+        let topic = format!("mqtt-wasi/demo/{number}");
+        let text = format!("message {number} of {messages}");
         let start = Instant::now();
-        client.publish(&publication)?;
+        client.publish(&topic, &Payload::Text(text.clone()), Qos::AtLeastOnce, false)?;
         let message = client.receive(5_000)?.expect("the message within five seconds");
         round_trips.push(start.elapsed());
-        assert_eq!((&message.topic, &message.payload), (&publication.topic, &publication.payload), "came back changed");
+        let Payload::Text(received) = message.payload else { panic!("text came back as bytes") };
+        assert_eq!((&message.topic, &received), (&topic, &text), "came back changed");
         println!(
             "guest: {} {:?} {:.3} ms",
             message.topic,
-            String::from_utf8_lossy(&message.payload),
+            received,
             round_trips[round_trips.len() - 1].as_secs_f64() * 1e3
         );
     }
-    client.disconnect(false)?;
+    client.disconnect(None)?;
 
     round_trips.sort();
     let median = round_trips.get(round_trips.len() / 2).copied().unwrap_or_default();

@@ -9,6 +9,7 @@ wit_bindgen::generate!({
         world guest {
             include mqtt-wasi:client/imports-readiness@0.1.0;
             include mqtt-wasi:client/imports-trace@0.1.0;
+            include mqtt-wasi:client/imports-bulk@0.1.0;
             import wasi:clocks/monotonic-clock@0.2.0;
         }
     ",
@@ -16,7 +17,8 @@ wit_bindgen::generate!({
     generate_all,
 });
 
-use mqtt::{Client, ConnectOptions, Error, Message, Publication, Qos, RetainHandling, Subscription};
+use mqtt::{Client, ConnectOptions, Failure, Message, Payload, Qos};
+pub use mqtt_wasi::client::bulk;
 pub use mqtt_wasi::client::mqtt;
 pub use mqtt_wasi::client::readiness::readiness;
 pub use mqtt_wasi::client::trace;
@@ -33,7 +35,7 @@ pub fn url() -> String {
 ///
 /// # Errors
 /// As `mqtt.connect`.
-pub fn connect() -> Result<Client, Error> {
+pub fn connect() -> Result<Client, Failure> {
     mqtt::connect(&url(), None)
 }
 
@@ -41,35 +43,18 @@ pub fn connect() -> Result<Client, Error> {
 ///
 /// # Errors
 /// As `mqtt.connect`.
-pub fn connect_with(set: impl FnOnce(&ConnectOptions)) -> Result<Client, Error> {
+pub fn connect_with(set: impl FnOnce(&ConnectOptions)) -> Result<Client, Failure> {
     let options = ConnectOptions::new();
     set(&options);
     mqtt::connect(&url(), Some(&options))
 }
 
-/// A message without properties.
-#[must_use]
-pub fn message(topic: &str, payload: impl AsRef<[u8]>, qos: Qos) -> Publication {
-    Publication {
-        topic: topic.into(),
-        payload: payload.as_ref().into(),
-        qos,
-        retain: false,
-        topic_alias: None,
-        properties: None,
-    }
-}
-
-/// A subscription with default options.
-#[must_use]
-pub fn subscription(filter: &str, maximum_qos: Qos) -> Subscription {
-    Subscription {
-        filter: filter.into(),
-        maximum_qos,
-        no_local: false,
-        retain_as_published: false,
-        retain_handling: RetainHandling::Send,
-    }
+/// Publishes text without properties.
+///
+/// # Errors
+/// As `client.publish`.
+pub fn publish(client: &Client, topic: &str, text: &str, qos: Qos) -> Result<(), Failure> {
+    client.publish(topic, &Payload::Text(text.into()), qos, false).map(drop)
 }
 
 /// The next message, which must come within five seconds.
@@ -79,12 +64,12 @@ pub fn subscription(filter: &str, maximum_qos: Qos) -> Subscription {
 ///
 /// # Panics
 /// When none comes.
-pub fn expect_message(client: &Client) -> Result<Message, Error> {
+pub fn expect_message(client: &Client) -> Result<Message, Failure> {
     Ok(client.receive(5_000)?.expect("a message within five seconds"))
 }
 
 /// A pollable that is ready after so many milliseconds.
 #[must_use]
-pub fn timer(milliseconds: u64) -> poll::Pollable {
-    monotonic_clock::subscribe_instant(monotonic_clock::now() + milliseconds * 1_000_000)
+pub fn timer(milliseconds: u32) -> poll::Pollable {
+    monotonic_clock::subscribe_instant(monotonic_clock::now() + u64::from(milliseconds) * 1_000_000)
 }

@@ -1,15 +1,16 @@
 //! The client as a component: `mqtt.wasm`, called from the host as any embedder would.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use mqtt_wasi::codec::Disconnect;
+use mqtt_wasi::codec::{Disconnect, UserProperties};
 use mqtt_wasi::{BrokerUrl, Message, Publish, QoS, Reason, ReasonCode, RetainHandling, Stats, Subscription};
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
-use super::{Answer, Failure, Happening, SOON, Settings, Subject, TlsSettings};
+use super::{Answer, ErrorKind, Failure, Happening, SOON, Settings, Subject, TlsSettings};
 use crate::bindings::Exporter;
 use crate::bindings::exports::mqtt_wasi::client::mqtt as wit;
 use crate::components;
@@ -52,7 +53,7 @@ impl Component {
         let (store, mqtt) = instance.parts();
         let client = untrapped(mqtt.call_connect(&mut *store, url, Some(options)));
         untrapped(options.resource_drop(store));
-        Ok(Self { client: instance.told(client)?, instance })
+        Ok(Self { client: client?, instance })
     }
 
     /// As `mqtt.start`, with this Authentication Method and data.
@@ -63,26 +64,36 @@ impl Component {
         let mut instance = Instance::new(&MQTT, &leave(url, settings));
         let options = instance.options(settings);
         let (store, mqtt) = instance.parts();
-        untrapped(mqtt.connect_options().call_set_authentication(&mut *store, options, method, Some(data)));
+        untrapped(mqtt.connect_options().call_set_authentication_method(&mut *store, options, method));
+        untrapped(mqtt.connect_options().call_set_authentication_data(&mut *store, options, data));
         let client = untrapped(mqtt.call_start(&mut *store, url, options));
         untrapped(options.resource_drop(store));
-        Ok(Self { client: instance.told(client)?, instance })
+        Ok(Self { client: client?, instance })
     }
 
-    /// As `client.start-again`.
+    /// As `client.update`, with options that `set` sets.
     ///
     /// # Errors
-    /// As `client.start-again`.
-    pub fn start_again(&mut self, data: &[u8]) -> Result<(), Failure> {
-        self.attempt(|store, guest, client| guest.call_start_again(store, client, Some(data)))
+    /// As `client.update`.
+    pub fn update(
+        &mut self,
+        set: impl FnOnce(&mut Store<Host>, wit::GuestConnectOptions<'_>, ResourceAny),
+    ) -> Result<(), Failure> {
+        let (store, mqtt) = self.instance.parts();
+        let options = untrapped(mqtt.connect_options().call_constructor(&mut *store));
+        set(store, mqtt.connect_options(), options);
+        let updated = self.attempt(|store, guest, client| guest.call_update(store, client, options));
+        untrapped(options.resource_drop(&mut self.instance.store));
+        updated
     }
 
-    /// As `client.next-challenge`.
+    /// As `client.next-step`: whether the client is authenticated, and the Authentication Data.
     ///
     /// # Errors
-    /// As `client.next-challenge`.
-    pub fn next_challenge(&mut self) -> Result<Option<Vec<u8>>, Failure> {
-        self.attempt(|store, guest, client| guest.call_next_challenge(store, client))
+    /// As `client.next-step`.
+    pub fn next_step(&mut self) -> Result<(bool, Option<Vec<u8>>), Failure> {
+        let step = self.attempt(|store, guest, client| guest.call_next_step(store, client))?;
+        Ok((step.is_authenticated, step.data))
     }
 
     /// As `client.answer-challenge`.
@@ -101,11 +112,6 @@ impl Component {
         self.attempt(|store, guest, client| guest.call_authenticate_again(store, client, data))
     }
 
-    /// As `client.authentication-data`.
-    pub fn authentication_data(&mut self) -> Option<Vec<u8>> {
-        self.call(|store, guest, client| guest.call_authentication_data(store, client))
-    }
-
     /// As `client.subscribe` with User Properties, to one filter at QoS 1.
     ///
     /// # Errors
@@ -113,29 +119,107 @@ impl Component {
     pub fn subscribe_saying(&mut self, filter: &str, user_properties: &[(String, String)]) -> Result<(), Failure> {
         let subscriptions = [wit::Subscription::from(&Subscription::new(filter, QoS::AtLeastOnce))];
         let subscribe = |store: &mut Store<Host>, guest: wit::GuestClient<'_>, client| {
-            guest.call_subscribe(store, client, &subscriptions, None, user_properties)
+            guest.call_subscribe_with(store, client, &subscriptions, None, user_properties)
         };
         self.attempt(subscribe).map(drop)
     }
 
-    /// As `client.last-reason`.
-    pub fn last_reason(&mut self) -> Option<Reason> {
-        self.call(|store, guest, client| guest.call_last_reason(store, client)).map(Into::into)
-    }
-
-    /// As `client.disconnect-with`.
+    /// As `client.publish`, with all that the broker says to it.
     ///
     /// # Errors
-    /// As `client.disconnect-with`.
+    /// As `client.publish`.
+    pub fn publish_with_reason(&mut self, message: &Publish<'_>) -> Result<Reason, Failure> {
+        let said = wit::Publication::from(message);
+        let answer = self.attempt(|store, guest, client| match said.properties.is_empty() {
+            true => guest.call_publish(store, client, &said.topic, &said.payload, said.qos, said.retain),
+            false => guest.call_publish_message(store, client, &said),
+        })?;
+        let reason = Reason::from(reason_code(answer.code));
+        Ok(Reason { reason_string: answer.reason_string, user_properties: answer.user_properties, ..reason })
+    }
+
+    /// As `bulk.publish-packed`: the positions of messages that were not published, and why.
+    ///
+    /// # Errors
+    /// As `bulk.publish-packed`.
+    pub fn publish_packed(&mut self, frames: &[u64]) -> Result<Vec<(u32, Failure)>, Failure> {
+        let client = self.client;
+        let bulk = self.instance.exporter.mqtt_wasi_client_bulk();
+        let unpublished = untrapped(bulk.call_publish_packed(&mut self.instance.store, client, frames))?;
+        Ok(unpublished.into_iter().map(|message| (message.index, message.failure.into())).collect())
+    }
+
+    /// As `bulk.receive-packed`.
+    ///
+    /// # Errors
+    /// As `bulk.receive-packed`.
+    pub fn receive_packed(&mut self, messages: u32, bytes: u32, timeout: Duration) -> Result<Vec<u64>, Failure> {
+        let client = self.client;
+        let bulk = self.instance.exporter.mqtt_wasi_client_bulk();
+        let store = &mut self.instance.store;
+        Ok(untrapped(bulk.call_receive_packed(store, client, messages, bytes, millis(timeout)))?)
+    }
+
+    /// Starts requests one behind the other, of which nobody takes the reply; their numbers.
+    ///
+    /// # Errors
+    /// As `client.start-request`.
+    pub fn start_request(&mut self, request: &Publish<'_>, timeout: Duration) -> Result<u64, Failure> {
+        let said = wit::Publication::from(request);
+        self.attempt(|store, guest, client| guest.call_start_request(store, client, &said, millis(timeout)))
+    }
+
+    /// As `client.wait-for-reply`.
+    ///
+    /// # Errors
+    /// As `client.wait-for-reply`.
+    pub fn wait_for_reply(&mut self, request: u64, timeout: Duration) -> Result<Option<Message>, Failure> {
+        let reply =
+            self.attempt(|store, guest, client| guest.call_wait_for_reply(store, client, request, millis(timeout)))?;
+        Ok(reply.map(Into::into))
+    }
+
+    /// As `client.cancel-request`.
+    pub fn cancel_request(&mut self, request: u64) {
+        self.call(|store, guest, client| guest.call_cancel_request(store, client, request));
+    }
+
+    /// As `client.next-request`: its number and its message.
+    ///
+    /// # Errors
+    /// As `client.next-request`.
+    pub fn next_request(&mut self, timeout: Duration) -> Result<Option<(u64, Message)>, Failure> {
+        let next = self.attempt(|store, guest, client| guest.call_next_request(store, client, millis(timeout)))?;
+        Ok(next.map(|request| (request.id, request.message.into())))
+    }
+
+    /// As `client.reply`, with text.
+    ///
+    /// # Errors
+    /// As `client.reply`.
+    pub fn reply(&mut self, request: u64, text: &str) -> Result<(), Failure> {
+        let payload = wit::Payload::Text(text.to_owned());
+        self.attempt(|store, guest, client| guest.call_reply(store, client, request, &payload))
+    }
+
+    /// As `client.release-request`.
+    pub fn release_request(&mut self, request: u64) {
+        self.call(|store, guest, client| guest.call_release_request(store, client, request));
+    }
+
+    /// As `client.disconnect`, with all that DISCONNECT can say.
+    ///
+    /// # Errors
+    /// As `client.disconnect`.
     pub fn disconnect_with(&mut self, disconnect: &Disconnect<'_>) -> Result<(), Failure> {
         let properties = &disconnect.properties;
         let disconnection = wit::Disconnection {
-            reason_code: disconnect.reason_code as u8,
+            code: Some(disconnect.reason_code as u8),
             session_expiry_interval_seconds: properties.session_expiry_interval,
             reason_string: properties.reason_string.map(str::to_owned),
-            user_properties: properties.user_properties.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            user_properties: owned(&properties.user_properties),
         };
-        self.attempt(|store, guest, client| guest.call_disconnect_with(store, client, &disconnection))
+        self.attempt(|store, guest, client| guest.call_disconnect(store, client, Some(&disconnection)))
     }
 
     /// Connects another client of the same instance, which has leave for what the first one's settings name.
@@ -147,7 +231,7 @@ impl Component {
         let (store, mqtt) = self.instance.parts();
         let client = untrapped(mqtt.call_connect(&mut *store, url, Some(options)));
         untrapped(options.resource_drop(store));
-        Ok(Beside(self.instance.told(client)?))
+        Ok(Beside(client?))
     }
 
     /// Exchanges the client that is called for the one beside it.
@@ -177,25 +261,19 @@ impl Component {
     }
 
     /// Waits for the reply to a request that was started.
-    fn reply(&mut self, pending: ResourceAny) -> Result<Message, Failure> {
-        let (store, mqtt) = self.instance.parts();
-        let reply = loop {
-            match untrapped(mqtt.pending_reply().call_wait(&mut *store, pending, millis(SOON))) {
-                Ok(None) => {}
-                Ok(Some(reply)) => break Ok(reply.into()),
-                Err(error) => break Err(error),
+    fn reply_to(&mut self, request: u64) -> Result<Message, Failure> {
+        loop {
+            if let Some(reply) = self.wait_for_reply(request, SOON)? {
+                return Ok(reply);
             }
-        };
-        untrapped(pending.resource_drop(&mut *store));
-        self.instance.told(reply)
+        }
     }
 
     fn attempt<R>(
         &mut self,
-        call: impl FnOnce(&mut Store<Host>, wit::GuestClient<'_>, ResourceAny) -> wasmtime::Result<Result<R, ResourceAny>>,
+        call: impl FnOnce(&mut Store<Host>, wit::GuestClient<'_>, ResourceAny) -> wasmtime::Result<Result<R, wit::Failure>>,
     ) -> Result<R, Failure> {
-        let result = self.call(call);
-        self.instance.told(result)
+        Ok(self.call(call)?)
     }
 }
 
@@ -220,18 +298,21 @@ impl Subject for Component {
     }
 
     fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure> {
-        let code = self.attempt(|store, guest, client| guest.call_publish(store, client, &message.into()))?;
-        Ok(reason_code(code))
+        Ok(self.publish_with_reason(message)?.reason_code)
     }
 
     fn publish_batch(&mut self, messages: &[Publish<'_>]) -> Vec<Result<ReasonCode, Failure>> {
         let messages: Vec<_> = messages.iter().map(wit::Publication::from).collect();
         let results = self.call(|store, guest, client| guest.call_publish_batch(store, client, &messages));
-        results.into_iter().map(|result| Ok(reason_code(self.instance.told(result)?))).collect()
+        results.into_iter().map(|result| Ok(reason_code(result?))).collect()
     }
 
     fn enqueue(&mut self, message: &Publish<'_>) -> Result<(), Failure> {
-        self.attempt(|store, guest, client| guest.call_enqueue(store, client, &message.into()))
+        let said = wit::Publication::from(message);
+        assert!(said.properties.is_empty(), "enqueue takes none");
+        self.attempt(|store, guest, client| {
+            guest.call_enqueue(store, client, &said.topic, &said.payload, said.qos, said.retain)
+        })
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
@@ -244,15 +325,27 @@ impl Subject for Component {
         identifier: Option<u32>,
     ) -> Result<Vec<Result<QoS, ReasonCode>>, Failure> {
         let subscriptions: Vec<_> = subscriptions.iter().map(wit::Subscription::from).collect();
-        let results =
-            self.attempt(|store, guest, client| guest.call_subscribe(store, client, &subscriptions, identifier, &[]))?;
-        Ok(results.into_iter().map(|result| result.map(Into::into).map_err(reason_code)).collect())
+        let answer = self.attempt(|store, guest, client| match (&*subscriptions, identifier) {
+            ([one], None) if one.options == wit::SubscriptionOptions::empty() => {
+                guest.call_subscribe(store, client, &one.filter, one.maximum_qos)
+            }
+            _ => guest.call_subscribe_with(store, client, &subscriptions, identifier, &[]),
+        });
+        let codes = match answer {
+            Ok(answer) => answer.codes,
+            Err(failure) if failure.kind == ErrorKind::SubscribeRefused => failure.codes,
+            Err(failure) => return Err(failure),
+        };
+        Ok(codes.into_iter().map(|code| QoS::from_u8(code).ok_or_else(|| reason_code(code))).collect())
     }
 
     fn unsubscribe(&mut self, filters: &[&str]) -> Result<Vec<ReasonCode>, Failure> {
         let filters: Vec<String> = filters.iter().copied().map(String::from).collect();
-        let codes = self.attempt(|store, guest, client| guest.call_unsubscribe(store, client, &filters, &[]))?;
-        Ok(codes.into_iter().map(reason_code).collect())
+        let answer = self.attempt(|store, guest, client| match &*filters {
+            [filter] => guest.call_unsubscribe(store, client, filter),
+            filters => guest.call_unsubscribe_with(store, client, filters, &[]),
+        })?;
+        Ok(answer.codes.into_iter().map(reason_code).collect())
     }
 
     fn receive(&mut self, timeout: Duration) -> Result<Option<Message>, Failure> {
@@ -279,30 +372,22 @@ impl Subject for Component {
     }
 
     fn request_all(&mut self, requests: &[Publish<'_>], timeout: Duration) -> Vec<Result<Message, Failure>> {
-        let pending: Vec<_> = requests
-            .iter()
-            .map(|request| {
-                self.attempt(|store, guest, client| {
-                    guest.call_start_request(store, client, &request.into(), millis(timeout))
-                })
-            })
-            .collect();
-        pending.into_iter().map(|pending| self.reply(pending?)).collect()
+        let pending: Vec<_> = requests.iter().map(|request| self.start_request(request, timeout)).collect();
+        pending.into_iter().map(|request| self.reply_to(request?)).collect()
     }
 
     fn answer_next(&mut self, timeout: Duration, answer: Answer<'_>) -> Result<bool, Failure> {
         let next = self.attempt(|store, guest, client| guest.call_next_request(store, client, millis(timeout)))?;
         let Some(request) = next else { return Ok(false) };
-        let (store, mqtt) = self.instance.parts();
-        let guest = mqtt.incoming_request();
-        let message = untrapped(guest.call_message(&mut *store, request));
-        let answered = match answer(&message.into()) {
-            Ok(payload) => guest.call_reply(&mut *store, request, &payload, None, &[]),
-            Err(why) => guest.call_fail(&mut *store, request, &why),
+        let answered = match answer(&request.message.into()) {
+            Ok(payload) => self.attempt(|store, guest, client| {
+                guest.call_reply(store, client, request.id, &wit::Payload::Bytes(payload))
+            }),
+            Err(why) => self.attempt(|store, guest, client| guest.call_fail_request(store, client, request.id, &why)),
         };
-        let answered = untrapped(answered);
-        untrapped(request.resource_drop(&mut *store));
-        self.instance.told(answered).map(|()| true)
+        // Nothing happens if it was answered.
+        self.release_request(request.id);
+        answered.map(|()| true)
     }
 
     fn is_connected(&mut self) -> bool {
@@ -315,32 +400,51 @@ impl Subject for Component {
 
     fn next_event(&mut self, timeout: Duration) -> Result<Option<Happening>, Failure> {
         let event = self.attempt(|store, guest, client| guest.call_next_event(store, client, millis(timeout)))?;
-        Ok(event.map(|event| match event {
-            wit::Event::Disconnected(error) => Happening::Disconnected(self.instance.failure(error)),
-            wit::Event::Reconnected(session_present) => Happening::Reconnected { session_present },
-            wit::Event::SubscriptionRestored(filter) => Happening::SubscriptionRestored(filter),
-            wit::Event::SubscriptionLost(filter) => Happening::SubscriptionLost(filter),
-            wit::Event::MessageDropped => Happening::MessageDropped,
-            wit::Event::ReplyDropped(topic) => Happening::ReplyDropped(topic),
+        Ok(event.map(|event| {
+            let topic = || event.subject.clone().expect("a topic or filter");
+            match (event.kind, event.name.as_str()) {
+                (wit::EventKind::Disconnected, name) => {
+                    let cause = event.cause.as_deref().expect("a cause");
+                    let words = event.message.split_once(": ").map_or(event.message.as_str(), |(_, words)| words);
+                    let failure = Failure::named(cause, event.code, words.to_owned());
+                    match name {
+                        "disconnected" => Happening::Disconnected(failure),
+                        "attempt-failed" => Happening::AttemptFailed(failure),
+                        _ => panic!("the interface does not list {event:?}"),
+                    }
+                }
+                (wit::EventKind::Connected, "session-resumed") => Happening::Reconnected { session_present: true },
+                (wit::EventKind::Connected, "session-new") => Happening::Reconnected { session_present: false },
+                (wit::EventKind::Subscription, "subscription-restored") => Happening::SubscriptionRestored(topic()),
+                (wit::EventKind::Subscription, "subscription-lost") => Happening::SubscriptionLost(topic()),
+                (wit::EventKind::Message, "message-dropped") => Happening::MessageDropped,
+                (wit::EventKind::Message, "message-given-up") => Happening::MessageGivenUp(topic()),
+                (wit::EventKind::Message, "reply-dropped") => Happening::ReplyDropped(topic()),
+                _ => panic!("the interface does not list {event:?}"),
+            }
         }))
     }
 
     fn stats(&mut self) -> Stats {
-        let counted = self.call(|store, guest, client| guest.call_stats(store, client));
+        let mut counted: HashMap<_, _> =
+            self.call(|store, guest, client| guest.call_stats(store, client)).into_iter().collect();
+        let ping_round_trip = counted.remove("ping-round-trip-us").map(Duration::from_micros);
+        let mut count = |name: &str| counted.remove(name).unwrap_or_else(|| panic!("no counter {name}"));
         let mut stats = Stats::default();
-        stats.packets_sent = counted.packets_sent;
-        stats.packets_received = counted.packets_received;
-        stats.bytes_sent = counted.bytes_sent;
-        stats.bytes_received = counted.bytes_received;
-        stats.in_flight = counted.in_flight as usize;
-        stats.retransmitted = counted.retransmitted;
-        stats.reconnects = counted.reconnects;
-        stats.ping_round_trip = counted.ping_round_trip_us.map(Duration::from_micros);
-        stats.refused = counted.refused;
-        stats.dropped = counted.dropped;
-        stats.pending_requests = counted.pending_requests as usize;
-        stats.late_replies = counted.late_replies;
-        stats.unmatched_replies = counted.unmatched_replies;
+        stats.packets_sent = count("packets-sent");
+        stats.packets_received = count("packets-received");
+        stats.bytes_sent = count("bytes-sent");
+        stats.bytes_received = count("bytes-received");
+        stats.in_flight = count("in-flight") as usize;
+        stats.retransmitted = count("retransmitted");
+        stats.reconnects = count("reconnects");
+        stats.ping_round_trip = ping_round_trip;
+        stats.refused = count("refused");
+        stats.dropped = count("dropped");
+        stats.pending_requests = count("pending-requests") as usize;
+        stats.late_replies = count("late-replies");
+        stats.unmatched_replies = count("unmatched-replies");
+        assert!(counted.is_empty(), "the interface does not list {counted:?}");
         stats
     }
 
@@ -349,7 +453,7 @@ impl Subject for Component {
     }
 
     fn disconnect(&mut self) -> Result<(), Failure> {
-        self.attempt(|store, guest, client| guest.call_disconnect(store, client, false))
+        self.attempt(|store, guest, client| guest.call_disconnect(store, client, None))
     }
 }
 
@@ -362,23 +466,6 @@ impl Instance {
 
     fn parts(&mut self) -> (&mut Store<Host>, &wit::Guest) {
         (&mut self.store, self.exporter.mqtt_wasi_client_mqtt())
-    }
-
-    /// Has an error say what it says.
-    fn told<R>(&mut self, result: Result<R, ResourceAny>) -> Result<R, Failure> {
-        result.map_err(|error| self.failure(error))
-    }
-
-    fn failure(&mut self, error: ResourceAny) -> Failure {
-        let (store, mqtt) = self.parts();
-        let guest = mqtt.error();
-        let failure = Failure {
-            kind: untrapped(guest.call_kind(&mut *store, error)),
-            reason: untrapped(guest.call_reason(&mut *store, error)).map(Into::into),
-            message: untrapped(guest.call_message(&mut *store, error)),
-        };
-        untrapped(error.resource_drop(store));
-        failure
     }
 
     fn options(&mut self, settings: &Settings) -> ResourceAny {
@@ -416,17 +503,14 @@ impl Instance {
             untrapped(guest.call_add_fallback(&mut *store, options, url));
         }
         if let Some(snapshot) = &settings.snapshot {
-            let taken = untrapped(guest.call_set_snapshot(&mut *store, options, snapshot));
-            taken.expect("a snapshot that a client made");
+            untrapped(guest.call_set_snapshot(&mut *store, options, snapshot));
         }
         if let Some(TlsSettings { ca_pem, client, server_name }) = &settings.tls {
-            let added = untrapped(guest.call_add_ca(&mut *store, options, ca_pem.as_bytes()));
-            added.expect("certificates");
+            untrapped(guest.call_add_ca(&mut *store, options, ca_pem.as_bytes()));
             untrapped(guest.call_set_only_own_ca(&mut *store, options, true));
             if let Some((chain, key)) = client {
                 let (chain, key) = (chain.as_bytes(), key.as_bytes());
-                let shown = untrapped(guest.call_set_client_certificate(&mut *store, options, chain, key));
-                shown.expect("a certificate and its key");
+                untrapped(guest.call_set_client_certificate(&mut *store, options, chain, key));
             }
             if let Some(name) = server_name {
                 untrapped(guest.call_set_server_name(&mut *store, options, name));
@@ -466,17 +550,6 @@ fn millis(timeout: Duration) -> u32 {
     timeout.as_millis().try_into().expect("a timeout of some seconds")
 }
 
-impl From<wit::Reason> for Reason {
-    fn from(reason: wit::Reason) -> Self {
-        Self {
-            reason_code: reason_code(reason.code),
-            reason_string: reason.text,
-            server_reference: reason.server_reference,
-            user_properties: reason.user_properties,
-        }
-    }
-}
-
 /// The Reason Code with this number, which the component has.
 fn reason_code(number: u8) -> ReasonCode {
     ReasonCode::from_u8(number).expect("a Reason Code of MQTT")
@@ -504,41 +577,42 @@ impl From<QoS> for wit::Qos {
 
 impl From<&Subscription<'_>> for wit::Subscription {
     fn from(subscription: &Subscription<'_>) -> Self {
-        Self {
-            filter: subscription.filter.to_owned(),
-            maximum_qos: subscription.maximum_qos.into(),
-            no_local: subscription.no_local,
-            retain_as_published: subscription.retain_as_published,
-            retain_handling: match subscription.retain_handling {
-                RetainHandling::Send => wit::RetainHandling::Send,
-                RetainHandling::SendIfNew => wit::RetainHandling::SendIfNew,
-                RetainHandling::DoNotSend => wit::RetainHandling::DoNotSend,
-            },
+        let mut options = wit::SubscriptionOptions::empty();
+        for (option, is_set) in [
+            (wit::SubscriptionOptions::NO_LOCAL, subscription.no_local),
+            (wit::SubscriptionOptions::RETAIN_AS_PUBLISHED, subscription.retain_as_published),
+            (wit::SubscriptionOptions::RETAINED_IF_NEW, subscription.retain_handling == RetainHandling::SendIfNew),
+            (wit::SubscriptionOptions::NO_RETAINED, subscription.retain_handling == RetainHandling::DoNotSend),
+        ] {
+            if is_set {
+                options |= option;
+            }
         }
+        Self { filter: subscription.filter.to_owned(), maximum_qos: subscription.maximum_qos.into(), options }
     }
 }
 
 impl From<&Publish<'_>> for wit::Publication {
     fn from(publish: &Publish<'_>) -> Self {
-        let properties = &publish.properties;
-        let text = |text: Option<&str>| text.map(str::to_owned);
-        let properties = wit::MessageProperties {
-            payload_is_utf8: properties.payload_format_indicator == Some(true),
-            message_expiry_interval_seconds: properties.message_expiry_interval,
-            content_type: text(properties.content_type),
-            response_topic: text(properties.response_topic),
-            correlation_data: properties.correlation_data.map(<[u8]>::to_vec),
-            user_properties: properties.user_properties.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-            subscription_identifiers: properties.subscription_identifiers.iter().collect(),
+        use wit::Property;
+        let said = &publish.properties;
+        let text = str::to_owned;
+        let single = [
+            said.message_expiry_interval.map(Property::MessageExpiryIntervalSeconds),
+            said.content_type.map(text).map(Property::ContentType),
+            said.response_topic.map(text).map(Property::ResponseTopic),
+            said.correlation_data.map(<[u8]>::to_vec).map(Property::CorrelationData),
+            said.topic_alias.map(Property::TopicAlias),
+        ];
+        let pairs = owned(&said.user_properties).into_iter().map(Property::UserProperty);
+        let properties: Vec<_> = single.into_iter().flatten().chain(pairs).collect();
+        let payload = publish.payload.to_vec();
+        let payload = match String::from_utf8(payload) {
+            Ok(text) if said.payload_format_indicator == Some(true) => wit::Payload::Text(text),
+            Ok(text) => wit::Payload::Bytes(text.into_bytes()),
+            Err(error) => wit::Payload::Bytes(error.into_bytes()),
         };
-        Self {
-            topic: publish.topic.to_owned(),
-            payload: publish.payload.to_vec(),
-            qos: publish.qos.into(),
-            retain: publish.retain,
-            topic_alias: publish.properties.topic_alias,
-            properties: (!publish.properties.is_empty()).then_some(properties),
-        }
+        Self { topic: publish.topic.to_owned(), payload, qos: publish.qos.into(), retain: publish.retain, properties }
     }
 }
 
@@ -546,19 +620,31 @@ impl From<wit::Message> for Message {
     fn from(received: wit::Message) -> Self {
         let mut message = Self::default();
         message.topic = received.topic;
-        message.payload = received.payload;
         message.qos = received.qos.into();
         message.retain = received.retain;
         message.dup = received.duplicate;
-        if let Some(properties) = received.properties {
-            message.payload_format_indicator = properties.payload_is_utf8.then_some(true);
-            message.message_expiry_interval = properties.message_expiry_interval_seconds;
-            message.content_type = properties.content_type;
-            message.response_topic = properties.response_topic;
-            message.correlation_data = properties.correlation_data;
-            message.user_properties = properties.user_properties;
-            message.subscription_identifiers = properties.subscription_identifiers;
+        message.subscription_identifiers = received.subscription_identifiers;
+        match received.payload {
+            wit::Payload::Text(text) => {
+                message.payload = text.into_bytes();
+                message.payload_format_indicator = Some(true);
+            }
+            wit::Payload::Bytes(bytes) => message.payload = bytes,
+        }
+        for property in received.properties {
+            match property {
+                wit::Property::MessageExpiryIntervalSeconds(seconds) => message.message_expiry_interval = Some(seconds),
+                wit::Property::ContentType(content_type) => message.content_type = Some(content_type),
+                wit::Property::ResponseTopic(topic) => message.response_topic = Some(topic),
+                wit::Property::CorrelationData(data) => message.correlation_data = Some(data),
+                wit::Property::TopicAlias(alias) => panic!("an alias, {alias}, on a received message"),
+                wit::Property::UserProperty(pair) => message.user_properties.push(pair),
+            }
         }
         message
     }
+}
+
+fn owned(user_properties: &UserProperties<'_>) -> Vec<(String, String)> {
+    user_properties.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

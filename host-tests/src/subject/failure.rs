@@ -1,18 +1,129 @@
 //! Why a call failed, whoever was called.
 
-use mqtt_wasi::{CallError, Error, Reason, ReasonCode, TlsFailure, TransportErrorKind, UrlError};
+use mqtt_wasi::{Error, Reason, ReasonCode};
 
-pub use crate::bindings::exports::mqtt_wasi::client::mqtt::ErrorKind;
+use crate::bindings::exports::mqtt_wasi::client::mqtt as wit;
 
 /// A failure as the WIT interface tells it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
-    /// What kind of failure.
+    /// What it is, exactly.
     pub kind: ErrorKind,
+    /// What it means for the program.
+    pub class: mqtt_wasi::ErrorKind,
     /// What the broker said, or was told.
     pub reason: Option<Reason>,
+    /// The Reason Code of each filter, where some were refused.
+    pub codes: Vec<u8>,
     /// What went wrong, in words.
     pub message: String,
+}
+
+macro_rules! kinds {
+    ($($class:ident { $($kind:ident = $name:literal,)+ })+) => {
+        /// All that the interface lists by name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "as the interface has them")]
+        pub enum ErrorKind {
+            $($($kind,)+)+
+        }
+
+        impl ErrorKind {
+            /// The one with this name.
+            ///
+            /// # Panics
+            /// When the interface lists none.
+            #[must_use]
+            pub fn named(name: &str) -> Self {
+                match name {
+                    $($($name => Self::$kind,)+)+
+                    _ => panic!("the interface does not list {name}"),
+                }
+            }
+
+            /// What it means for the program, as the interface lists it.
+            #[must_use]
+            pub const fn class(self) -> mqtt_wasi::ErrorKind {
+                match self {
+                    $($(Self::$kind => mqtt_wasi::ErrorKind::$class,)+)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    WrongCall {
+        InvalidUrl = "invalid-url",
+        TlsNotSupported = "tls-not-supported",
+        WebSocketNotSupported = "websocket-not-supported",
+        ProxyNotSupported = "proxy-not-supported",
+        TlsConfiguration = "tls-configuration",
+        InvalidArgument = "invalid-argument",
+        PacketTooLarge = "packet-too-large",
+        QosNotSupported = "qos-not-supported",
+        RetainNotSupported = "retain-not-supported",
+        WildcardSubscriptionsNotSupported = "wildcard-subscriptions-not-supported",
+        SharedSubscriptionsNotSupported = "shared-subscriptions-not-supported",
+        SubscriptionIdentifiersNotSupported = "subscription-identifiers-not-supported",
+        NothingToAuthenticate = "nothing-to-authenticate",
+        UnknownRequest = "unknown-request",
+        InvalidSnapshot = "invalid-snapshot",
+        InvalidFrames = "invalid-frames",
+    }
+    TryLater {
+        WouldBlock = "would-block",
+        ReceiveFirst = "receive-first",
+        TooManyRequests = "too-many-requests",
+    }
+    TimedOut {
+        Timeout = "timeout",
+        AnswerBehindMessages = "answer-behind-messages",
+        GivenUp = "given-up",
+    }
+    Refused {
+        PublishRefused = "publish-refused",
+        SubscribeRefused = "subscribe-refused",
+        RepliesRefused = "replies-refused",
+        NoResponder = "no-responder",
+        RequestFailed = "request-failed",
+        ConnectionRefused = "connection-refused",
+    }
+    ConnectionOver {
+        NotConnected = "not-connected",
+        Disconnected = "disconnected",
+        ConnectionClosed = "connection-closed",
+        ClosedBeforeConnack = "closed-before-connack",
+        ConnectTimeout = "connect-timeout",
+        KeepAliveTimeout = "keep-alive-timeout",
+        UnknownHost = "unknown-host",
+        PortClosed = "port-closed",
+        Unreachable = "unreachable",
+        NetworkTimeout = "network-timeout",
+        ConnectionReset = "connection-reset",
+        AccessDenied = "access-denied",
+        NetworkFailed = "network-failed",
+    }
+    NotTrusted {
+        TlsUnknownIssuer = "tls-unknown-issuer",
+        TlsWrongName = "tls-wrong-name",
+        TlsExpired = "tls-expired",
+        TlsNotYetValid = "tls-not-yet-valid",
+        TlsBadCertificate = "tls-bad-certificate",
+        TlsClientCertificateRequired = "tls-client-certificate-required",
+        TlsNothingInCommon = "tls-nothing-in-common",
+        TlsNotTls = "tls-not-tls",
+        TlsExpected = "tls-expected",
+        TlsCut = "tls-cut",
+        TlsTruncated = "tls-truncated",
+        TlsFailed = "tls-failed",
+    }
+    ProtocolBroken {
+        Malformed = "malformed",
+        ProtocolError = "protocol-error",
+        NotMqtt = "not-mqtt",
+        Mqtt3Only = "mqtt-3-only",
+    }
 }
 
 impl Failure {
@@ -21,101 +132,60 @@ impl Failure {
     pub fn reason_code(&self) -> Option<ReasonCode> {
         self.reason.as_ref().map(|reason| reason.reason_code)
     }
+
+    /// One of which only the name and the words are known.
+    ///
+    /// # Panics
+    /// When the interface does not list the name.
+    #[must_use]
+    pub fn named(name: &str, code: Option<u8>, message: String) -> Self {
+        let kind = ErrorKind::named(name);
+        let reason = code.and_then(ReasonCode::from_u8).map(Reason::from);
+        Self { kind, class: kind.class(), reason, codes: Vec::new(), message }
+    }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let (kind, reason_code) = (kind(&error), error.reason_code());
         let message = match &error {
             Error::RequestFailed(failure) => failure.text.clone(),
             error => error.to_string(),
         };
-        let reason = match error {
+        let (class, code) = (error.kind(), error.reason_code().map(|code| code as u8));
+        let failure = Self::named(error.name(), code, message);
+        assert_eq!(class, failure.class, "{}", error.name());
+        match error {
             Error::ConnectionRefused(reason) | Error::Disconnected(reason) | Error::PublishRefused(reason) => {
-                Some(*reason)
+                Self { reason: Some(*reason), ..failure }
             }
-            _ => reason_code.map(Reason::from),
+            Error::SubscribeRefused(reason) => {
+                let codes = reason.reason_codes.iter().map(|&code| code as u8).collect();
+                Self { codes, ..failure }
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl From<wit::Failure> for Failure {
+    fn from(failure: wit::Failure) -> Self {
+        let class = match failure.kind {
+            wit::FailureKind::WrongCall => mqtt_wasi::ErrorKind::WrongCall,
+            wit::FailureKind::TryLater => mqtt_wasi::ErrorKind::TryLater,
+            wit::FailureKind::TimedOut => mqtt_wasi::ErrorKind::TimedOut,
+            wit::FailureKind::Refused => mqtt_wasi::ErrorKind::Refused,
+            wit::FailureKind::ConnectionOver => mqtt_wasi::ErrorKind::ConnectionOver,
+            wit::FailureKind::NotTrusted => mqtt_wasi::ErrorKind::NotTrusted,
+            wit::FailureKind::ProtocolBroken => mqtt_wasi::ErrorKind::ProtocolBroken,
         };
-        Self { kind, reason, message }
-    }
-}
-
-/// What the contract has for each error of the crate.
-fn kind(error: &Error) -> ErrorKind {
-    match error {
-        Error::Malformed(_) => ErrorKind::Malformed,
-        Error::Protocol(_) => ErrorKind::ProtocolError,
-        Error::ConnectionRefused(_) => ErrorKind::ConnectionRefused,
-        Error::Disconnected(_) => ErrorKind::Disconnected,
-        Error::PublishRefused(_) => ErrorKind::PublishRefused,
-        Error::Snapshot(_) => ErrorKind::InvalidSnapshot,
-        Error::Url(UrlError::TlsNotSupported) => ErrorKind::TlsNotSupported,
-        Error::Url(_) => ErrorKind::InvalidUrl,
-        Error::ConnectTimeout => ErrorKind::ConnectTimeout,
-        Error::KeepAliveTimeout => ErrorKind::KeepAliveTimeout,
-        Error::ConnectionClosed => ErrorKind::ConnectionClosed,
-        Error::Timeout => ErrorKind::Timeout,
-        Error::NoResponder => ErrorKind::NoResponder,
-        Error::RequestFailed(_) => ErrorKind::RequestFailed,
-        Error::AnswerBehindMessages => ErrorKind::AnswerBehindMessages,
-        Error::Call(error) => request_kind(error),
-        Error::Transport(error) => transport_kind(error.kind),
-        _ => panic!("the contract has no kind for {error:?}"),
-    }
-}
-
-fn request_kind(error: &CallError) -> ErrorKind {
-    match error {
-        CallError::WouldBlock => ErrorKind::WouldBlock,
-        CallError::NotConnected => ErrorKind::NotConnected,
-        CallError::ReceiveFirst => ErrorKind::ReceiveFirst,
-        CallError::RepliesRefused(_) => ErrorKind::RepliesRefused,
-        CallError::NothingToAuthenticate => ErrorKind::NothingToAuthenticate,
-        CallError::PacketTooLarge { .. } => ErrorKind::PacketTooLarge,
-        CallError::QosNotSupported { .. } => ErrorKind::QosNotSupported,
-        CallError::RetainNotSupported => ErrorKind::RetainNotSupported,
-        CallError::WildcardSubscriptionsNotSupported => ErrorKind::WildcardSubscriptionsNotSupported,
-        CallError::SharedSubscriptionsNotSupported => ErrorKind::SharedSubscriptionsNotSupported,
-        CallError::SubscriptionIdentifiersNotSupported => ErrorKind::SubscriptionIdentifiersNotSupported,
-        CallError::Invalid(_)
-        | CallError::InvalidOptions(_)
-        | CallError::PropertyNotAllowed(_)
-        | CallError::TopicAliasInvalid { .. }
-        | CallError::UnknownTopicAlias(_)
-        | CallError::PayloadNotUtf8 => ErrorKind::InvalidArgument,
-        _ => panic!("the contract has no kind for {error:?}"),
-    }
-}
-
-fn tls_kind(failure: TlsFailure) -> ErrorKind {
-    match failure {
-        TlsFailure::UnknownIssuer => ErrorKind::TlsUnknownIssuer,
-        TlsFailure::WrongName => ErrorKind::TlsWrongName,
-        TlsFailure::Expired => ErrorKind::TlsExpired,
-        TlsFailure::NotYetValid => ErrorKind::TlsNotYetValid,
-        TlsFailure::BadCertificate => ErrorKind::TlsBadCertificate,
-        TlsFailure::ClientCertificateRequired => ErrorKind::TlsClientCertificateRequired,
-        TlsFailure::NothingInCommon => ErrorKind::TlsNothingInCommon,
-        TlsFailure::NotTls => ErrorKind::TlsNotTls,
-        TlsFailure::Expected => ErrorKind::TlsExpected,
-        TlsFailure::Cut => ErrorKind::TlsCut,
-        TlsFailure::Truncated => ErrorKind::TlsTruncated,
-        TlsFailure::Configuration => ErrorKind::TlsConfiguration,
-        TlsFailure::Other => ErrorKind::TlsFailed,
-        _ => panic!("the contract has no kind for {failure:?}"),
-    }
-}
-
-fn transport_kind(kind: TransportErrorKind) -> ErrorKind {
-    match kind {
-        TransportErrorKind::UnknownHost => ErrorKind::UnknownHost,
-        TransportErrorKind::ConnectionRefused => ErrorKind::PortClosed,
-        TransportErrorKind::Unreachable => ErrorKind::Unreachable,
-        TransportErrorKind::ConnectTimeout => ErrorKind::NetworkTimeout,
-        TransportErrorKind::ConnectionReset => ErrorKind::ConnectionReset,
-        TransportErrorKind::AccessDenied => ErrorKind::AccessDenied,
-        TransportErrorKind::Tls(failure) => tls_kind(failure),
-        TransportErrorKind::Other => ErrorKind::NetworkFailed,
-        _ => panic!("the contract has no kind for {kind:?}"),
+        let named = Self::named(&failure.name, failure.code, failure.message);
+        assert_eq!(class, named.class, "{}", failure.name);
+        let reason = named.reason.map(|reason| Reason {
+            reason_string: failure.reason_string,
+            server_reference: failure.server_reference,
+            user_properties: failure.user_properties,
+            ..reason
+        });
+        Self { reason, codes: failure.codes, ..named }
     }
 }

@@ -163,6 +163,8 @@ pub struct TlsSettings {
 pub enum Happening {
     /// It is over.
     Disconnected(Failure),
+    /// An attempt to connect again has failed.
+    AttemptFailed(Failure),
     /// There is a new one.
     Reconnected {
         /// Whether the broker still had the session.
@@ -174,6 +176,8 @@ pub enum Happening {
     SubscriptionLost(String),
     /// A message at QoS 0 cannot be sent over the new connection.
     MessageDropped,
+    /// A message to this topic was sent as often as it may be.
+    MessageGivenUp(String),
     /// A reply cannot be sent, to this Response Topic.
     ReplyDropped(String),
 }

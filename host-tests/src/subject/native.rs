@@ -122,6 +122,8 @@ impl Subject for Native {
 pub(super) fn happening(event: Event) -> Happening {
     match event {
         Event::Disconnected(error) => Happening::Disconnected(error.into()),
+        Event::AttemptFailed { error, .. } => Happening::AttemptFailed(error.into()),
+        Event::MessageGivenUp { topic, .. } => Happening::MessageGivenUp(topic),
         Event::Connected { session_present } => Happening::Reconnected { session_present },
         Event::SubscriptionRestored { filter, .. } => Happening::SubscriptionRestored(filter),
         Event::SubscriptionLost { filter, .. } => Happening::SubscriptionLost(filter),

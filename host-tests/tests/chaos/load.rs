@@ -309,9 +309,12 @@ impl<S: Subject> Peer<S> {
         while let Some(happening) = self.client.take_event() {
             let is_loss = match &happening {
                 Happening::Reconnected { session_present } => keeps_session && !*session_present,
-                Happening::SubscriptionLost(_) | Happening::MessageDropped | Happening::ReplyDropped(_) => true,
+                Happening::SubscriptionLost(_)
+                | Happening::MessageDropped
+                | Happening::MessageGivenUp(_)
+                | Happening::ReplyDropped(_) => true,
                 Happening::SubscriptionRestored(_) => keeps_session,
-                Happening::Disconnected(_) => false,
+                Happening::Disconnected(_) | Happening::AttemptFailed(_) => false,
             };
             assert!(!is_loss, "{happening:?}");
         }

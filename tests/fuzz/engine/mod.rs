@@ -36,8 +36,8 @@ use mqtt_wasi::engine::{
 };
 use mqtt_wasi::session::Delivery;
 use mqtt_wasi::{
-    Authenticator, CallError, Error, Instant, Message, Options, Overflow, Reconnect, Request, Responder,
-    TransportError, TransportErrorKind,
+    Authenticator, CallError, ConnectChanges, Error, Instant, Message, Options, Overflow, Reconnect, Request,
+    Responder, TransportError, TransportErrorKind,
 };
 use network::Network;
 
@@ -899,7 +899,10 @@ impl<'a> World<'a> {
         match self.decisions.below(3) {
             0 => drop(self.with(|engine, now| engine.answer_challenge(b"said", now))),
             1 => drop(self.with(|engine, now| engine.authenticate_again(b"said", now))),
-            _ => self.with(|engine, _| engine.set_authentication_data(b"said".to_vec())),
+            _ => self.with(|engine, _| {
+                let authentication_data = Some(b"said".to_vec());
+                engine.update(ConnectChanges { authentication_data, ..ConnectChanges::default() }).unwrap();
+            }),
         }
     }
 

@@ -1,13 +1,14 @@
 //! A guest that imports the mqtt interface, to be composed with `mqtt.wasm`, or with `mqtt-tls.wasm` for TLS. It does
-//! each job by the calls that take many messages at once, or, with the argument `calls=single`, by those that take one
-//! each.
+//! each job by the calls that take many messages at once; with the argument `calls=single`, by those that take one each;
+//! with `calls=bulk`, by those of the bulk interface.
 
+use std::env;
 use std::hint::black_box;
 use std::process::ExitCode;
-use std::{env, fmt};
 
+use bindings::mqtt_wasi::client::bulk;
 use bindings::mqtt_wasi::client::mqtt::{
-    self, Client, ConnectOptions, Error, Message, Publication, Qos, RetainHandling, Subscription,
+    self, Client, ConnectOptions, Failure, Message, Payload, Publication, Qos, Subscription, SubscriptionOptions,
 };
 use job::{Job, Pace, TOPIC, Work};
 use stage::Stage;
@@ -24,7 +25,18 @@ mod unable;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 mod bindings {
-    wit_bindgen::generate!({ path: "../../wit/mqtt.wit", world: "imports", generate_all });
+    wit_bindgen::generate!({
+        inline: "
+            package mqtt-wasi:bench-guests;
+
+            world guest {
+                include mqtt-wasi:client/imports-bulk@0.1.0;
+            }
+        ",
+        path: "../../wit",
+        world: "mqtt-wasi:bench-guests/guest",
+        generate_all,
+    });
 }
 
 /// The most messages of one call.
@@ -48,11 +60,19 @@ const PATIENCE_MS: u32 = 60_000;
 enum Calls {
     Single,
     Batch,
+    Bulk,
 }
 
 fn main() -> ExitCode {
-    let is_single = env::args().any(|argument| argument == "calls=single");
-    unable::tell(run(&Stage::from_arguments(), if is_single { Calls::Single } else { Calls::Batch }))
+    let is = |calls: &str| env::args().any(|argument| argument == calls);
+    let calls = if is("calls=single") {
+        Calls::Single
+    } else if is("calls=bulk") {
+        Calls::Bulk
+    } else {
+        Calls::Batch
+    };
+    unable::tell(run(&Stage::from_arguments(), calls))
 }
 
 fn run(stage: &Stage, calls: Calls) -> Result<(), Unable> {
@@ -118,21 +138,21 @@ fn run(stage: &Stage, calls: Calls) -> Result<(), Unable> {
     Ok(())
 }
 
-fn connect(stage: &Stage) -> Result<Client, Error> {
+fn connect(stage: &Stage) -> Result<Client, Failure> {
     connect_with(stage, options(stage)?.as_ref())
 }
 
-fn connect_with(stage: &Stage, options: Option<&ConnectOptions>) -> Result<Client, Error> {
+fn connect_with(stage: &Stage, options: Option<&ConnectOptions>) -> Result<Client, Failure> {
     let client = mqtt::connect(&stage.url(), options)?;
     stage.connected();
     Ok(client)
 }
 
 /// What it takes to trust the authority of the stage, if that has one.
-fn options(stage: &Stage) -> Result<Option<ConnectOptions>, Error> {
+fn options(stage: &Stage) -> Result<Option<ConnectOptions>, Failure> {
     let Some(ca) = stage.ca() else { return Ok(None) };
     let options = ConnectOptions::new();
-    options.add_ca(ca.as_bytes())?;
+    options.add_ca(ca.as_bytes());
     options.set_only_own_ca(true);
     Ok(Some(options))
 }
@@ -148,11 +168,10 @@ const fn level(qos: u8) -> Qos {
 fn message(qos: Qos, size: usize) -> Publication {
     Publication {
         topic: TOPIC.into(),
-        payload: vec![b'x'; size],
+        payload: Payload::Bytes(vec![b'x'; size]),
         qos,
         retain: false,
-        topic_alias: None,
-        properties: None,
+        properties: Vec::new(),
     }
 }
 
@@ -169,40 +188,54 @@ fn slices(batch: &[Publication], count: u32) -> impl Iterator<Item = &[Publicati
 }
 
 fn subscription(filter: &str, maximum_qos: Qos) -> Subscription {
-    Subscription {
-        filter: filter.into(),
-        maximum_qos,
-        no_local: false,
-        retain_as_published: false,
-        retain_handling: RetainHandling::Send,
-    }
+    Subscription { filter: filter.into(), maximum_qos, options: SubscriptionOptions::empty() }
 }
 
-fn subscribe(client: &Client, subscriptions: &[Subscription]) -> Result<(), Unable> {
-    for granted in client.subscribe(subscriptions, None, &[])? {
-        granted.map_err(|refused| Unable::Failed(format!("a filter was refused: {refused:?}")))?;
-    }
-    Ok(())
+fn subscribe(client: &Client, subscriptions: &[Subscription]) -> Result<(), Failure> {
+    client.subscribe_with(subscriptions, None, &[]).map(drop)
 }
 
-fn publish(client: &Client, batch: &[Publication], pace: Pace, calls: Calls, count: u32) -> Result<(), Error> {
+fn publish(client: &Client, batch: &[Publication], pace: Pace, calls: Calls, count: u32) -> Result<(), Failure> {
     match (pace, calls) {
-        (Pace::Awaited, _) => (0..count).try_for_each(|_| client.publish(&batch[0]).map(drop)),
+        (Pace::Awaited, _) => (0..count).try_for_each(|_| publish_one(client, &batch[0])),
         (Pace::Pipelined, Calls::Batch) => slices(batch, count).try_for_each(|slice| publish_batch(client, slice)),
+        (Pace::Pipelined, Calls::Bulk) => slices(batch, count).try_for_each(|slice| publish_bulk(client, slice)),
         (Pace::Pipelined, Calls::Single) => {
-            (0..count).try_for_each(|_| client.enqueue(&batch[0]))?;
+            (0..count).try_for_each(|_| enqueue(client, &batch[0]))?;
             client.flush()?;
             settle(client)
         }
     }
 }
 
-fn publish_batch(client: &Client, messages: &[Publication]) -> Result<(), Error> {
+fn publish_one(client: &Client, Publication { topic, payload, qos, retain, .. }: &Publication) -> Result<(), Failure> {
+    client.publish(topic, payload, *qos, *retain).map(drop)
+}
+
+fn enqueue(client: &Client, Publication { topic, payload, qos, retain, .. }: &Publication) -> Result<(), Failure> {
+    client.enqueue(topic, payload, *qos, *retain)
+}
+
+fn publish_batch(client: &Client, messages: &[Publication]) -> Result<(), Failure> {
     client.publish_batch(messages).into_iter().try_for_each(|result| result.map(drop))
 }
 
+/// Packs the messages, and has them published.
+fn publish_bulk(client: &Client, messages: &[Publication]) -> Result<(), Failure> {
+    let mut words = Vec::new();
+    for Publication { topic, payload, qos, retain, .. } in messages {
+        let (Payload::Bytes(payload), qos) = (payload, mqtt_wasi::QoS::from_u8(*qos as u8)) else { continue };
+        let message = mqtt_wasi::Publish::new(topic, payload).qos(qos.unwrap_or_default()).retain(*retain);
+        mqtt_wasi::bulk::push(&mut words, &message, None).expect("a valid message");
+    }
+    match bulk::publish_packed(client, &words)?.into_iter().next() {
+        Some(unpublished) => Err(unpublished.failure),
+        None => Ok(()),
+    }
+}
+
 /// Waits until nothing is in flight. There must be nothing left to receive.
-fn settle(client: &Client) -> Result<(), Error> {
+fn settle(client: &Client) -> Result<(), Failure> {
     while client.in_flight() > 0 {
         client.receive(1)?;
     }
@@ -210,17 +243,26 @@ fn settle(client: &Client) -> Result<(), Error> {
 }
 
 /// Takes the messages of one call, which waits no longer than that for the first; how many there were.
-fn take(client: &Client, calls: Calls, timeout_ms: u32) -> Result<u32, Error> {
+fn take(client: &Client, calls: Calls, timeout_ms: u32) -> Result<u32, Failure> {
     Ok(match calls {
         Calls::Single => look_at(client.receive(timeout_ms)?),
         Calls::Batch => look_at(client.receive_batch(AT_ONCE as u32, timeout_ms)?),
+        Calls::Bulk => {
+            let words = bulk::receive_packed(client, AT_ONCE as u32, BYTES_AT_QOS_0 as u32, timeout_ms)?;
+            let mut count = 0;
+            for frame in mqtt_wasi::bulk::unpack(&words) {
+                black_box(frame.expect("a frame of a message").message.payload);
+                count += 1;
+            }
+            count
+        }
     })
 }
 
 fn look_at(messages: impl IntoIterator<Item = Message>) -> u32 {
     let mut count = 0;
     for message in messages {
-        black_box(message.payload.len());
+        black_box(&message.payload);
         count += 1;
     }
     count
@@ -243,7 +285,8 @@ fn exchange(client: &Client, batch: &[Publication], calls: Calls, count: u32) ->
     for slice in slices(batch, count) {
         match calls {
             Calls::Batch => publish_batch(client, slice)?,
-            Calls::Single => slice.iter().try_for_each(|message| client.enqueue(message))?,
+            Calls::Bulk => publish_bulk(client, slice)?,
+            Calls::Single => slice.iter().try_for_each(|message| enqueue(client, message))?,
         }
         while left > 0 {
             match take(client, calls, 0)? {
@@ -257,12 +300,12 @@ fn exchange(client: &Client, batch: &[Publication], calls: Calls, count: u32) ->
     Ok(())
 }
 
-fn connect_and_disconnect(stage: &Stage, count: u32) -> Result<(), Error> {
+fn connect_and_disconnect(stage: &Stage, count: u32) -> Result<(), Failure> {
     let options = options(stage)?;
-    (0..count).try_for_each(|_| connect_with(stage, options.as_ref())?.disconnect(false))
+    (0..count).try_for_each(|_| connect_with(stage, options.as_ref())?.disconnect(None))
 }
 
-fn connect_again(client: &Client, count: u32) -> Result<(), Error> {
+fn connect_again(client: &Client, count: u32) -> Result<(), Failure> {
     (0..count).try_for_each(|_| client.reconnect().map(drop))
 }
 
@@ -273,17 +316,11 @@ fn reconnect(stage: &Stage, messages: u32) -> Result<(), Unable> {
     options.set_in_flight_limit(in_flight);
     let client = connect_with(stage, Some(&options))?;
     let message = message(Qos::AtLeastOnce, Work::Reconnect.size());
-    (0..messages).try_for_each(|_| client.enqueue(&message))?;
+    (0..messages).try_for_each(|_| enqueue(&client, &message))?;
     client.flush()?;
     stage.cut();
     client.reconnect()?;
     settle(&client)?;
     stage.end();
     Ok(())
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.kind(), self.message())
-    }
 }

@@ -1,0 +1,14 @@
+module example.com/guest
+
+go 1.27.1
+
+require (
+	example.com/mqtt v0.0.0
+	go.bytecodealliance.org/pkg v0.4.0
+)
+
+// Both come with wit-bindgen: it writes the first, and its source has the second.
+replace (
+	example.com/mqtt => ../../../target/languages/go/mqtt
+	go.bytecodealliance.org/pkg => ../../../target/languages/crates/wit-bindgen-go/src/pkg
+)
