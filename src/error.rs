@@ -597,6 +597,9 @@ impl fmt::Display for Reason {
         if let Some(server_reference) = &self.server_reference {
             write!(f, " (use {server_reference})")?;
         }
+        for (name, value) in &self.user_properties {
+            write!(f, " [{name}: {value}]")?;
+        }
         Ok(())
     }
 }

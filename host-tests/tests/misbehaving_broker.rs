@@ -150,12 +150,10 @@ fn each_refusal_is_told_with_the_brokers_words<S: Subject>() {
     for code in codes() {
         let failure = refused::<S>(&broker, &Settings::default());
         assert_eq!(failure.kind, ErrorKind::ConnectionRefused);
-        assert!(failure.message.contains("not today"), "{}", failure.message);
-        let reason = failure.reason.unwrap();
-        assert_eq!(reason.reason_code, code);
-        assert_eq!(reason.reason_string.as_deref(), Some("not today"));
-        assert_eq!(reason.server_reference.as_deref(), Some("other:1883"));
-        assert_eq!(reason.user_properties, [("try".into(), "again".into())]);
+        assert_eq!(failure.code, Some(code));
+        for word in [code.name(), "not today", "other:1883", "try: again"] {
+            assert!(failure.message.contains(word), "{word}: {}", failure.message);
+        }
     }
     broker.finish();
 }
@@ -342,10 +340,10 @@ fn each_disconnect_is_told_with_the_brokers_words<S: Subject>() {
         assert_eq!(client.expect_message().topic, "before");
         let failure = client.receive(SOON).unwrap_err();
         assert_eq!(failure.kind, ErrorKind::Disconnected);
-        let reason = failure.reason.unwrap();
-        assert_eq!(reason.reason_code, code);
-        assert_eq!(reason.reason_string.as_deref(), Some("closing time"));
-        assert_eq!(reason.server_reference.as_deref(), Some("other:1883"));
+        assert_eq!(failure.code, Some(code));
+        for word in ["closing time", "other:1883"] {
+            assert!(failure.message.contains(word), "{word}: {}", failure.message);
+        }
         assert_eq!(client.reconnect(), Ok(false));
     }
     assert_works(client);

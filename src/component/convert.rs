@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{Publish, PublishProperties, QoS, RetainHandling, Subscription, UserProperty};
 use crate::engine::Event;
-use crate::error::{CallError, Error, ErrorKind, Reason, SubscribeReason};
+use crate::error::{CallError, Error, ErrorKind};
 use crate::message::{self, Message};
 use crate::session::{ConnectionInfo, Delivery, Stats, WillMessage};
 use crate::wit::exports::mqtt_wasi::client::mqtt as wit;
@@ -267,16 +267,7 @@ pub(super) fn wrong_call(name: &str, message: &str) -> wit::Failure {
 }
 
 pub(super) fn failure(kind: wit::FailureKind, name: &str, message: String) -> wit::Failure {
-    wit::Failure {
-        kind,
-        name: name.to_owned(),
-        message,
-        code: None,
-        codes: Vec::new(),
-        reason_string: None,
-        server_reference: None,
-        user_properties: Vec::new(),
-    }
+    wit::Failure { kind, name: name.to_owned(), message, code: None }
 }
 
 impl From<CallError> for wit::Failure {
@@ -297,20 +288,10 @@ impl From<Error> for wit::Failure {
             ErrorKind::NotTrusted => wit::FailureKind::NotTrusted,
             ErrorKind::ProtocolBroken => wit::FailureKind::ProtocolBroken,
         };
-        let code = error.reason_code().map(|code| code as u8);
-        let without = Self { code, ..failure(kind, error.name(), error.to_string()) };
-        match error {
-            Error::ConnectionRefused(reason) | Error::Disconnected(reason) | Error::PublishRefused(reason) => {
-                let Reason { reason_string, server_reference, user_properties, .. } = *reason;
-                Self { reason_string, server_reference, user_properties, ..without }
-            }
-            Error::SubscribeRefused(reason) => {
-                let SubscribeReason { reason_codes, reason_string, user_properties } = *reason;
-                let codes = reason_codes.into_iter().map(|code| code as u8).collect();
-                Self { codes, reason_string, user_properties, ..without }
-            }
-            Error::RequestFailed(failure) => Self { message: failure.text, ..without },
-            _ => without,
-        }
+        let message = match &error {
+            Error::RequestFailed(failure) => failure.text.clone(),
+            error => error.to_string(),
+        };
+        Self { code: error.reason_code().map(|code| code as u8), ..failure(kind, error.name(), message) }
     }
 }

@@ -13,7 +13,7 @@ use crate::codec::{
     SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties, UserProperty,
 };
 use crate::engine::{ConnectChanges, Connecting, Engine, NextStep, Options, Reconnect, Step};
-use crate::error::{CallError, Error, SubscribeReason};
+use crate::error::{CallError, Error, Reason, SubscribeReason};
 use crate::message;
 use crate::ordered::Ordered;
 use crate::random;
@@ -475,27 +475,28 @@ impl ExportedClient {
         Ok(())
     }
 
-    fn publish_said(&self, said: &Said<'_>) -> Result<wit::PublishAnswer, wit::Failure> {
+    #[inline(never)]
+    fn publish_said(&self, said: &Said<'_>) -> Result<Reason, wit::Failure> {
         let user_properties = said.user_properties();
-        let reason = self.client.borrow_mut().publish_with_reason(&said.lend(&user_properties)?)?;
-        let (code, reason_string) = (reason.reason_code as u8, reason.reason_string);
-        Ok(wit::PublishAnswer { code, reason_string, user_properties: reason.user_properties })
+        Ok(self.client.borrow_mut().publish_with_reason(&said.lend(&user_properties)?)?)
     }
 
+    #[inline(never)]
     fn subscribe_to(
         &self,
         subscriptions: &[Subscription<'_>],
         properties: SubscribeProperties<'_>,
-    ) -> Result<wit::SubscribeAnswer, wit::Failure> {
-        answer_of(self.client.borrow_mut().subscribe_with(subscriptions, properties)?)
+    ) -> Result<SubscribeReason, Error> {
+        self.client.borrow_mut().subscribe_with(subscriptions, properties)
     }
 
+    #[inline(never)]
     fn unsubscribe_from(
         &self,
         filters: &[&str],
         properties: UnsubscribeProperties<'_>,
-    ) -> Result<wit::SubscribeAnswer, wit::Failure> {
-        answer_of(self.client.borrow_mut().unsubscribe_with(filters, properties)?)
+    ) -> Result<SubscribeReason, Error> {
+        self.client.borrow_mut().unsubscribe_with(filters, properties)
     }
 
     /// Behind a pointer, so that there is one copy of what publishes them.
@@ -526,13 +527,10 @@ impl ExportedClient {
 }
 
 /// What the broker said to SUBSCRIBE or UNSUBSCRIBE.
-fn answer_of(reason: SubscribeReason) -> Result<wit::SubscribeAnswer, wit::Failure> {
-    if reason.reason_codes.iter().any(|code| code.is_error()) {
-        return Err(Error::SubscribeRefused(reason.into()).into());
-    }
+fn answer_of(reason: SubscribeReason) -> wit::SubscribeAnswer {
     let SubscribeReason { reason_codes, reason_string, user_properties } = reason;
     let codes = reason_codes.into_iter().map(|code| code as u8).collect();
-    Ok(wit::SubscribeAnswer { codes, reason_string, user_properties })
+    wit::SubscribeAnswer { codes, reason_string, user_properties }
 }
 
 fn unknown_request() -> wit::Failure {
@@ -546,12 +544,14 @@ impl wit::GuestClient for ExportedClient {
         payload: wit::Payload,
         qos: wit::Qos,
         retain: bool,
-    ) -> Result<wit::PublishAnswer, wit::Failure> {
-        self.publish_said(&Said { topic: &topic, payload: &payload, qos, retain, properties: &[] })
+    ) -> Result<wit::ReasonCode, wit::Failure> {
+        let said = Said { topic: &topic, payload: &payload, qos, retain, properties: &[] };
+        Ok(self.publish_said(&said)?.reason_code as u8)
     }
 
     fn publish_message(&self, message: wit::Publication) -> Result<wit::PublishAnswer, wit::Failure> {
-        self.publish_said(&(&message).into())
+        let Reason { reason_code, reason_string, user_properties, .. } = self.publish_said(&(&message).into())?;
+        Ok(wit::PublishAnswer { code: reason_code as u8, reason_string, user_properties })
     }
 
     fn publish_batch(&self, messages: Vec<wit::Publication>) -> Vec<Result<wit::ReasonCode, wit::Failure>> {
@@ -580,8 +580,10 @@ impl wit::GuestClient for ExportedClient {
         Ok(self.client.borrow_mut().flush()?)
     }
 
-    fn subscribe(&self, filter: String, maximum_qos: wit::Qos) -> Result<wit::SubscribeAnswer, wit::Failure> {
-        self.subscribe_to(&[Subscription::new(&filter, maximum_qos.into())], SubscribeProperties::default())
+    fn subscribe(&self, filter: String, maximum_qos: wit::Qos) -> Result<wit::Qos, wit::Failure> {
+        let subscriptions = [Subscription::new(&filter, maximum_qos.into())];
+        let granted = self.subscribe_to(&subscriptions, SubscribeProperties::default())?.granted()?;
+        Ok(granted.first().map_or(maximum_qos, |&qos| qos.into()))
     }
 
     fn subscribe_with(
@@ -597,11 +599,12 @@ impl wit::GuestClient for ExportedClient {
             subscription_identifier: identifier,
             user_properties: user_properties.as_slice().into(),
         };
-        self.subscribe_to(&subscriptions, properties)
+        Ok(answer_of(self.subscribe_to(&subscriptions, properties)?))
     }
 
-    fn unsubscribe(&self, filter: String) -> Result<wit::SubscribeAnswer, wit::Failure> {
-        self.unsubscribe_from(&[&filter], UnsubscribeProperties::default())
+    fn unsubscribe(&self, filter: String) -> Result<(), wit::Failure> {
+        self.unsubscribe_from(&[&filter], UnsubscribeProperties::default())?.granted()?;
+        Ok(())
     }
 
     fn unsubscribe_with(
@@ -611,7 +614,8 @@ impl wit::GuestClient for ExportedClient {
     ) -> Result<wit::SubscribeAnswer, wit::Failure> {
         let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
         let user_properties = message::borrowed(&user_properties);
-        self.unsubscribe_from(&filters, UnsubscribeProperties { user_properties: user_properties.as_slice().into() })
+        let properties = UnsubscribeProperties { user_properties: user_properties.as_slice().into() };
+        Ok(answer_of(self.unsubscribe_from(&filters, properties)?))
     }
 
     fn receive(&self, timeout_ms: u32) -> Result<Option<wit::Message>, wit::Failure> {

@@ -25,7 +25,7 @@ int main(int argc, char **argv) {
   mqtt_own_client_t own;
   check(mqtt_connect(&url, NULL, &own, &failure));
   mqtt_borrow_client_t client = mqtt_borrow_client(own);
-  mqtt_subscribe_answer_t granted;
+  mqtt_qos_t granted;
   check(mqtt_method_client_subscribe(client, &everything, MQTT_QOS_AT_LEAST_ONCE, &granted, &failure));
   mqtt_property_t kind = {MQTT_PROPERTY_CONTENT_TYPE, {.content_type = string("text/plain")}};
   mqtt_property_t language = {MQTT_PROPERTY_USER_PROPERTY, {.user_property = {string("language"), string("C")}}};
@@ -44,7 +44,8 @@ int main(int argc, char **argv) {
     printf("user-property: %.*s=%.*s\n", SHOW(user->f0), SHOW(user->f1));
   }
 
-  if (!mqtt_method_client_publish(client, &wrong, &hello.payload, MQTT_QOS_AT_LEAST_ONCE, false, &answer, &failure))
+  mqtt_reason_code_t code;
+  if (!mqtt_method_client_publish(client, &wrong, &hello.payload, MQTT_QOS_AT_LEAST_ONCE, false, &code, &failure))
     printf("refused: %s %.*s: %.*s\n", kinds[failure.kind], SHOW(failure.name), SHOW(failure.message));
   mqtt_publication_t square = {string(TOPIC "/square"), text("2"), MQTT_QOS_AT_LEAST_ONCE, false, {NULL, 0}};
   uint64_t question;

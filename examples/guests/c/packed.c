@@ -25,8 +25,8 @@ int main(int argc, char **argv) {
   mqtt_own_client_t own;
   check(mqtt_connect(&url, &by_hand, &own, &failure));
   mqtt_borrow_client_t client = mqtt_borrow_client(own);
-  mqtt_subscribe_answer_t answer;
-  check(mqtt_method_client_subscribe(client, &everything, MQTT_QOS_EXACTLY_ONCE, &answer, &failure));
+  mqtt_qos_t granted;
+  check(mqtt_method_client_subscribe(client, &everything, MQTT_QOS_EXACTLY_ONCE, &granted, &failure));
 
   static const uint8_t zeros[1000], language[] = "\x26\x00\x08language\x00\x01" "C";
   bulk_message_t messages[] = {

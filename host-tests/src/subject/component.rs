@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use mqtt_wasi::codec::{Disconnect, UserProperties};
-use mqtt_wasi::{BrokerUrl, Message, Publish, QoS, Reason, ReasonCode, RetainHandling, Stats, Subscription};
+use mqtt_wasi::{
+    BrokerUrl, Message, Publish, QoS, Reason, ReasonCode, RetainHandling, Stats, SubscribeReason, Subscription,
+};
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
@@ -112,28 +114,32 @@ impl Component {
         self.attempt(|store, guest, client| guest.call_authenticate_again(store, client, data))
     }
 
-    /// As `client.subscribe` with User Properties, to one filter at QoS 1.
+    /// As `client.subscribe-with`, to one filter at QoS 1 with these User Properties: Reason Code, Reason String and User
+    /// Properties of the answer.
     ///
     /// # Errors
-    /// As `client.subscribe`.
-    pub fn subscribe_saying(&mut self, filter: &str, user_properties: &[(String, String)]) -> Result<(), Failure> {
+    /// As `client.subscribe-with`.
+    pub fn subscribe_saying(
+        &mut self,
+        filter: &str,
+        user_properties: &[(String, String)],
+    ) -> Result<SubscribeReason, Failure> {
         let subscriptions = [wit::Subscription::from(&Subscription::new(filter, QoS::AtLeastOnce))];
         let subscribe = |store: &mut Store<Host>, guest: wit::GuestClient<'_>, client| {
             guest.call_subscribe_with(store, client, &subscriptions, None, user_properties)
         };
-        self.attempt(subscribe).map(drop)
+        let wit::SubscribeAnswer { codes, reason_string, user_properties } = self.attempt(subscribe)?;
+        let reason_codes = codes.into_iter().map(reason_code).collect();
+        Ok(SubscribeReason { reason_codes, reason_string, user_properties })
     }
 
-    /// As `client.publish`, with all that the broker says to it.
+    /// As `client.publish-message`.
     ///
     /// # Errors
-    /// As `client.publish`.
+    /// As `client.publish-message`.
     pub fn publish_with_reason(&mut self, message: &Publish<'_>) -> Result<Reason, Failure> {
         let said = wit::Publication::from(message);
-        let answer = self.attempt(|store, guest, client| match said.properties.is_empty() {
-            true => guest.call_publish(store, client, &said.topic, &said.payload, said.qos, said.retain),
-            false => guest.call_publish_message(store, client, &said),
-        })?;
+        let answer = self.attempt(|store, guest, client| guest.call_publish_message(store, client, &said))?;
         let reason = Reason::from(reason_code(answer.code));
         Ok(Reason { reason_string: answer.reason_string, user_properties: answer.user_properties, ..reason })
     }
@@ -298,7 +304,14 @@ impl Subject for Component {
     }
 
     fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure> {
-        Ok(self.publish_with_reason(message)?.reason_code)
+        let said = wit::Publication::from(message);
+        if !said.properties.is_empty() {
+            return Ok(self.publish_with_reason(message)?.reason_code);
+        }
+        let code = self.attempt(|store, guest, client| {
+            guest.call_publish(store, client, &said.topic, &said.payload, said.qos, said.retain)
+        })?;
+        Ok(reason_code(code))
     }
 
     fn publish_batch(&mut self, messages: &[Publish<'_>]) -> Vec<Result<ReasonCode, Failure>> {
@@ -325,26 +338,28 @@ impl Subject for Component {
         identifier: Option<u32>,
     ) -> Result<Vec<Result<QoS, ReasonCode>>, Failure> {
         let subscriptions: Vec<_> = subscriptions.iter().map(wit::Subscription::from).collect();
-        let answer = self.attempt(|store, guest, client| match (&*subscriptions, identifier) {
-            ([one], None) if one.options == wit::SubscriptionOptions::empty() => {
-                guest.call_subscribe(store, client, &one.filter, one.maximum_qos)
-            }
-            _ => guest.call_subscribe_with(store, client, &subscriptions, identifier, &[]),
-        });
-        let codes = match answer {
-            Ok(answer) => answer.codes,
-            Err(failure) if failure.kind == ErrorKind::SubscribeRefused => failure.codes,
-            Err(failure) => return Err(failure),
-        };
-        Ok(codes.into_iter().map(|code| QoS::from_u8(code).ok_or_else(|| reason_code(code))).collect())
+        if let ([one], None) = (&*subscriptions, identifier)
+            && one.options == wit::SubscriptionOptions::empty()
+        {
+            let granted =
+                self.attempt(|store, guest, client| guest.call_subscribe(store, client, &one.filter, one.maximum_qos));
+            return match granted {
+                Ok(qos) => Ok(vec![Ok(qos.into())]),
+                Err(failure) if failure.kind == ErrorKind::SubscribeRefused => {
+                    Ok(vec![Err(failure.code.expect("the broker's Reason Code"))])
+                }
+                Err(failure) => Err(failure),
+            };
+        }
+        let answer = self.attempt(|store, guest, client| {
+            guest.call_subscribe_with(store, client, &subscriptions, identifier, &[])
+        })?;
+        Ok(answer.codes.into_iter().map(|code| QoS::from_u8(code).ok_or_else(|| reason_code(code))).collect())
     }
 
     fn unsubscribe(&mut self, filters: &[&str]) -> Result<Vec<ReasonCode>, Failure> {
         let filters: Vec<String> = filters.iter().copied().map(String::from).collect();
-        let answer = self.attempt(|store, guest, client| match &*filters {
-            [filter] => guest.call_unsubscribe(store, client, filter),
-            filters => guest.call_unsubscribe_with(store, client, filters, &[]),
-        })?;
+        let answer = self.attempt(|store, guest, client| guest.call_unsubscribe_with(store, client, &filters, &[]))?;
         Ok(answer.codes.into_iter().map(reason_code).collect())
     }
 

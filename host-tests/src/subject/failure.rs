@@ -1,6 +1,6 @@
 //! Why a call failed, whoever was called.
 
-use mqtt_wasi::{Error, Reason, ReasonCode};
+use mqtt_wasi::{Error, ReasonCode};
 
 use crate::bindings::exports::mqtt_wasi::client::mqtt as wit;
 
@@ -11,10 +11,8 @@ pub struct Failure {
     pub kind: ErrorKind,
     /// What it means for the program.
     pub class: mqtt_wasi::ErrorKind,
-    /// What the broker said, or was told.
-    pub reason: Option<Reason>,
-    /// The Reason Code of each filter, where some were refused.
-    pub codes: Vec<u8>,
+    /// What the broker gave, or was told.
+    pub code: Option<ReasonCode>,
     /// What went wrong, in words.
     pub message: String,
 }
@@ -129,8 +127,8 @@ kinds! {
 impl Failure {
     /// The Reason Code, if there is one.
     #[must_use]
-    pub fn reason_code(&self) -> Option<ReasonCode> {
-        self.reason.as_ref().map(|reason| reason.reason_code)
+    pub const fn reason_code(&self) -> Option<ReasonCode> {
+        self.code
     }
 
     /// One of which only the name and the words are known.
@@ -140,8 +138,7 @@ impl Failure {
     #[must_use]
     pub fn named(name: &str, code: Option<u8>, message: String) -> Self {
         let kind = ErrorKind::named(name);
-        let reason = code.and_then(ReasonCode::from_u8).map(Reason::from);
-        Self { kind, class: kind.class(), reason, codes: Vec::new(), message }
+        Self { kind, class: kind.class(), code: code.and_then(ReasonCode::from_u8), message }
     }
 }
 
@@ -154,16 +151,7 @@ impl From<Error> for Failure {
         let (class, code) = (error.kind(), error.reason_code().map(|code| code as u8));
         let failure = Self::named(error.name(), code, message);
         assert_eq!(class, failure.class, "{}", error.name());
-        match error {
-            Error::ConnectionRefused(reason) | Error::Disconnected(reason) | Error::PublishRefused(reason) => {
-                Self { reason: Some(*reason), ..failure }
-            }
-            Error::SubscribeRefused(reason) => {
-                let codes = reason.reason_codes.iter().map(|&code| code as u8).collect();
-                Self { codes, ..failure }
-            }
-            _ => failure,
-        }
+        failure
     }
 }
 
@@ -180,12 +168,6 @@ impl From<wit::Failure> for Failure {
         };
         let named = Self::named(&failure.name, failure.code, failure.message);
         assert_eq!(class, named.class, "{}", failure.name);
-        let reason = named.reason.map(|reason| Reason {
-            reason_string: failure.reason_string,
-            server_reference: failure.server_reference,
-            user_properties: failure.user_properties,
-            ..reason
-        });
-        Self { reason, codes: failure.codes, ..named }
+        named
     }
 }
