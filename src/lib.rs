@@ -65,6 +65,10 @@ struct RequestReply;
 #[doc = include_str!("../docs/rabbitmq.md")]
 struct RabbitMq;
 
+#[cfg(all(doctest, feature = "std", feature = "bulk"))]
+#[doc = include_str!("../docs/bulk.md")]
+struct Bulk;
+
 #[cfg(feature = "tokio")]
 mod async_client;
 mod authenticate;

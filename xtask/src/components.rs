@@ -6,6 +6,7 @@ use std::process;
 
 use crate::args::BuildOptions;
 use crate::error::{At, Error, Result};
+use crate::package;
 use crate::process::{run, step};
 use crate::toolchain::{TARGET, Toolchain};
 use crate::workspace;
@@ -21,6 +22,8 @@ struct Component {
     name: String,
     /// The cargo command that builds its package.
     command: &'static str,
+    /// The world of `wit/` that it is, if it is one.
+    world: Option<&'static str>,
     /// The arguments that choose it among the package's targets.
     target: String,
     /// Where cargo leaves it in the folder of the profile, without `.wasm`.
@@ -59,8 +62,9 @@ pub(crate) fn build(options: &BuildOptions) -> Result<()> {
         compile(package, &toolchain, options)?;
     }
     let sizes = components.iter().map(Component::install).collect::<Result<Vec<_>>>()?;
+    let package = package::build()?;
     if !options.quiet {
-        print_table(&components, &sizes);
+        print_table(&components, &sizes, &package);
     }
     Ok(())
 }
@@ -69,6 +73,7 @@ fn all() -> Result<Vec<Component>> {
     let mut components = vec![
         Component {
             name: "mqtt".into(),
+            world: Some("client"),
             command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features component",
             target: "--lib".into(),
             artifact: "mqtt_wasi".into(),
@@ -76,6 +81,7 @@ fn all() -> Result<Vec<Component>> {
         },
         Component {
             name: "mqtt-tls".into(),
+            world: Some("client-tls"),
             command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features component,tls",
             target: "--lib".into(),
             artifact: "mqtt_wasi".into(),
@@ -83,6 +89,7 @@ fn all() -> Result<Vec<Component>> {
         },
         Component {
             name: "examples/pubsub".into(),
+            world: None,
             command: "build -p mqtt-wasi --features json",
             target: "--example pubsub".into(),
             artifact: "examples/pubsub".into(),
@@ -90,6 +97,7 @@ fn all() -> Result<Vec<Component>> {
         },
         Component {
             name: "examples/request_reply".into(),
+            world: None,
             command: "build -p mqtt-wasi --features tokio",
             target: "--example request_reply".into(),
             artifact: "examples/request_reply".into(),
@@ -97,6 +105,7 @@ fn all() -> Result<Vec<Component>> {
         },
         Component {
             name: "examples/tls_pubsub".into(),
+            world: None,
             command: "build -p mqtt-wasi --features tls",
             target: "--example tls_pubsub".into(),
             artifact: "examples/tls_pubsub".into(),
@@ -104,6 +113,7 @@ fn all() -> Result<Vec<Component>> {
         },
         Component {
             name: "examples/guest".into(),
+            world: None,
             command: "build -p example-guest",
             target: "--bin example-guest".into(),
             artifact: "example-guest".into(),
@@ -113,6 +123,7 @@ fn all() -> Result<Vec<Component>> {
     for (folder, command) in GUESTS {
         components.extend(programs(folder)?.into_iter().map(|guest| Component {
             name: format!("guests/{guest}"),
+            world: None,
             command,
             target: format!("--bin {guest}"),
             artifact: guest,
@@ -189,7 +200,10 @@ impl Component {
     /// Copies it from cargo's folder, if it changed, and returns its size.
     fn install(&self) -> Result<usize> {
         let built = self.cargo_folder().join(TARGET).join(PROFILE).join(format!("{}.wasm", self.artifact));
-        let bytes = without_names(fs::read(&built).at(&built)?);
+        let mut bytes = without_names(fs::read(&built).at(&built)?);
+        if let Some(world) = self.world {
+            package::add_docs(&mut bytes, world)?;
+        }
         let path = self.path();
         if !fs::read(&path).is_ok_and(|old| old == bytes) {
             replace(&path, &bytes)?;
@@ -229,7 +243,7 @@ fn split_section(bytes: &[u8]) -> Option<(u8, usize)> {
 }
 
 /// Writes a file such that no reader sees half of it.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder).at(folder)?;
     let new = path.with_extension(format!("{}.tmp", process::id()));
@@ -237,10 +251,10 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::rename(&new, path).at(path)
 }
 
-fn print_table(components: &[Component], sizes: &[usize]) {
+fn print_table(components: &[Component], sizes: &[usize], (package, size): &(String, usize)) {
     println!("{:>9}  {:>7}  file", "bytes", "KB");
-    for (component, bytes) in components.iter().zip(sizes) {
-        let path = component.path();
+    let files = components.iter().map(Component::path).chain([folder().join(package)]);
+    for (path, bytes) in files.zip(sizes.iter().chain([size])) {
         let path = path.strip_prefix(workspace::root()).unwrap_or(&path);
         println!("{bytes:>9}  {:>7.1}  {}", *bytes as f64 / 1000.0, path.display());
     }
@@ -253,6 +267,7 @@ mod tests {
     fn selected(only: &[&str]) -> Result<Vec<String>> {
         let component = |name: &str| Component {
             name: name.into(),
+            world: None,
             command: "",
             target: String::new(),
             artifact: String::new(),

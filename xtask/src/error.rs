@@ -22,6 +22,8 @@ pub(crate) enum Error {
     File { path: PathBuf, source: io::Error },
     /// A check needs a tool that is not installed.
     MissingTool { tool: &'static str, remedy: &'static str },
+    /// The interface in `wit/` is not valid, and why.
+    Wit(String),
     /// So many counts got worse, which were printed.
     Worse { counts: usize },
     /// The guests in these languages were not built, for reasons that were printed.
@@ -54,6 +56,7 @@ impl fmt::Display for Error {
             Self::Start { program, source } => write!(f, "cannot start {program}: {source}"),
             Self::Failed { command, status } => write!(f, "`{command}` failed ({status})"),
             Self::File { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Wit(why) => write!(f, "wit/: {why}"),
             Self::MissingTool { tool, remedy } => write!(f, "{tool} is missing: {remedy}"),
             Self::Worse { counts } => write!(
                 f,

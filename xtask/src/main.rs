@@ -9,6 +9,7 @@ mod error;
 mod instructions;
 mod languages;
 mod lint;
+mod package;
 mod process;
 mod toolchain;
 mod workspace;

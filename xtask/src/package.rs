@@ -1,0 +1,46 @@
+//! The interface as a file that other tools resolve, and its documentation in the components.
+
+use wasm_encoder::{ComponentSection, CustomSection};
+use wit_parser::{PackageId, PackageMetadata, Resolve};
+
+use crate::components;
+use crate::error::{Error, Result};
+use crate::workspace;
+
+/// What the file is called in the folder of components.
+const FILE: &str = "mqtt-wasi-client.wit.wasm";
+
+/// What a component has of its world's documentation: tools show it with the component's own world, which they call this.
+const ROOT: &str = "package root:component;\n\n";
+
+/// Encodes the package of `wit/`, with its documentation, and returns how large the file is.
+pub(crate) fn build() -> Result<(String, usize)> {
+    let (resolve, package) = parse()?;
+    let bytes = wit_component::encode(&resolve, package, false).map_err(invalid)?;
+    components::replace(&components::folder().join(FILE), &bytes)?;
+    Ok((FILE.into(), bytes.len()))
+}
+
+/// Adds what the world says of itself to the component that is of it.
+pub(crate) fn add_docs(component: &mut Vec<u8>, world: &str) -> Result<()> {
+    let (resolve, package) = parse()?;
+    let world = resolve.worlds[resolve.packages[package].worlds[world]].docs.contents.as_deref().unwrap_or_default();
+    let docs = "The interfaces are those of the WIT package mqtt-wasi:client, whose documentation is in its file.";
+    let lines = world.lines().chain(["", docs]).map(|line| format!("/// {line}\n")).collect::<String>();
+    let mut root = Resolve::default();
+    let root_package = root.push_str("root.wit", &format!("{ROOT}{lines}world root {{}}\n")).map_err(invalid)?;
+    let data = PackageMetadata::extract(&root, root_package).encode().map_err(invalid)?;
+    let section = CustomSection { name: PackageMetadata::SECTION_NAME.into(), data: data.into() };
+    section.append_to_component(component);
+    Ok(())
+}
+
+fn parse() -> Result<(Resolve, PackageId)> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(workspace::root().join("wit")).map_err(invalid)?;
+    Ok((resolve, package))
+}
+
+fn invalid(error: impl std::fmt::Display) -> Error {
+    Error::Wit(format!("{error:#}"))
+}
