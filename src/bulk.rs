@@ -30,10 +30,12 @@ const FLAGS_SHIFT: u32 = 32;
 const FLAGS: u64 = 0b1111;
 const HAS_DELIVERY: u64 = 1 << 36;
 
-/// Packs messages to publish.
+/// Packs messages to publish. Whether the specification has valid bytes for each is for `publish-packed` to say, with its
+/// position.
 ///
 /// # Errors
-/// [`EncodeError`] when the specification has no valid bytes for one of them.
+/// [`EncodeError`] when a part of one is longer than its length can say: a Topic Name of more than 65,535 bytes, for
+/// example.
 pub fn pack<'a>(messages: impl IntoIterator<Item = Publish<'a>>) -> Result<Vec<u64>, EncodeError> {
     let mut words = Vec::new();
     for message in messages {
@@ -42,19 +44,24 @@ pub fn pack<'a>(messages: impl IntoIterator<Item = Publish<'a>>) -> Result<Vec<u
     Ok(words)
 }
 
-/// Appends a message. On an error nothing is appended.
+/// Appends a message, as [`pack`] does. On an error nothing is appended.
 ///
 /// # Errors
-/// [`EncodeError`] when the specification has no valid bytes for it.
+/// As [`pack`].
 pub fn push(words: &mut Vec<u64>, message: &Publish<'_>, delivery: Option<u64>) -> Result<(), EncodeError> {
-    message.check_unnumbered()?;
-    append(words, message, delivery);
+    let (len, checked) = message.unnumbered_len();
+    checked?;
+    append(words, message, delivery, len);
     Ok(())
 }
 
 /// As [`push`], for a message that the session took: what it takes leniently is handed on as it is.
-pub(crate) fn append(words: &mut Vec<u64>, message: &Publish<'_>, delivery: Option<u64>) {
-    let len = message.unnumbered_len();
+#[cfg(all(feature = "component", target_arch = "wasm32"))]
+pub(crate) fn push_received(words: &mut Vec<u64>, message: &Publish<'_>, delivery: Option<u64>) {
+    append(words, message, delivery, message.unnumbered_len().0);
+}
+
+fn append(words: &mut Vec<u64>, message: &Publish<'_>, delivery: Option<u64>, len: usize) {
     let head = 1 + usize::from(delivery.is_some());
     let start = words.len();
     let end = start + head + len.div_ceil(8);
@@ -239,8 +246,9 @@ mod tests {
         assert_eq!(unpack(&[1 << 36]).check(), Err(UnpackError::Truncated));
         assert_eq!(unpack(&[1 << 37]).check(), Err(UnpackError::Flags(1 << 37)));
         assert_eq!(unpack(&[1 << 63]).check(), Err(UnpackError::Flags(1 << 63)));
-        assert_eq!(pack([Publish::new("a/#", "")]).unwrap_err().field, "Topic Name");
-        let malformed = unpack(&[3, 0]).next();
+        let too_long = "a".repeat(65_536);
+        assert_eq!(pack([Publish::new(&too_long, "")]).unwrap_err().field, "Topic Name");
+        let malformed = unpack(&[1, 0]).next();
         assert!(matches!(malformed, Some(Err(UnpackError::Malformed(_)))), "{malformed:?}");
     }
 }

@@ -207,7 +207,7 @@ impl TraceContext {
     }
 
     /// Whether a User Property of this name is part of a context.
-    pub(crate) const fn is_in(name: &str) -> bool {
+    pub(crate) fn is_in(name: &str) -> bool {
         name.eq_ignore_ascii_case(Self::TRACEPARENT) || name.eq_ignore_ascii_case(Self::TRACESTATE)
     }
 

@@ -178,7 +178,7 @@ fn components_are_of_their_worlds_by_wac() {
         let package = Package::from_bytes("wit", None, load(PACKAGE).unwrap(), &mut types).unwrap();
         let component = Package::from_bytes("component", None, load(component).unwrap(), &mut types).unwrap();
         let world = world_of(&types, package.ty(), world);
-        Result::from(validate_target(&types, world, component.ty())).map_err(|report| report.to_string())
+        validate_target(&types, world, component.ty()).map_err(|report| report.to_string())
     };
     is_of("mqtt.wasm", "client").unwrap();
     is_of("mqtt-tls.wasm", "client-tls").unwrap();

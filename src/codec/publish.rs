@@ -6,7 +6,7 @@ use super::packet::{PacketType, begin_frame, framed_len};
 use super::property::PublishProperties;
 use super::read::Reader;
 #[cfg(feature = "bulk")]
-use super::write::{Front, Length as _};
+use super::write::{Count, Front};
 use super::write::{Measure, Sink};
 use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeError, EncodeErrorKind, PacketId, QoS};
 
@@ -126,31 +126,26 @@ impl<'a> Publish<'a> {
         Ok(Self { dup, qos, retain: flags & RETAIN != 0, topic, packet_id, properties, payload })
     }
 
-    /// Reads the same without a Packet Identifier, as [bulk](crate::bulk) frames have it.
+    /// Reads the same without a Packet Identifier, as [bulk](crate::bulk) frames have it. Who publishes it checks what the
+    /// Topic Name must not have.
     #[cfg(feature = "bulk")]
     pub(crate) fn decode_unnumbered(flags: u8, body: &'a [u8]) -> Result<Self, DecodeError> {
-        // A DUP flag means nothing without a Packet Identifier, so it is as the sender says.
-        let unnumbered = flags & RETAIN;
-        let qos = QoS::from_u8(flags >> QOS_SHIFT & 0b11);
-        let invalid = || Reader::new(PacketType::Publish, body).error(DecodeErrorKind::InvalidQos, "QoS");
-        let qos = qos.ok_or_else(invalid)?;
-        Ok(Self { dup: flags & DUP != 0, qos, ..Self::decode(unnumbered, body, DecodeOptions::default())? })
+        let mut reader = Reader::new(PacketType::Publish, body);
+        let Some(qos) = QoS::from_u8(flags >> QOS_SHIFT & 0b11) else {
+            return Err(reader.error(DecodeErrorKind::InvalidQos, "QoS"));
+        };
+        let topic = reader.utf8(TOPIC)?;
+        let properties = PublishProperties::read(&mut reader, DecodeOptions::default())?;
+        let (dup, retain, payload) = (flags & DUP != 0, flags & RETAIN != 0, reader.rest());
+        Ok(Self { dup, qos, retain, topic, packet_id: None, properties, payload })
     }
 
-    /// Fails where the specification has no valid bytes for the body without a Packet Identifier.
+    /// How many bytes the body has without a Packet Identifier, and what is too long for it, if anything is.
     #[cfg(feature = "bulk")]
-    pub(crate) fn check_unnumbered(&self) -> Result<(), EncodeError> {
-        let mut measure = Measure::default();
-        self.write_unnumbered(&mut measure);
-        measure.finish().map(drop)
-    }
-
-    /// How many bytes it has.
-    #[cfg(feature = "bulk")]
-    pub(crate) fn unnumbered_len(&self) -> usize {
-        let mut measure = Measure::default();
-        self.write_unnumbered(&mut measure);
-        measure.len()
+    pub(crate) fn unnumbered_len(&self) -> (usize, Result<(), EncodeError>) {
+        let mut count = Count::default();
+        self.write_unnumbered(&mut count);
+        count.finish()
     }
 
     /// The low four bits of the fixed header.

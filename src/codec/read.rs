@@ -71,6 +71,13 @@ impl<'a> Reader<'a> {
         self.take(len.into(), field)
     }
 
+    /// A string that is UTF-8, whatever characters it has.
+    #[cfg(feature = "bulk")]
+    pub(super) fn utf8(&mut self, field: &'static str) -> Result<&'a str, DecodeError> {
+        let bytes = self.binary(field)?;
+        core::str::from_utf8(bytes).map_err(|_| self.error(DecodeErrorKind::InvalidUtf8, field))
+    }
+
     pub(super) fn string(&mut self, field: &'static str) -> Result<&'a str, DecodeError> {
         let (text, _) = self.scanned(field)?;
         Ok(text)

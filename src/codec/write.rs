@@ -201,3 +201,38 @@ impl Sink for Front<'_> {
 
     fn check(&mut self, _: impl FnOnce() -> Result<(), EncodeErrorKind>, _: &'static str) {}
 }
+
+/// Counts bytes, and keeps the first error about how many there are. It looks at none of them.
+#[cfg(feature = "bulk")]
+#[derive(Debug, Default)]
+pub(super) struct Count(Measure);
+
+#[cfg(feature = "bulk")]
+impl Count {
+    /// How many bytes were counted, and what was too long, if anything was.
+    pub(super) fn finish(self) -> (usize, Result<(), EncodeError>) {
+        (self.0.len, self.0.finish().map(drop))
+    }
+}
+
+#[cfg(feature = "bulk")]
+impl Length for Count {
+    fn len(&self) -> usize {
+        self.0.len
+    }
+}
+
+#[cfg(feature = "bulk")]
+impl Sink for Count {
+    type Measure = Self;
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.bytes(bytes);
+    }
+
+    fn check(&mut self, _: impl FnOnce() -> Result<(), EncodeErrorKind>, _: &'static str) {}
+
+    fn require(&mut self, holds: bool, kind: EncodeErrorKind, field: &'static str) {
+        self.0.require(holds, kind, field);
+    }
+}

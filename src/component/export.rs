@@ -6,7 +6,7 @@ use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
 use super::convert::{Said, counters, failure, wrong_call};
-use crate::bulk::{append, unpack};
+use crate::bulk::{push_received, unpack};
 use crate::client::{Client, PendingReply};
 use crate::codec::{
     self, Disconnect, DisconnectProperties, EncodeError, EncodeErrorKind, Publish, PublishProperties, ReasonCode,
@@ -113,7 +113,7 @@ impl bulk::Guest for Component {
         client.receive_each(max_messages, timeout_ms, |publish, delivery| {
             // What an alias stands for is known here.
             let properties = PublishProperties { topic_alias: None, ..publish.properties };
-            append(&mut words, &Publish { properties, ..*publish }, delivery.map(Delivery::number));
+            push_received(&mut words, &Publish { properties, ..*publish }, delivery.map(Delivery::number));
             words.len() * size_of::<u64>() < max_bytes as usize
         })?;
         Ok(words)
