@@ -139,6 +139,7 @@ impl<'a> Said<'a> {
 }
 
 impl wit::Message {
+    #[inline(never)]
     pub(super) fn new(publish: &Publish<'_>, delivery: Option<Delivery>) -> Self {
         let text = match publish.properties.payload_format_indicator {
             Some(true) => core::str::from_utf8(publish.payload).ok(),
@@ -154,8 +155,12 @@ impl wit::Message {
             retain: publish.retain,
             duplicate: publish.dup,
             delivery: delivery.map(Delivery::number),
-            properties: if publish.properties.is_empty() { Vec::new() } else { properties(&publish.properties) },
-            subscription_identifiers: publish.properties.subscription_identifiers.iter().collect(),
+            // An empty list takes as long to cross as a short one.
+            properties: if Message::is_plain(publish) { None } else { properties(&publish.properties) },
+            subscription_identifiers: match &publish.properties.subscription_identifiers {
+                none if none.is_empty() => None,
+                identifiers => Some(identifiers.iter().collect()),
+            },
         }
     }
 }
@@ -179,7 +184,7 @@ impl From<&Message> for wit::Message {
 }
 
 #[inline(never)]
-fn properties(properties: &PublishProperties<'_>) -> Vec<wit::Property> {
+fn properties(properties: &PublishProperties<'_>) -> Option<Vec<wit::Property>> {
     let PublishProperties { message_expiry_interval, content_type, response_topic, correlation_data, .. } = *properties;
     let single = [
         message_expiry_interval.map(wit::Property::MessageExpiryIntervalSeconds),
@@ -189,7 +194,8 @@ fn properties(properties: &PublishProperties<'_>) -> Vec<wit::Property> {
     ];
     let pairs = properties.user_properties.iter();
     let pairs = pairs.map(|(name, value)| wit::Property::UserProperty((name.to_owned(), value.to_owned())));
-    single.into_iter().flatten().chain(pairs).collect()
+    let list: Vec<_> = single.into_iter().flatten().chain(pairs).collect();
+    if list.is_empty() { None } else { Some(list) }
 }
 
 impl From<ConnectionInfo> for wit::ConnectionInfo {

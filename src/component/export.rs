@@ -445,9 +445,14 @@ impl ExportedClient {
         self.last_request.get()
     }
 
-    /// The next message that is there.
-    fn take<'a>(&self, engine: &'a mut Engine) -> Option<(Publish<'a>, Option<Delivery>)> {
-        if self.acknowledges_by_hand { engine.receive_unacknowledged() } else { Some((engine.receive()?, None)) }
+    /// Has the next message read that is there, where it is.
+    #[inline]
+    fn take<R>(&self, engine: &mut Engine, read: impl FnOnce(&Publish<'_>, Option<Delivery>) -> R) -> Option<R> {
+        if self.acknowledges_by_hand {
+            engine.receive_unacknowledged().map(|(publish, delivery)| read(&publish, delivery))
+        } else {
+            engine.receive().map(|publish| read(&publish, None))
+        }
     }
 
     /// Waits for a message, and gives `read` what is there, as long as that wants more.
@@ -461,10 +466,7 @@ impl ExportedClient {
             return Ok(());
         }
         let mut client = self.client.borrow_mut();
-        let mut read_next = |engine: &mut Engine| {
-            let (publish, delivery) = self.take(engine)?;
-            Some(read(&publish, delivery))
-        };
+        let mut read_next = |engine: &mut Engine| self.take(engine, &mut read);
         let mut wants_more = client.take_within(millis(timeout_ms), |engine, _| read_next(engine))?;
         for _ in 1..max {
             if wants_more != Some(true) {
@@ -620,10 +622,7 @@ impl wit::GuestClient for ExportedClient {
 
     fn receive(&self, timeout_ms: u32) -> Result<Option<wit::Message>, wit::Failure> {
         let mut client = self.client.borrow_mut();
-        Ok(client.take_within(millis(timeout_ms), |engine, _| {
-            let (publish, delivery) = self.take(engine)?;
-            Some(wit::Message::new(&publish, delivery))
-        })?)
+        Ok(client.take_within(millis(timeout_ms), |engine, _| self.take(engine, wit::Message::new))?)
     }
 
     fn receive_batch(&self, max_messages: u32, timeout_ms: u32) -> Result<Vec<wit::Message>, wit::Failure> {

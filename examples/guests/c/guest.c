@@ -36,8 +36,8 @@ int main(int argc, char **argv) {
   mqtt_option_message_t received;
   check(mqtt_method_client_receive(client, 5000, &received, &failure));
   printf("received %.*s: %.*s\n", SHOW(received.val.topic), SHOW(received.val.payload.val.text));
-  for (size_t i = 0; i < received.val.properties.len; i++) {
-    mqtt_property_t *property = &received.val.properties.ptr[i];
+  for (size_t i = 0; received.val.properties.is_some && i < received.val.properties.val.len; i++) {
+    mqtt_property_t *property = &received.val.properties.val.ptr[i];
     mqtt_user_property_t *user = &property->val.user_property;
     if (property->tag == MQTT_PROPERTY_CONTENT_TYPE) printf("content-type: %.*s\n", SHOW(property->val.content_type));
     if (property->tag != MQTT_PROPERTY_USER_PROPERTY) continue;

@@ -37,7 +37,7 @@ func run() int32 {
 	must(client.PublishMessage(publication))
 	message := must(client.Receive(5_000)).Some()
 	fmt.Printf("received %s: %s\n", message.Topic, message.Payload.Text())
-	for _, property := range message.Properties {
+	for _, property := range message.Properties.SomeOr(nil) {
 		if property.Tag() == mqtt.Property_ContentType {
 			fmt.Println("content-type:", property.ContentType())
 		} else if property.Tag() == mqtt.Property_UserProperty {

@@ -16,7 +16,7 @@ function talk(client) {
   client.publishMessage({ topic: TOPIC, payload: text("hello"), qos: "at-least-once", retain: false, properties });
   const message = client.receive(5_000);
   print(`received ${message.topic}: ${message.payload.val}`);
-  for (const { tag, val } of message.properties) {
+  for (const { tag, val } of message.properties ?? []) {
     print(`${tag}: ${tag === "user-property" ? val.join("=") : val}`);
   }
 

@@ -22,7 +22,7 @@ def talk(client):
     client.publish_message(Publication(TOPIC, Payload_Text("hello"), Qos.AT_LEAST_ONCE, False, properties))
     message = client.receive(5_000)
     print(f"received {message.topic}: {message.payload.value}")
-    for each in message.properties:
+    for each in message.properties or []:
         match each:
             case Property_ContentType(value):
                 print(f"content-type: {value}")

@@ -638,7 +638,7 @@ impl From<wit::Message> for Message {
         message.qos = received.qos.into();
         message.retain = received.retain;
         message.dup = received.duplicate;
-        message.subscription_identifiers = received.subscription_identifiers;
+        message.subscription_identifiers = received.subscription_identifiers.unwrap_or_default();
         match received.payload {
             wit::Payload::Text(text) => {
                 message.payload = text.into_bytes();
@@ -646,7 +646,7 @@ impl From<wit::Message> for Message {
             }
             wit::Payload::Bytes(bytes) => message.payload = bytes,
         }
-        for property in received.properties {
+        for property in received.properties.unwrap_or_default() {
             match property {
                 wit::Property::MessageExpiryIntervalSeconds(seconds) => message.message_expiry_interval = Some(seconds),
                 wit::Property::ContentType(content_type) => message.content_type = Some(content_type),
