@@ -16,9 +16,10 @@
 //!
 //! # Frames
 //! One frame follows the other. Each begins with a word that has, from its lowest bit on, 32 bits with the length of the
-//! body in bytes, the four flags of PUBLISH (section 3.3.1), and a bit that says whether a delivery follows. Then come
-//! the delivery, in a word of its own, and the body: what PUBLISH has behind its fixed header, without the Packet
-//! Identifier. Its first byte is in the lowest eight bits of a word. Zeros fill the last word.
+//! payload in bytes, the four flags of PUBLISH (section 3.3.1), and a bit that says whether a delivery follows; and a
+//! word with the length of the head. Then come the delivery, in a word of its own; the head, which is the Topic Name and
+//! the properties as PUBLISH has them; and the payload. Head and payload begin with a word, and zeros fill their last one.
+//! The first byte is in the lowest eight bits of a word.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -49,33 +50,46 @@ pub fn pack<'a>(messages: impl IntoIterator<Item = Publish<'a>>) -> Result<Vec<u
 /// # Errors
 /// As [`pack`].
 pub fn push(words: &mut Vec<u64>, message: &Publish<'_>, delivery: Option<u64>) -> Result<(), EncodeError> {
-    let (len, checked) = message.unnumbered_len();
+    let (head_len, checked) = message.head_len();
     checked?;
-    append(words, message, delivery, len);
+    append(words, message, delivery, head_len);
     Ok(())
 }
 
 /// As [`push`], for a message that the session took: what it takes leniently is handed on as it is.
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 pub(crate) fn push_received(words: &mut Vec<u64>, message: &Publish<'_>, delivery: Option<u64>) {
-    append(words, message, delivery, message.unnumbered_len().0);
+    append(words, message, delivery, message.head_len().0);
 }
 
-fn append(words: &mut Vec<u64>, message: &Publish<'_>, delivery: Option<u64>, len: usize) {
-    let head = 1 + usize::from(delivery.is_some());
-    let start = words.len();
-    let end = start + head + len.div_ceil(8);
-    if start == 0 {
+fn append(words: &mut Vec<u64>, message: &Publish<'_>, delivery: Option<u64>, head_len: usize) {
+    let payload = message.payload;
+    if words.is_empty() {
         // Often it is the only one, and such a list is handed over without another copy.
-        words.reserve_exact(end);
+        words.reserve_exact(3 + head_len.div_ceil(8) + payload.len().div_ceil(8));
     }
-    words.resize(end, 0);
     let has_delivery = if delivery.is_some() { HAS_DELIVERY } else { 0 };
-    words[start] = len as u64 | u64::from(message.flags()) << FLAGS_SHIFT | has_delivery;
-    if let Some(delivery) = delivery {
-        words[start + 1] = delivery;
+    words.push(payload.len() as u64 | u64::from(message.flags()) << FLAGS_SHIFT | has_delivery);
+    words.push(head_len as u64);
+    words.extend(delivery);
+    let start = words.len();
+    words.resize(start + head_len.div_ceil(8), 0);
+    message.put_head(bytemuck::cast_slice_mut(&mut words[start..]));
+    let (whole, rest) = payload.split_at(payload.len() & !7);
+    match bytemuck::try_cast_slice::<u8, u64>(whole) {
+        // It lies where words do, as what an allocator gave mostly does: one copy.
+        Ok(whole) => words.extend_from_slice(whole),
+        Err(_) => {
+            let start = words.len();
+            words.resize(start + whole.len() / 8, 0);
+            bytemuck::cast_slice_mut(&mut words[start..]).copy_from_slice(whole);
+        }
     }
-    message.put_unnumbered(bytemuck::cast_slice_mut(&mut words[start + head..]));
+    if !rest.is_empty() {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        words.push(u64::from_ne_bytes(last));
+    }
 }
 
 /// The frames in a list, in order.
@@ -108,7 +122,7 @@ pub enum UnpackError {
     Truncated,
     /// The first word of a frame has bits that mean nothing. Nothing follows.
     Flags(u64),
-    /// The body is no valid message. The next frame is where it should be.
+    /// The head is no valid one. The next frame is where it should be.
     Malformed(DecodeError),
 }
 
@@ -116,7 +130,8 @@ pub enum UnpackError {
 struct Raw<'a> {
     flags: u8,
     delivery: Option<u64>,
-    body: &'a [u8],
+    head: &'a [u8],
+    payload: &'a [u8],
 }
 
 impl<'a> Frames<'a> {
@@ -130,33 +145,48 @@ impl<'a> Frames<'a> {
     }
 
     fn next_raw(&mut self) -> Result<Option<Raw<'a>>, UnpackError> {
-        let Some((&first, rest)) = self.words.split_first() else { return Ok(None) };
-        self.words = &[];
+        let (first, head_len, rest) = match self.words {
+            [] => return Ok(None),
+            [first, head_len, rest @ ..] => (*first, *head_len, rest),
+            [_] => return Err(self.end(UnpackError::Truncated)),
+        };
         if first >> FLAGS_SHIFT & !(FLAGS | HAS_DELIVERY >> FLAGS_SHIFT) != 0 {
-            return Err(UnpackError::Flags(first));
+            return Err(self.end(UnpackError::Flags(first)));
         }
+        let Ok(head_len) = u32::try_from(head_len) else { return Err(self.end(UnpackError::Flags(head_len))) };
         let (delivery, rest) = match rest {
             _ if first & HAS_DELIVERY == 0 => (None, rest),
             [delivery, rest @ ..] => (Some(*delivery), rest),
-            [] => return Err(UnpackError::Truncated),
+            [] => return Err(self.end(UnpackError::Truncated)),
         };
-        let len = first as u32 as usize;
-        let (body, rest) = rest.split_at_checked(len.div_ceil(8)).ok_or(UnpackError::Truncated)?;
+        let parts = split(rest, head_len).and_then(|(head, rest)| Some((head, split(rest, first as u32)?)));
+        let Some((head, (payload, rest))) = parts else { return Err(self.end(UnpackError::Truncated)) };
         self.words = rest;
-        let body = &bytemuck::cast_slice(body)[..len];
-        Ok(Some(Raw { flags: (first >> FLAGS_SHIFT & FLAGS) as u8, delivery, body }))
+        Ok(Some(Raw { flags: (first >> FLAGS_SHIFT & FLAGS) as u8, delivery, head, payload }))
     }
+
+    /// Nothing can be told of what follows.
+    const fn end(&mut self, error: UnpackError) -> UnpackError {
+        self.words = &[];
+        error
+    }
+}
+
+/// So many bytes, and the words behind the last that has any of them.
+fn split(words: &[u64], len: u32) -> Option<(&[u8], &[u64])> {
+    let (part, rest) = words.split_at_checked((len as usize).div_ceil(8))?;
+    Some((&bytemuck::cast_slice(part)[..len as usize], rest))
 }
 
 impl<'a> Iterator for Frames<'a> {
     type Item = Result<Frame<'a>, UnpackError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Raw { flags, delivery, body } = match self.next_raw().transpose()? {
+        let Raw { flags, delivery, head, payload } = match self.next_raw().transpose()? {
             Ok(raw) => raw,
             Err(error) => return Some(Err(error)),
         };
-        let message = Publish::decode_unnumbered(flags, body).map_err(UnpackError::Malformed);
+        let message = Publish::decode_parts(flags, head, payload).map_err(UnpackError::Malformed);
         Some(message.map(|message| Frame { message, delivery }))
     }
 }
@@ -218,7 +248,7 @@ mod tests {
         #[test]
         fn any_words_are_unpacked_or_refused(words in proptest::collection::vec(
             prop_oneof![any::<u64>(), 0..64_u64, (0..64_u64, 0..32_u64).prop_map(|(len, flags)| len | flags << 32)],
-            0..16,
+            0..32,
         )) {
             let frames = unpack(&words).count();
             prop_assert!(frames <= words.len());
@@ -232,9 +262,9 @@ mod tests {
         let properties = PublishProperties { payload_format_indicator: Some(true), ..PublishProperties::default() };
         let message = Publish::new("ab", "cdefg").qos(QoS::AtLeastOnce).retain(true).properties(properties);
         let mut words = Vec::new();
-        push(&mut words, &message, Some(7)).unwrap();
-        let body = [*b"\x00\x02ab\x02\x01\x01c", *b"defg\0\0\0\0"].map(u64::from_le_bytes);
-        assert_eq!(words, vec![12 | 0b0011 << 32 | 1 << 36, 7, body[0], body[1]]);
+        push(&mut words, &message, Some(9)).unwrap();
+        let body = [*b"\x00\x02ab\x02\x01\x01\0", *b"cdefg\0\0\0"].map(u64::from_le_bytes);
+        assert_eq!(words, vec![5 | 0b0011 << 32 | 1 << 36, 7, 9, body[0], body[1]]);
     }
 
     #[test]
@@ -243,12 +273,14 @@ mod tests {
         for len in 1..words.len() {
             assert_eq!(unpack(&words[..len]).check(), Err(UnpackError::Truncated), "{len}");
         }
-        assert_eq!(unpack(&[1 << 36]).check(), Err(UnpackError::Truncated));
-        assert_eq!(unpack(&[1 << 37]).check(), Err(UnpackError::Flags(1 << 37)));
-        assert_eq!(unpack(&[1 << 63]).check(), Err(UnpackError::Flags(1 << 63)));
+        assert_eq!(unpack(&[1 << 36, 0]).check(), Err(UnpackError::Truncated));
+        for flag in [1 << 37, 1 << 63] {
+            assert_eq!(unpack(&[flag, 0]).check(), Err(UnpackError::Flags(flag)));
+        }
+        assert_eq!(unpack(&[0, 1 << 32]).check(), Err(UnpackError::Flags(1 << 32)));
         let too_long = "a".repeat(65_536);
         assert_eq!(pack([Publish::new(&too_long, "")]).unwrap_err().field, "Topic Name");
-        let malformed = unpack(&[1, 0]).next();
+        let malformed = unpack(&[0, 1, 0]).next();
         assert!(matches!(malformed, Some(Err(UnpackError::Malformed(_)))), "{malformed:?}");
     }
 }

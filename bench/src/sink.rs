@@ -24,7 +24,7 @@ use crate::target::Suite;
 const WINDOW: u16 = 256;
 
 /// What is read at once, in bytes; as large as the largest packet at least.
-const READ_SIZE: usize = 1 << 20;
+const READ_SIZE: usize = (1 << 20) + (1 << 16);
 
 /// What is read at once of TLS, in bytes: what was in it has room behind the first part of a packet.
 const READ_SIZE_TLS: usize = READ_SIZE / 2;

@@ -171,7 +171,8 @@ fn messages_cross_in_bulk_with_everything_that_they_say() {
 
     // Each that cannot be published is told of, by its place.
     let mut words = bulk::pack([Publish::new("bulk/d", "1")]).unwrap();
-    words.extend([3, 0]);
+    // Without a Topic Name.
+    words.extend([0, 3, 0]);
     words.extend(bulk::pack([Publish::new("bulk/e", "2"), Publish::new("bulk/e", "3")]).unwrap());
     let unpublished = client.publish_packed(&words).unwrap();
     let kinds: Vec<_> = unpublished.iter().map(|(place, failure)| (*place, failure.kind)).collect();
@@ -196,7 +197,15 @@ fn lists_that_are_no_frames_are_refused_unsent() {
     });
     let mut client = Component::connect(&broker.url(), &Settings::default()).unwrap();
     let good = bulk::pack([Publish::new("good", "")]).unwrap();
-    for no_frame in [&[1 << 37, 0][..], &[1 << 36], &[u64::MAX], &[9, 0], &[u64::from(u32::MAX), 0, 0]] {
+    for no_frame in [
+        &[1 << 37, 0][..],
+        &[0, 1 << 32],
+        &[1 << 36, 0],
+        &[u64::MAX; 2],
+        &[9, 0, 0],
+        &[0],
+        &[u64::from(u32::MAX), 3, 0],
+    ] {
         let list = [&good, no_frame].concat();
         assert_eq!(client.publish_packed(&list).unwrap_err().kind, ErrorKind::InvalidFrames, "{no_frame:?}");
     }

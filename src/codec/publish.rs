@@ -6,7 +6,7 @@ use super::packet::{PacketType, begin_frame, framed_len};
 use super::property::PublishProperties;
 use super::read::Reader;
 #[cfg(feature = "bulk")]
-use super::write::{Count, Front};
+use super::write::{Count, Front, Length as _};
 use super::write::{Measure, Sink};
 use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeError, EncodeErrorKind, PacketId, QoS};
 
@@ -126,26 +126,31 @@ impl<'a> Publish<'a> {
         Ok(Self { dup, qos, retain: flags & RETAIN != 0, topic, packet_id, properties, payload })
     }
 
-    /// Reads the same without a Packet Identifier, as [bulk](crate::bulk) frames have it. Who publishes it checks what the
-    /// Topic Name must not have.
+    /// Makes one of the parts that [bulk](crate::bulk) frames have: the head is Topic Name and properties. Who publishes it
+    /// checks what the Topic Name must not have.
     #[cfg(feature = "bulk")]
-    pub(crate) fn decode_unnumbered(flags: u8, body: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(PacketType::Publish, body);
+    pub(crate) fn decode_parts(flags: u8, head: &'a [u8], payload: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(PacketType::Publish, head);
         let Some(qos) = QoS::from_u8(flags >> QOS_SHIFT & 0b11) else {
             return Err(reader.error(DecodeErrorKind::InvalidQos, "QoS"));
         };
         let topic = reader.utf8(TOPIC)?;
         let properties = PublishProperties::read(&mut reader, DecodeOptions::default())?;
-        let (dup, retain, payload) = (flags & DUP != 0, flags & RETAIN != 0, reader.rest());
+        if !reader.rest().is_empty() {
+            return Err(reader.error(DecodeErrorKind::TrailingBytes, "Property Length"));
+        }
+        let (dup, retain) = (flags & DUP != 0, flags & RETAIN != 0);
         Ok(Self { dup, qos, retain, topic, packet_id: None, properties, payload })
     }
 
-    /// How many bytes the body has without a Packet Identifier, and what is too long for it, if anything is.
+    /// How many bytes the head has, and what of the message is too long, if anything is.
     #[cfg(feature = "bulk")]
-    pub(crate) fn unnumbered_len(&self) -> (usize, Result<(), EncodeError>) {
+    pub(crate) fn head_len(&self) -> (usize, Result<(), EncodeError>) {
         let mut count = Count::default();
-        self.write_unnumbered(&mut count);
-        count.finish()
+        self.write_head(&mut count);
+        let len = count.len();
+        count.bytes(self.payload);
+        (len, count.finish())
     }
 
     /// The low four bits of the fixed header.
@@ -188,18 +193,16 @@ impl Publish<'_> {
         sink.bytes(self.payload);
     }
 
-    /// Writes the body without a Packet Identifier to the front of `bytes`, which has room for
-    /// [`Publish::unnumbered_len`].
+    /// Writes the head to the front of `bytes`, which has room for [`Publish::head_len`].
     #[cfg(feature = "bulk")]
-    pub(crate) fn put_unnumbered(&self, bytes: &mut [u8]) {
-        self.write_unnumbered(&mut Front(bytes));
+    pub(crate) fn put_head(&self, bytes: &mut [u8]) {
+        self.write_head(&mut Front(bytes));
     }
 
     #[cfg(feature = "bulk")]
-    fn write_unnumbered(&self, sink: &mut impl Sink) {
+    fn write_head(&self, sink: &mut impl Sink) {
         self.write_topic(sink);
         self.properties.write(sink);
-        sink.bytes(self.payload);
     }
 
     fn write_topic(&self, sink: &mut impl Sink) {

@@ -209,9 +209,9 @@ pub(super) struct Count(Measure);
 
 #[cfg(feature = "bulk")]
 impl Count {
-    /// How many bytes were counted, and what was too long, if anything was.
-    pub(super) fn finish(self) -> (usize, Result<(), EncodeError>) {
-        (self.0.len, self.0.finish().map(drop))
+    /// What was too long, if anything was.
+    pub(super) fn finish(self) -> Result<(), EncodeError> {
+        self.0.finish().map(drop)
     }
 }
 

@@ -38,35 +38,39 @@ static inline uint8_t *bulk_put(uint8_t *at, bulk_bytes_t bytes) {
 
 // The most words that `bulk_push` writes for this message.
 static inline size_t bulk_words(const bulk_message_t *message) {
-  return 2 + (2 + message->topic.len + 4 + message->properties.len + message->payload.len) / 8;
+  return 4 + (2 + message->topic.len + 4 + message->properties.len) / 8 + message->payload.len / 8;
 }
 
 // Writes a message to publish behind `len` words, and returns how many there are then.
 static inline size_t bulk_push(uint64_t *words, size_t len, const bulk_message_t *message) {
-  uint8_t *body = (uint8_t *)&words[len + 1];
-  uint8_t *at = bulk_put(body, (bulk_bytes_t){(uint8_t[]){message->topic.len >> 8, message->topic.len}, 2});
+  uint8_t *head = (uint8_t *)&words[len + 2];
+  uint8_t *at = bulk_put(head, (bulk_bytes_t){(uint8_t[]){message->topic.len >> 8, message->topic.len}, 2});
   at = bulk_put(at, message->topic);
   size_t left = message->properties.len;
   for (; left > 127; left >>= 7) *at++ = (uint8_t)(left | 128);
   *at++ = (uint8_t)left;
-  at = bulk_put(bulk_put(at, message->properties), message->payload);
-  words[len] = (uint64_t)(at - body) | (uint64_t)(message->qos << 1 | message->retain) << 32;
-  while ((at - body) % 8) *at++ = 0;
-  return len + 1 + (at - body) / 8;
+  at = bulk_put(at, message->properties);
+  words[len] = message->payload.len | (uint64_t)(message->qos << 1 | message->retain) << 32;
+  words[len + 1] = (uint64_t)(at - head);
+  while ((at - head) % 8) *at++ = 0;
+  at = bulk_put(at, message->payload);
+  while ((at - head) % 8) *at++ = 0;
+  return len + 2 + (at - head) / 8;
 }
 
 // Takes the next message off a list that was received. It points into the list. False at the end.
 static inline bool bulk_next(const uint64_t **words, const uint64_t *end, bulk_message_t *message) {
   if (*words == end) return false;
-  uint64_t first = *(*words)++;
+  uint64_t first = *(*words)++, head_len = *(*words)++;
   *message = (bulk_message_t){.retain = first >> 32 & 1, .qos = first >> 33 & 3, .duplicate = first >> 35 & 1};
   if ((message->has_delivery = first >> 36 & 1)) message->delivery = *(*words)++;
-  const uint8_t *at = (const uint8_t *)*words, *body_end = at + (uint32_t)first;
-  *words += ((uint32_t)first + 7) / 8;
+  const uint8_t *at = (const uint8_t *)*words;
+  *words += (head_len + 7) / 8;
   message->topic = bulk_cut_string(&at);
   size_t length = bulk_cut_number(&at);
   message->properties = bulk_cut(&at, length);
-  message->payload = bulk_cut(&at, body_end - at);
+  message->payload = (bulk_bytes_t){(const uint8_t *)*words, (uint32_t)first};
+  *words += ((uint32_t)first + 7) / 8;
   return true;
 }
 

@@ -21,15 +21,16 @@ var textProperties = []byte{1, 1}
 // Packs messages to publish.
 func pack(frames ...frame) (words []uint64) {
 	for _, f := range frames {
-		body := append(binary.BigEndian.AppendUint16(nil, uint16(len(f.topic))), f.topic...)
-		body = append(binary.AppendUvarint(body, uint64(len(f.properties))), f.properties...)
-		body = append(body, f.payload...)
-		packed := make([]uint64, 1+(len(body)+7)/8)
-		packed[0] = uint64(len(body)) | uint64(f.qos)<<33
+		head := append(binary.BigEndian.AppendUint16(nil, uint16(len(f.topic))), f.topic...)
+		head = append(binary.AppendUvarint(head, uint64(len(f.properties))), f.properties...)
+		start := 2 + (len(head)+7)/8
+		packed := make([]uint64, start+(len(f.payload)+7)/8)
+		packed[0], packed[1] = uint64(len(f.payload))|uint64(f.qos)<<33, uint64(len(head))
 		if f.retain {
 			packed[0] |= 1 << 32
 		}
-		copy(bytesOf(packed[1:]), body)
+		copy(bytesOf(packed[2:]), head)
+		copy(bytesOf(packed[start:]), f.payload)
 		words = append(words, packed...)
 	}
 	return words
@@ -39,16 +40,17 @@ func pack(frames ...frame) (words []uint64) {
 func unpack(words []uint64) iter.Seq[frame] {
 	return func(yield func(frame) bool) {
 		for more := true; more && len(words) > 0; {
-			first := words[0]
-			words = words[1:]
+			first, headLength := words[0], words[1]
+			words = words[2:]
 			f := frame{qos: uint8(first >> 33 & 3), retain: first>>32&1 != 0, duplicate: first>>35&1 != 0}
 			if first>>36&1 != 0 {
 				f.delivery, words = &words[0], words[1:]
 			}
-			topic, rest := cut(bytesOf(words)[:uint32(first)])
+			topic, rest := cut(bytesOf(words)[:headLength])
 			length, size := binary.Uvarint(rest)
-			rest, words = rest[size:], words[(uint32(first)+7)/8:]
-			f.topic, f.properties, f.payload = string(topic), rest[:length], rest[length:]
+			words = words[(headLength+7)/8:]
+			f.topic, f.properties, f.payload = string(topic), rest[size:][:length], bytesOf(words)[:uint32(first)]
+			words = words[(uint32(first)+7)/8:]
 			more = yield(f)
 		}
 	}

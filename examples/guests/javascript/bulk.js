@@ -10,21 +10,24 @@ export function pack(messages) {
     const isText = typeof payload === "string";
     const [name, data] = [encoder.encode(topic), isText ? encoder.encode(payload) : payload];
     const all = isText ? [1, 1, ...properties] : properties; // A Payload Format Indicator of 1 says that it is UTF-8.
-    const parts = [[name.length >> 8, name.length & 255], name, toNumber(all.length), all, data];
-    const length = parts.reduce((sum, part) => sum + part.length, 0);
-    return { parts, length, flags: (QOS.indexOf(qos) << 1) | retain };
+    const parts = [[name.length >> 8, name.length & 255], name, toNumber(all.length), all];
+    const head = parts.reduce((sum, part) => sum + part.length, 0);
+    return { parts, head, data, flags: (QOS.indexOf(qos) << 1) | retain };
   });
-  const words = new BigUint64Array(frames.reduce((sum, { length }) => sum + 1 + Math.ceil(length / 8), 0));
+  const size = ({ head, data }) => 2 + Math.ceil(head / 8) + Math.ceil(data.length / 8);
+  const words = new BigUint64Array(frames.reduce((sum, frame) => sum + size(frame), 0));
   const bytes = new Uint8Array(words.buffer);
   let start = 0;
-  for (const { parts, length, flags } of frames) {
-    words[start / 8] = BigInt(length) | (BigInt(flags) << 32n);
-    let at = start + 8;
-    for (const part of parts) {
+  for (const frame of frames) {
+    words[start] = BigInt(frame.data.length) | (BigInt(frame.flags) << 32n);
+    words[start + 1] = BigInt(frame.head);
+    let at = (start + 2) * 8;
+    for (const part of frame.parts) {
       bytes.set(part, at);
       at += part.length;
     }
-    start = Math.ceil(at / 8) * 8;
+    bytes.set(frame.data, Math.ceil(at / 8) * 8);
+    start += size(frame);
   }
   return words;
 }
@@ -35,17 +38,18 @@ export function* unpack(words) {
   const bytes = (from, to) => new Uint8Array(words.buffer, words.byteOffset + from, to - from);
   for (let at = 0, end; at < view.byteLength; at = Math.ceil(end / 8) * 8) {
     const [length, flags] = [view.getUint32(at, true), view.getUint32(at + 4, true)];
-    const body = at + (flags & 16 ? 16 : 8);
-    end = body + length;
+    const body = at + (flags & 16 ? 24 : 16);
+    const payload = Math.ceil((body + view.getUint32(at + 8, true)) / 8) * 8;
+    end = payload + length;
     const topicEnd = body + 2 + view.getUint16(body);
     const [propertyLength, start] = readNumber(view, topicEnd);
     yield {
       topic: decoder.decode(bytes(body + 2, topicEnd)),
-      payload: bytes(start + propertyLength, end),
+      payload: bytes(payload, end),
       qos: QOS[(flags >> 1) & 3],
       retain: (flags & 1) !== 0,
       duplicate: (flags & 8) !== 0,
-      delivery: flags & 16 ? view.getBigUint64(at + 8, true) : undefined,
+      delivery: flags & 16 ? view.getBigUint64(at + 16, true) : undefined,
       properties: bytes(start, start + propertyLength),
     };
   }
