@@ -31,6 +31,9 @@ const FLAGS_SHIFT: u32 = 32;
 const FLAGS: u64 = 0b1111;
 const HAS_DELIVERY: u64 = 1 << 36;
 
+/// Payloads of so many bytes and more are not worth zeroing the room for.
+const LARGE: usize = 4096;
+
 /// Packs messages to publish. Whether the specification has valid bytes for each is for `publish-packed` to say, with its
 /// position.
 ///
@@ -64,26 +67,37 @@ pub(crate) fn push_received(words: &mut Vec<u64>, message: &Publish<'_>, deliver
 
 fn append(words: &mut Vec<u64>, message: &Publish<'_>, delivery: Option<u64>, head_len: usize) {
     let payload = message.payload;
-    if words.is_empty() {
-        // Often it is the only one, and such a list is handed over without another copy.
-        words.reserve_exact(3 + head_len.div_ceil(8) + payload.len().div_ceil(8));
-    }
-    let has_delivery = if delivery.is_some() { HAS_DELIVERY } else { 0 };
-    words.push(payload.len() as u64 | u64::from(message.flags()) << FLAGS_SHIFT | has_delivery);
-    words.push(head_len as u64);
-    words.extend(delivery);
     let start = words.len();
-    words.resize(start + head_len.div_ceil(8), 0);
-    message.put_head(bytemuck::cast_slice_mut(&mut words[start..]));
-    let (whole, rest) = payload.split_at(payload.len() & !7);
-    match bytemuck::try_cast_slice::<u8, u64>(whole) {
-        // It lies where words do, as what an allocator gave mostly does: one copy.
+    let head = start + 2 + usize::from(delivery.is_some());
+    let payload_start = head + head_len.div_ceil(8);
+    let end = payload_start + payload.len().div_ceil(8);
+    if start == 0 {
+        // Often it is the only one, and such a list is handed over without another copy.
+        words.reserve_exact(end);
+    }
+    let is_large = payload.len() >= LARGE;
+    words.resize(if is_large { payload_start } else { end }, 0);
+    let has_delivery = if delivery.is_some() { HAS_DELIVERY } else { 0 };
+    words[start] = payload.len() as u64 | u64::from(message.flags()) << FLAGS_SHIFT | has_delivery;
+    words[start + 1] = head_len as u64;
+    if let Some(delivery) = delivery {
+        words[start + 2] = delivery;
+    }
+    message.put_head(bytemuck::cast_slice_mut(&mut words[head..]));
+    if is_large {
+        extend(words, payload);
+    } else {
+        bytemuck::cast_slice_mut(&mut words[payload_start..])[..payload.len()].copy_from_slice(payload);
+    }
+}
+
+/// Appends bytes without zeros before them.
+fn extend(words: &mut Vec<u64>, bytes: &[u8]) {
+    let (whole, rest) = bytes.as_chunks();
+    match bytemuck::try_cast_slice::<_, u64>(whole) {
+        // They lie where words do, as what an allocator gave mostly does.
         Ok(whole) => words.extend_from_slice(whole),
-        Err(_) => {
-            let start = words.len();
-            words.resize(start + whole.len() / 8, 0);
-            bytemuck::cast_slice_mut(&mut words[start..]).copy_from_slice(whole);
-        }
+        Err(_) => words.extend(whole.iter().map(|bytes| u64::from_ne_bytes(*bytes))),
     }
     if !rest.is_empty() {
         let mut last = [0; 8];
@@ -265,6 +279,19 @@ mod tests {
         push(&mut words, &message, Some(9)).unwrap();
         let body = [*b"\x00\x02ab\x02\x01\x01\0", *b"cdefg\0\0\0"].map(u64::from_le_bytes);
         assert_eq!(words, vec![5 | 0b0011 << 32 | 1 << 36, 7, 9, body[0], body[1]]);
+    }
+
+    #[test]
+    fn large_payloads_are_packed_wherever_they_lie() {
+        let bytes: Vec<u8> = (0..LARGE + 32).map(|byte| byte as u8).collect();
+        for start in 0..9 {
+            for end in LARGE + start - 1..LARGE + 20 {
+                let message = Publish::new("large", &bytes[start..end]);
+                let words = pack([message, Publish::new("behind", "it")]).unwrap();
+                let messages: Vec<_> = unpack(&words).map(|frame| frame.unwrap().message).collect();
+                assert_eq!(messages, [message, Publish::new("behind", "it")], "{start}..{end}");
+            }
+        }
     }
 
     #[test]
