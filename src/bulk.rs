@@ -92,6 +92,7 @@ fn append(words: &mut Vec<u64>, message: &Publish<'_>, delivery: Option<u64>, he
 }
 
 /// Appends bytes without zeros before them.
+#[inline(never)]
 fn extend(words: &mut Vec<u64>, bytes: &[u8]) {
     let (whole, rest) = bytes.as_chunks();
     match bytemuck::try_cast_slice::<_, u64>(whole) {
@@ -158,6 +159,7 @@ impl<'a> Frames<'a> {
         Ok(())
     }
 
+    #[inline]
     fn next_raw(&mut self) -> Result<Option<Raw<'a>>, UnpackError> {
         let (first, head_len, rest) = match self.words {
             [] => return Ok(None),
@@ -187,6 +189,7 @@ impl<'a> Frames<'a> {
 }
 
 /// So many bytes, and the words behind the last that has any of them.
+#[inline]
 fn split(words: &[u64], len: u32) -> Option<(&[u8], &[u64])> {
     let (part, rest) = words.split_at_checked((len as usize).div_ceil(8))?;
     Some((&bytemuck::cast_slice(part)[..len as usize], rest))

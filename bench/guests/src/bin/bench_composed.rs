@@ -199,7 +199,10 @@ fn publish(client: &Client, batch: &[Publication], pace: Pace, calls: Calls, cou
     match (pace, calls) {
         (Pace::Awaited, _) => (0..count).try_for_each(|_| publish_one(client, &batch[0])),
         (Pace::Pipelined, Calls::Batch) => slices(batch, count).try_for_each(|slice| publish_batch(client, slice)),
-        (Pace::Pipelined, Calls::Bulk) => slices(batch, count).try_for_each(|slice| publish_bulk(client, slice)),
+        (Pace::Pipelined, Calls::Bulk) => {
+            let mut words = Vec::new();
+            slices(batch, count).try_for_each(|slice| publish_bulk(client, slice, &mut words))
+        }
         (Pace::Pipelined, Calls::Single) => {
             (0..count).try_for_each(|_| enqueue(client, &batch[0]))?;
             client.flush()?;
@@ -220,15 +223,15 @@ fn publish_batch(client: &Client, messages: &[Publication]) -> Result<(), Failur
     client.publish_batch(messages).into_iter().try_for_each(|result| result.map(drop))
 }
 
-/// Packs the messages, and has them published.
-fn publish_bulk(client: &Client, messages: &[Publication]) -> Result<(), Failure> {
-    let mut words = Vec::new();
+/// Packs the messages into a list that is used again and again, and has them published.
+fn publish_bulk(client: &Client, messages: &[Publication], words: &mut Vec<u64>) -> Result<(), Failure> {
+    words.clear();
     for Publication { topic, payload, qos, retain, .. } in messages {
         let (Payload::Bytes(payload), qos) = (payload, mqtt_wasi::QoS::from_u8(*qos as u8)) else { continue };
         let message = mqtt_wasi::Publish::new(topic, payload).qos(qos.unwrap_or_default()).retain(*retain);
-        mqtt_wasi::bulk::push(&mut words, &message, None).expect("a valid message");
+        mqtt_wasi::bulk::push(words, &message, None).expect("a valid message");
     }
-    match bulk::publish_packed(client, &words)?.into_iter().next() {
+    match bulk::publish_packed(client, words)?.into_iter().next() {
         Some(unpublished) => Err(unpublished.failure),
         None => Ok(()),
     }
@@ -281,11 +284,11 @@ fn receive(client: &Client, calls: Calls, count: u32) -> Result<(), Unable> {
 
 /// Publishes messages and receives them again, in whatever order that goes.
 fn exchange(client: &Client, batch: &[Publication], calls: Calls, count: u32) -> Result<(), Unable> {
-    let mut left = count;
+    let (mut left, mut words) = (count, Vec::new());
     for slice in slices(batch, count) {
         match calls {
             Calls::Batch => publish_batch(client, slice)?,
-            Calls::Bulk => publish_bulk(client, slice)?,
+            Calls::Bulk => publish_bulk(client, slice, &mut words)?,
             Calls::Single => slice.iter().try_for_each(|message| enqueue(client, message))?,
         }
         while left > 0 {
