@@ -84,6 +84,25 @@ impl Message {
     }
 }
 
+#[cfg(all(feature = "component", target_arch = "wasm32"))]
+impl Message {
+    /// The message as it came, but for what its connection knew of it.
+    pub(crate) fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> Publish<'a> {
+        let properties = crate::codec::PublishProperties {
+            payload_format_indicator: self.payload_format_indicator,
+            message_expiry_interval: self.message_expiry_interval,
+            topic_alias: None,
+            response_topic: self.response_topic.as_deref(),
+            correlation_data: self.correlation_data.as_deref(),
+            user_properties: user_properties.into(),
+            subscription_identifiers: self.subscription_identifiers.as_slice().into(),
+            content_type: self.content_type.as_deref(),
+        };
+        let Self { topic, payload, qos, retain, dup, .. } = self;
+        Publish { topic, payload, qos: *qos, retain: *retain, dup: *dup, packet_id: None, properties }
+    }
+}
+
 /// User Properties that own what they say.
 pub(crate) fn owned(user_properties: &UserProperties<'_>) -> Vec<(String, String)> {
     user_properties.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()

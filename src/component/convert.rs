@@ -8,7 +8,7 @@ use crate::codec::{Publish, PublishProperties, QoS, RetainHandling, Subscription
 use crate::engine::Event;
 use crate::error::{CallError, Error, ErrorKind};
 use crate::message::{self, Message};
-use crate::session::{ConnectionInfo, Delivery, Stats, WillMessage};
+use crate::session::{ConnectionInfo, Delivery, WillMessage};
 use crate::wit::exports::mqtt_wasi::client::mqtt as wit;
 
 impl From<QoS> for wit::Qos {
@@ -23,11 +23,8 @@ impl From<QoS> for wit::Qos {
 
 impl From<wit::Qos> for QoS {
     fn from(qos: wit::Qos) -> Self {
-        match qos {
-            wit::Qos::AtMostOnce => Self::AtMostOnce,
-            wit::Qos::AtLeastOnce => Self::AtLeastOnce,
-            wit::Qos::ExactlyOnce => Self::ExactlyOnce,
-        }
+        // They are numbered as MQTT has them.
+        Self::from_u8(qos as u8).unwrap_or_default()
     }
 }
 
@@ -121,30 +118,16 @@ impl<'a> Said<'a> {
         if publish.properties.topic_alias.is_some() {
             return Err(wrong_call("invalid-argument", "a Will Message has no Topic Alias"));
         }
-        let message = Message::of(&publish);
-        Ok(WillMessage {
-            topic: message.topic,
-            payload: message.payload,
-            qos: message.qos,
-            retain: message.retain,
-            will_delay_interval: delay_interval.filter(|seconds| *seconds > 0),
-            payload_format_indicator: message.payload_format_indicator,
-            message_expiry_interval: message.message_expiry_interval,
-            content_type: message.content_type,
-            response_topic: message.response_topic,
-            correlation_data: message.correlation_data,
-            user_properties: message.user_properties,
-        })
+        let will_delay_interval = delay_interval.filter(|seconds| *seconds > 0);
+        Ok(WillMessage { will_delay_interval, ..Message::of(&publish).into() })
     }
 }
 
 impl wit::Message {
     #[inline(never)]
     pub(super) fn new(publish: &Publish<'_>, delivery: Option<Delivery>) -> Self {
-        let text = match publish.properties.payload_format_indicator {
-            Some(true) => core::str::from_utf8(publish.payload).ok(),
-            _ => None,
-        };
+        let is_text = publish.properties.payload_format_indicator == Some(true);
+        let text = if is_text { core::str::from_utf8(publish.payload).ok() } else { None };
         Self {
             topic: publish.topic.to_owned(),
             payload: match text {
@@ -168,18 +151,7 @@ impl wit::Message {
 impl From<&Message> for wit::Message {
     fn from(message: &Message) -> Self {
         let user_properties = message::borrowed(&message.user_properties);
-        let properties = PublishProperties {
-            payload_format_indicator: message.payload_format_indicator,
-            message_expiry_interval: message.message_expiry_interval,
-            topic_alias: None,
-            response_topic: message.response_topic.as_deref(),
-            correlation_data: message.correlation_data.as_deref(),
-            user_properties: user_properties.as_slice().into(),
-            subscription_identifiers: message.subscription_identifiers.as_slice().into(),
-            content_type: message.content_type.as_deref(),
-        };
-        let (qos, retain, dup) = (message.qos, message.retain, message.dup);
-        Self::new(&Publish { dup, qos, retain, properties, ..Publish::new(&message.topic, &message.payload) }, None)
+        Self::new(&message.lend(&user_properties), None)
     }
 }
 
@@ -224,46 +196,16 @@ impl From<ConnectionInfo> for wit::ConnectionInfo {
 impl From<Event> for wit::Event {
     fn from(event: Event) -> Self {
         use wit::EventKind as Kind;
-        let name = event.name().to_owned();
-        let message = event.to_string();
-        let (kind, subject, code, cause) = match event {
-            Event::Disconnected(error) | Event::AttemptFailed { error, .. } => {
-                (Kind::Disconnected, None, error.reason_code().map(|code| code as u8), Some(error.name()))
-            }
-            Event::Connected { .. } => (Kind::Connected, None, None, None),
-            Event::SubscriptionRestored { filter, qos } => (Kind::Subscription, Some(filter), Some(qos as u8), None),
-            Event::SubscriptionLost { filter, reason_code } => {
-                (Kind::Subscription, Some(filter), reason_code.map(|code| code as u8), None)
-            }
-            Event::MessageDropped(error) => (Kind::Message, None, None, Some(error.kind_and_name().1)),
-            Event::MessageGivenUp { topic, .. } => (Kind::Message, Some(topic), None, None),
-            Event::ReplyDropped { response_topic, error } => {
-                (Kind::Message, Some(response_topic), None, Some(error.kind_and_name().1))
-            }
+        let kind = match event {
+            Event::Disconnected(_) | Event::AttemptFailed { .. } => Kind::Disconnected,
+            Event::Connected { .. } => Kind::Connected,
+            Event::SubscriptionRestored { .. } | Event::SubscriptionLost { .. } => Kind::Subscription,
+            Event::MessageDropped(_) | Event::MessageGivenUp { .. } | Event::ReplyDropped { .. } => Kind::Message,
         };
-        Self { kind, name, message, subject, code, cause: cause.map(Into::into) }
+        let subject = event.topic().map(Into::into);
+        let (code, cause) = (event.code(), event.cause().map(Into::into));
+        Self { kind, name: event.name().into(), message: event.to_string(), subject, code, cause }
     }
-}
-
-/// The counters by name.
-pub(super) fn counters(stats: &Stats) -> Vec<(String, u64)> {
-    let ping = stats.ping_round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-    let counters = [
-        ("packets-sent", Some(stats.packets_sent)),
-        ("packets-received", Some(stats.packets_received)),
-        ("bytes-sent", Some(stats.bytes_sent)),
-        ("bytes-received", Some(stats.bytes_received)),
-        ("in-flight", Some(stats.in_flight as u64)),
-        ("pending-requests", Some(stats.pending_requests as u64)),
-        ("retransmitted", Some(stats.retransmitted)),
-        ("reconnects", Some(stats.reconnects)),
-        ("ping-round-trip-us", ping),
-        ("refused", Some(stats.refused)),
-        ("dropped", Some(stats.dropped)),
-        ("late-replies", Some(stats.late_replies)),
-        ("unmatched-replies", Some(stats.unmatched_replies)),
-    ];
-    counters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 /// A failure of the kind wrong-call.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
-use super::convert::{Said, counters, failure, wrong_call};
+use super::convert::{Said, failure, wrong_call};
 use crate::bulk::{push_received, unpack};
 use crate::client::{Client, PendingReply};
 use crate::codec::{
@@ -57,8 +57,11 @@ impl wit::Guest for Component {
         let clients: Vec<&ExportedClient> = clients.iter().map(|client| client.get()).collect();
         let until = WasiTransport::clock() + millis(timeout_ms);
         loop {
-            let ready: Vec<u32> =
-                (0..).zip(&clients).filter(|(_, client)| client.is_ready()).map(|(place, _)| place).collect();
+            let ready: Vec<u32> = (0..)
+                .zip(&clients)
+                .filter(|(_, client)| client.client.borrow_mut().is_ready())
+                .map(|(place, _)| place)
+                .collect();
             let now = WasiTransport::clock();
             if !ready.is_empty() || now >= until {
                 return ready;
@@ -126,7 +129,8 @@ impl trace::Guest for Component {
     }
 
     fn next_span(context: trace::TraceContext) -> Option<trace::TraceContext> {
-        Some(parse(&context)?.child(random::bytes()).into())
+        let context = TraceContext::parse(&context.traceparent, &context.tracestate).ok()?;
+        Some(context.child(random::bytes()).into())
     }
 
     fn read_trace(properties: Vec<wit::Property>) -> Option<trace::TraceContext> {
@@ -135,7 +139,7 @@ impl trace::Guest for Component {
     }
 
     fn write_trace(mut properties: Vec<wit::Property>, context: trace::TraceContext) -> Option<Vec<wit::Property>> {
-        let context = parse(&context)?;
+        let context = TraceContext::parse(&context.traceparent, &context.tracestate).ok()?;
         properties.retain(|property| user_property(property).is_none_or(|(name, _)| !TraceContext::is_in(name)));
         let mut pairs = Vec::new();
         context.inject(&mut pairs);
@@ -204,30 +208,51 @@ impl ExportedOptions {
     }
 }
 
+/// Options that are set as they are, or by one function.
+macro_rules! setters {
+    ($($name:ident: $type:ty => $($field:ident).+ $(, $by:expr)?;)+) => {$(
+        fn $name(&self, value: $type) {
+            $(let value = ($by)(value);)?
+            self.options.borrow_mut().$($field).+ = value;
+        }
+    )+};
+}
+
 impl wit::GuestConnectOptions for ExportedOptions {
     fn new() -> Self {
         Self::default()
     }
 
-    fn set_client_id(&self, client_id: String) {
-        self.options.borrow_mut().session.client_id = client_id;
+    setters! {
+        set_client_id: String => session.client_id;
+        set_keep_alive_seconds: u16 => session.keep_alive;
+        set_user_name: String => session.user_name, Some;
+        set_password: Vec<u8> => session.password, Some;
+        set_session_expiry_interval_seconds: u32 => session.session_expiry_interval;
+        set_receive_maximum: u16 => session.receive_maximum;
+        set_maximum_packet_size: u32 => session.maximum_packet_size;
+        set_topic_alias_maximum: u16 => session.topic_alias_maximum;
+        set_outbound_topic_aliases: u16 => session.outbound_topic_aliases;
+        set_restore_subscriptions: bool => session.restore_subscriptions;
+        set_filters_per_subscribe: u16 => session.filters_per_subscribe;
+        set_attempts_per_message: u32 => session.attempts_per_message, Some;
+        set_adopt_session: bool => session.adopt_session;
+        set_authentication_method: String => session.authentication_method, Some;
+        set_authentication_data: Vec<u8> => session.authentication_data, Some;
+        set_request_response_information: bool => session.request_response_information;
+        set_request_problem_information: bool => session.request_problem_information;
+        set_connect_timeout_ms: u32 => session.connect_timeout, millis;
+        set_response_timeout_ms: u32 => response_timeout, millis;
+        set_outbound_limit: u32 => session.outbound_limit, |bytes: u32| bytes as usize;
+        set_in_flight_limit: u16 => session.in_flight_limit;
+        set_backlog_limit: u32 => session.backlog_limit, |bytes: u32| bytes as usize;
+        set_response_topic: String => session.response_topic, Some;
+        set_pending_request_limit: u32 => session.pending_request_limit, |requests: u32| requests as usize;
     }
 
     fn set_clean_start(&self, clean_start: bool) {
         self.clean_start.set(Some(clean_start));
         self.options.borrow_mut().session.clean_start = clean_start;
-    }
-
-    fn set_keep_alive_seconds(&self, seconds: u16) {
-        self.options.borrow_mut().session.keep_alive = seconds;
-    }
-
-    fn set_user_name(&self, user_name: String) {
-        self.options.borrow_mut().session.user_name = Some(user_name);
-    }
-
-    fn set_password(&self, password: Vec<u8>) {
-        self.options.borrow_mut().session.password = Some(password);
     }
 
     fn set_will(&self, message: Option<wit::Publication>, delay_interval_seconds: Option<u32>) {
@@ -236,26 +261,6 @@ impl wit::GuestConnectOptions for ExportedOptions {
             Ok(will) => self.options.borrow_mut().session.will = will,
             Err(failure) => self.fail(failure),
         }
-    }
-
-    fn set_session_expiry_interval_seconds(&self, seconds: u32) {
-        self.options.borrow_mut().session.session_expiry_interval = seconds;
-    }
-
-    fn set_receive_maximum(&self, messages: u16) {
-        self.options.borrow_mut().session.receive_maximum = messages;
-    }
-
-    fn set_maximum_packet_size(&self, bytes: u32) {
-        self.options.borrow_mut().session.maximum_packet_size = bytes;
-    }
-
-    fn set_topic_alias_maximum(&self, aliases: u16) {
-        self.options.borrow_mut().session.topic_alias_maximum = aliases;
-    }
-
-    fn set_outbound_topic_aliases(&self, aliases: u16) {
-        self.options.borrow_mut().session.outbound_topic_aliases = aliases;
     }
 
     fn add_ca(&self, certificates: Vec<u8>) {
@@ -321,22 +326,6 @@ impl wit::GuestConnectOptions for ExportedOptions {
         self.set_policy(|policy| policy.redirects = redirects);
     }
 
-    fn set_restore_subscriptions(&self, restore: bool) {
-        self.options.borrow_mut().session.restore_subscriptions = restore;
-    }
-
-    fn set_filters_per_subscribe(&self, filters: u16) {
-        self.options.borrow_mut().session.filters_per_subscribe = filters;
-    }
-
-    fn set_attempts_per_message(&self, attempts: u32) {
-        self.options.borrow_mut().session.attempts_per_message = Some(attempts);
-    }
-
-    fn set_adopt_session(&self, adopt: bool) {
-        self.options.borrow_mut().session.adopt_session = adopt;
-    }
-
     fn set_snapshot(&self, snapshot: Vec<u8>) {
         match Snapshot::from_bytes(&snapshot) {
             Ok(snapshot) => self.options.borrow_mut().session.resume = Some(snapshot),
@@ -344,61 +333,17 @@ impl wit::GuestConnectOptions for ExportedOptions {
         }
     }
 
-    fn set_authentication_method(&self, method: String) {
-        self.options.borrow_mut().session.authentication_method = Some(method);
-    }
-
-    fn set_authentication_data(&self, data: Vec<u8>) {
-        self.options.borrow_mut().session.authentication_data = Some(data);
-    }
-
-    fn set_request_response_information(&self, request: bool) {
-        self.options.borrow_mut().session.request_response_information = request;
-    }
-
-    fn set_request_problem_information(&self, request: bool) {
-        self.options.borrow_mut().session.request_problem_information = request;
-    }
-
     fn add_user_property(&self, name: String, value: String) {
         self.options.borrow_mut().session.user_properties.push((name, value));
     }
 
     fn set_skip_unknown_properties(&self, skip: bool) {
-        let unknown = if skip { UnknownProperties::Skip } else { UnknownProperties::Malformed };
-        self.options.borrow_mut().session.decode.unknown_properties = unknown;
+        self.options.borrow_mut().session.decode.unknown_properties =
+            if skip { UnknownProperties::Skip } else { UnknownProperties::Malformed };
     }
 
     fn set_acknowledge_by_hand(&self, by_hand: bool) {
         self.acknowledges_by_hand.set(by_hand);
-    }
-
-    fn set_connect_timeout_ms(&self, timeout_ms: u32) {
-        self.options.borrow_mut().session.connect_timeout = millis(timeout_ms);
-    }
-
-    fn set_response_timeout_ms(&self, timeout_ms: u32) {
-        self.options.borrow_mut().response_timeout = millis(timeout_ms);
-    }
-
-    fn set_outbound_limit(&self, bytes: u32) {
-        self.options.borrow_mut().session.outbound_limit = bytes as usize;
-    }
-
-    fn set_in_flight_limit(&self, messages: u16) {
-        self.options.borrow_mut().session.in_flight_limit = messages;
-    }
-
-    fn set_backlog_limit(&self, bytes: u32) {
-        self.options.borrow_mut().session.backlog_limit = bytes as usize;
-    }
-
-    fn set_response_topic(&self, topic: String) {
-        self.options.borrow_mut().session.response_topic = Some(topic);
-    }
-
-    fn set_pending_request_limit(&self, requests: u32) {
-        self.options.borrow_mut().session.pending_request_limit = requests as usize;
     }
 }
 
@@ -483,32 +428,9 @@ impl ExportedClient {
         Ok(self.client.borrow_mut().publish_with_reason(&said.lend(&user_properties)?)?)
     }
 
-    #[inline(never)]
-    fn subscribe_to(
-        &self,
-        subscriptions: &[Subscription<'_>],
-        properties: SubscribeProperties<'_>,
-    ) -> Result<SubscribeReason, Error> {
-        self.client.borrow_mut().subscribe_with(subscriptions, properties)
-    }
-
-    #[inline(never)]
-    fn unsubscribe_from(
-        &self,
-        filters: &[&str],
-        properties: UnsubscribeProperties<'_>,
-    ) -> Result<SubscribeReason, Error> {
-        self.client.borrow_mut().unsubscribe_with(filters, properties)
-    }
-
     /// Behind a pointer, so that there is one copy of what publishes them.
     fn publish_all(&self, messages: &mut dyn Iterator<Item = Publish<'_>>) -> Vec<Result<ReasonCode, Error>> {
         self.client.borrow_mut().publish_all(messages)
-    }
-
-    /// Whether `receive` would return at once.
-    fn is_ready(&self) -> bool {
-        self.client.borrow_mut().is_ready()
     }
 
     fn answer(&self, number: u64, reply: &Reply) -> Result<(), wit::Failure> {
@@ -584,7 +506,8 @@ impl wit::GuestClient for ExportedClient {
 
     fn subscribe(&self, filter: String, maximum_qos: wit::Qos) -> Result<wit::Qos, wit::Failure> {
         let subscriptions = [Subscription::new(&filter, maximum_qos.into())];
-        let granted = self.subscribe_to(&subscriptions, SubscribeProperties::default())?.granted()?;
+        let granted =
+            self.client.borrow_mut().subscribe_with(&subscriptions, SubscribeProperties::default())?.granted()?;
         Ok(granted.first().map_or(maximum_qos, |&qos| qos.into()))
     }
 
@@ -601,11 +524,11 @@ impl wit::GuestClient for ExportedClient {
             subscription_identifier: identifier,
             user_properties: user_properties.as_slice().into(),
         };
-        Ok(answer_of(self.subscribe_to(&subscriptions, properties)?))
+        Ok(answer_of(self.client.borrow_mut().subscribe_with(&subscriptions, properties)?))
     }
 
     fn unsubscribe(&self, filter: String) -> Result<(), wit::Failure> {
-        self.unsubscribe_from(&[&filter], UnsubscribeProperties::default())?.granted()?;
+        self.client.borrow_mut().unsubscribe_with(&[&filter], UnsubscribeProperties::default())?.granted()?;
         Ok(())
     }
 
@@ -617,7 +540,7 @@ impl wit::GuestClient for ExportedClient {
         let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
         let user_properties = message::borrowed(&user_properties);
         let properties = UnsubscribeProperties { user_properties: user_properties.as_slice().into() };
-        Ok(answer_of(self.unsubscribe_from(&filters, properties)?))
+        Ok(answer_of(self.client.borrow_mut().unsubscribe_with(&filters, properties)?))
     }
 
     fn receive(&self, timeout_ms: u32) -> Result<Option<wit::Message>, wit::Failure> {
@@ -739,15 +662,13 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn deadline_ms(&self) -> Option<u32> {
-        let client = self.client.borrow();
-        let wait = client.deadline()?.saturating_duration_since(WasiTransport::clock());
+        let wait = self.client.borrow().deadline()?.saturating_duration_since(WasiTransport::clock());
         // Rounded up: who comes back early has nothing to do, and would again and again.
         Some(in_millis(wait.saturating_add(Duration::from_nanos(999_999))))
     }
 
     fn info(&self) -> wit::ConnectionInfo {
-        let client = self.client.borrow();
-        client.engine.session().connection_info_or_default().into()
+        self.client.borrow().engine.session().connection_info_or_default().into()
     }
 
     fn is_connected(&self) -> bool {
@@ -763,7 +684,8 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn stats(&self) -> Vec<(String, u64)> {
-        counters(&self.client.borrow().stats())
+        let named = self.client.borrow().stats().named();
+        named.filter_map(|(name, value)| Some((name.into(), value?))).collect()
     }
 
     fn snapshot(&self) -> Vec<u8> {
@@ -844,14 +766,14 @@ fn reply_of(payload: wit::Payload) -> Reply {
     }
 }
 
+#[cfg(feature = "tls")]
 fn connector(options: &Options) -> Result<WasiConnector, Error> {
-    #[cfg(feature = "tls")]
-    return WasiConnector::with_tls(options.tls.clone());
-    #[cfg(not(feature = "tls"))]
-    {
-        let _ = options;
-        Ok(WasiConnector::new())
-    }
+    WasiConnector::with_tls(options.tls.clone())
+}
+
+#[cfg(not(feature = "tls"))]
+const fn connector(_: &Options) -> Result<WasiConnector, Error> {
+    Ok(WasiConnector::new())
 }
 
 /// What a client waits for.
@@ -867,10 +789,6 @@ impl From<TraceContext> for trace::TraceContext {
     fn from(context: TraceContext) -> Self {
         Self { traceparent: context.traceparent(), tracestate: context.tracestate().into() }
     }
-}
-
-fn parse(context: &trace::TraceContext) -> Option<TraceContext> {
-    TraceContext::parse(&context.traceparent, &context.tracestate).ok()
 }
 
 fn user_property(property: &wit::Property) -> Option<UserProperty<'_>> {

@@ -82,6 +82,40 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The Topic Name or Topic Filter that it is about.
+    #[must_use]
+    pub fn topic(&self) -> Option<&str> {
+        match self {
+            Self::SubscriptionRestored { filter, .. } | Self::SubscriptionLost { filter, .. } => Some(filter),
+            Self::MessageGivenUp { topic, .. } => Some(topic),
+            Self::ReplyDropped { response_topic, .. } => Some(response_topic),
+            _ => None,
+        }
+    }
+
+    /// The Reason Code or granted QoS, as MQTT's number.
+    #[must_use]
+    pub fn code(&self) -> Option<u8> {
+        match self {
+            Self::Disconnected(error) | Self::AttemptFailed { error, .. } => error.reason_code().map(|code| code as u8),
+            Self::SubscriptionRestored { qos, .. } => Some(*qos as u8),
+            Self::SubscriptionLost { reason_code, .. } => reason_code.map(|code| code as u8),
+            _ => None,
+        }
+    }
+
+    /// Why, as [`Error::name`] has it.
+    #[must_use]
+    pub fn cause(&self) -> Option<&'static str> {
+        match self {
+            Self::Disconnected(error) | Self::AttemptFailed { error, .. } => Some(error.name()),
+            Self::MessageDropped(error) | Self::ReplyDropped { error, .. } => Some(error.kind_and_name().1),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -88,6 +88,25 @@ pub struct WillMessage {
     pub user_properties: Vec<(String, String)>,
 }
 
+#[cfg(all(feature = "component", target_arch = "wasm32"))]
+impl From<crate::message::Message> for WillMessage {
+    fn from(message: crate::message::Message) -> Self {
+        Self {
+            topic: message.topic,
+            payload: message.payload,
+            qos: message.qos,
+            retain: message.retain,
+            will_delay_interval: None,
+            payload_format_indicator: message.payload_format_indicator,
+            message_expiry_interval: message.message_expiry_interval,
+            content_type: message.content_type,
+            response_topic: message.response_topic,
+            correlation_data: message.correlation_data,
+            user_properties: message.user_properties,
+        }
+    }
+}
+
 /// Where a reply goes: the Response Topic and the Correlation Data.
 #[cfg(feature = "json")]
 pub(crate) type Address = (String, Option<Vec<u8>>);

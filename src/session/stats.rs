@@ -34,3 +34,26 @@ pub struct Stats {
     /// Messages to the Response Topic that were dropped since they answer no request of this session.
     pub unmatched_replies: u64,
 }
+
+impl Stats {
+    /// Each by its name, for programs that show whatever there is. `ping-round-trip-us` is in microseconds.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, Option<u64>)> + use<> {
+        let ping = self.ping_round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        [
+            ("packets-sent", Some(self.packets_sent)),
+            ("packets-received", Some(self.packets_received)),
+            ("bytes-sent", Some(self.bytes_sent)),
+            ("bytes-received", Some(self.bytes_received)),
+            ("in-flight", Some(self.in_flight as u64)),
+            ("pending-requests", Some(self.pending_requests as u64)),
+            ("retransmitted", Some(self.retransmitted)),
+            ("reconnects", Some(self.reconnects)),
+            ("ping-round-trip-us", ping),
+            ("refused", Some(self.refused)),
+            ("dropped", Some(self.dropped)),
+            ("late-replies", Some(self.late_replies)),
+            ("unmatched-replies", Some(self.unmatched_replies)),
+        ]
+        .into_iter()
+    }
+}
