@@ -337,6 +337,8 @@ impl Error {
                 Some(reason.reason_code)
             }
             Self::SubscribeRefused(reason) => reason.reason_codes.iter().copied().find(|code| code.is_error()),
+            Self::NoResponder => Some(ReasonCode::NoMatchingSubscribers),
+            Self::Call(CallError::RepliesRefused(code)) => Some(*code),
             // 0x8D, Keep Alive timeout, is for servers to send (section 3.14.2.1).
             Self::KeepAliveTimeout => Some(ReasonCode::UnspecifiedError),
             // To MQTT v5.0, what others speak is malformed.
@@ -535,10 +537,10 @@ impl fmt::Display for Error {
                 for code in reason.reason_codes.iter().filter(|code| code.is_error()) {
                     write!(f, " {code}")?;
                 }
-                match &reason.reason_string {
-                    Some(reason_string) => write!(f, ": {reason_string}"),
-                    None => Ok(()),
+                if let Some(reason_string) = &reason.reason_string {
+                    write!(f, ": {reason_string}")?;
                 }
+                reason.user_properties.iter().try_for_each(|(name, value)| write!(f, " [{name}: {value}]"))
             }
             Self::Call(error) => error.fmt(f),
             Self::Url(error) => error.fmt(f),
@@ -621,7 +623,10 @@ impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnexpectedPacket(packet_type) => write!(f, "{packet_type} must not come now"),
-            Self::UnexpectedSession => f.write_str("Session Present for a session that was to be forgotten"),
+            Self::UnexpectedSession => f.write_str(
+                "Session Present, for a session that this client asked to be forgotten or knows nothing of: without a \
+                 clean start, the option to adopt a session takes it up",
+            ),
             Self::ReceiveMaximumExceeded => f.write_str("more messages at once than the Receive Maximum"),
             Self::TopicAliasInvalid(alias) => write!(f, "Topic Alias {alias} is over the Topic Alias Maximum"),
             Self::UnknownTopicAlias(alias) => write!(f, "Topic Alias {alias} stands for nothing yet"),

@@ -8,7 +8,7 @@ use host_tests::guest::Guest;
 use host_tests::packets::{connack, publish, publish_qos1};
 use host_tests::runtime::Host;
 use host_tests::scripted::Scripted;
-use host_tests::subject::{Component, ErrorKind, Failure, SOON, Settings, Subject};
+use host_tests::subject::{Component, ErrorKind, Failure, Happening, SOON, Settings, Subject};
 use mqtt_wasi::codec::{
     Ack, AckProperties, ConnackProperties, Disconnect, DisconnectProperties, Packet, PacketId, PacketType, Publish,
     PublishProperties, Suback, UserProperties,
@@ -355,5 +355,92 @@ fn what_the_component_is_built_without_is_told_when_connecting() {
     }
     let websocket = Component::connect("ws://127.0.0.1:1/mqtt", &Settings::default()).err().unwrap();
     assert_eq!(websocket.kind, ErrorKind::WebSocketNotSupported);
+    broker.finish();
+}
+
+#[test]
+fn request_goes_on_though_its_reply_is_behind_messages() {
+    let broker = Embedded::start().unwrap();
+    let settings = Settings { backlog_limit: Some(1_000), ..Settings::default() };
+    let mut client = Component::connect(&broker.url(), &settings).unwrap();
+    let mut other = Component::connect(&broker.url(), &Settings::default()).unwrap();
+    client.subscribe("flood", QoS::AtMostOnce);
+    other.subscribe("work", QoS::AtMostOnce);
+    let asked = client.start_request(&Publish::new("work", "3"), SOON).unwrap();
+    client.flush().unwrap();
+    let (number, _) = other.next_request(SOON).unwrap().expect("the request");
+    for _ in 0..200 {
+        other.enqueue(&Publish::new("flood", &[0; 1_000])).unwrap();
+    }
+    other.reply(number, "9").unwrap();
+    let failure = loop {
+        match client.wait_for_reply(asked, Duration::from_millis(100)) {
+            Ok(reply) => assert_eq!(reply, None, "its reply is behind what waits"),
+            Err(failure) => break failure,
+        }
+    };
+    assert_eq!(failure.kind, ErrorKind::AnswerBehindMessages);
+    let reply = loop {
+        while client.receive(Duration::from_millis(10)).unwrap().is_some() {}
+        match client.wait_for_reply(asked, Duration::from_millis(10)) {
+            Ok(Some(reply)) => break reply,
+            Ok(None) => {}
+            Err(failure) => assert_eq!(failure.kind, ErrorKind::AnswerBehindMessages),
+        }
+    };
+    assert_eq!(reply.payload, b"9");
+    client.disconnect().unwrap();
+    other.disconnect().unwrap();
+}
+
+#[test]
+fn looking_for_events_keeps_the_connection_alive_and_sees_its_end() {
+    let broker = Scripted::start(|broker| {
+        let mut peer = broker.accept_client();
+        peer.expect(Packet::Pingreq);
+        peer.send(&[Packet::Pingresp]);
+    });
+    let settings = Settings { keep_alive: Some(1), ..Settings::default() };
+    let mut client = Component::connect(&broker.url(), &settings).unwrap();
+    let happening = loop {
+        match client.next_event(Duration::ZERO).unwrap() {
+            Some(happening) => break happening,
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    assert!(matches!(happening, Happening::Disconnected(_)), "{happening:?}");
+    assert!(!client.is_connected());
+    broker.finish();
+}
+
+#[test]
+fn failing_to_authenticate_again_changes_nothing() {
+    let broker = Scripted::start(|broker| {
+        drop(broker.accept_client());
+        broker.accept_client().serve();
+    });
+    let again = Duration::from_millis(10);
+    let settings = Settings { reconnect: Some((again, again)), ..Settings::default() };
+    let mut client = Component::connect(&broker.url(), &settings).unwrap();
+    assert_eq!(client.authenticate_again(b"x").unwrap_err().kind, ErrorKind::NothingToAuthenticate);
+    let message = Publish::new("after", "").qos(QoS::AtLeastOnce);
+    while client.publish(&message).is_err() {}
+    assert_eq!(client.stats().reconnects, 1);
+    client.disconnect().unwrap();
+    broker.finish();
+}
+
+#[test]
+fn half_of_a_login_is_the_options_and_the_other_half_the_urls() {
+    let broker = Scripted::start(|broker| {
+        let mut peer = broker.accept();
+        let first = peer.expect_type(PacketType::Connect);
+        let Packet::Connect(connect) = first.packet() else { unreachable!("it is CONNECT") };
+        assert_eq!((connect.user_name, connect.password), (Some("user"), Some(&b"new"[..])));
+        peer.send(&[connack(ConnackProperties::default())]);
+    });
+    let url = broker.url().replace("mqtt://", "mqtt://user:old@");
+    let options = mqtt_wasi::Options::new().password("new");
+    mqtt_wasi::Client::connect(&url, options).unwrap();
     broker.finish();
 }

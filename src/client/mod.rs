@@ -454,7 +454,12 @@ impl<T: Transport> Client<T> {
     /// What ended the connection, if it is not made again, behind the last event.
     pub fn next_event(&mut self, timeout: Duration) -> Result<Option<Event>, Error> {
         if timeout.is_zero() {
-            let event = self.engine.take_event(self.network.now());
+            let now = self.network.now();
+            let mut event = self.engine.take_event(now);
+            if event.is_none() {
+                self.turn(Some(now));
+                event = self.engine.take_event(now);
+            }
             return if event.is_none() { self.engine.require_open().map(|()| None) } else { Ok(event) };
         }
         match self.run(NextEvent { timeout }) {

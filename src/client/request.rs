@@ -21,7 +21,7 @@ use crate::{message::borrowed, trace::TraceContext};
 /// A request that waits for its reply: what [`Client::wait_for_reply`] takes. When it is dropped, the reply is too.
 #[derive(Debug)]
 pub struct PendingReply {
-    id: CallId,
+    pub(crate) id: CallId,
     /// Tells the engine that there is someone who has it.
     _owner: Arc<()>,
 }
@@ -133,7 +133,7 @@ impl<T: Transport> Client<T> {
     /// Waits for the reply to a request, no longer than `timeout`; zero looks whether it has come. `None` when it has not.
     ///
     /// # Errors
-    /// As `Client::request`, when the request has ended.
+    /// As `Client::request`, when the request has ended. [`Error::AnswerBehindMessages`] does not end it: ask again.
     pub fn poll_reply(&mut self, pending: &PendingReply, timeout: Duration) -> Result<Option<Message>, Error> {
         let until = self.network.now() + timeout;
         let mut is_late = false;
@@ -192,12 +192,6 @@ impl<T: Transport> Client<T> {
     pub(crate) fn enqueue_reply(&mut self, request: &Request, reply: &Reply) -> Result<(), Error> {
         let responder = self.responder();
         self.run(Replying { responder, request, reply })
-    }
-
-    /// Whether nothing has become of a request yet.
-    #[cfg(all(feature = "component", target_arch = "wasm32"))]
-    pub(crate) fn awaits(&self, pending: &PendingReply) -> bool {
-        !self.engine.is_done(pending.id)
     }
 
     /// Lets a request go without a reply, and without acknowledging it: the broker may send it again over the next

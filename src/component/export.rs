@@ -82,14 +82,17 @@ impl bulk::Guest for Component {
         unpack(&frames).check().map_err(|error| wrong_call("invalid-frames", &error.to_string()))?;
         // Those that are no messages, and those that were not published: both in order.
         let mut invalid = Vec::new();
-        let messages = &mut (0..).zip(unpack(&frames)).filter_map(|(index, frame)| match frame {
-            Ok(frame) => Some(frame.message),
-            Err(error) => {
-                invalid.push(bulk::Unpublished { index, failure: wrong_call("invalid-argument", &error.to_string()) });
-                None
-            }
-        });
-        let results = client.get::<ExportedClient>().publish_all(messages);
+        // Behind a pointer, here and below, so that there is one copy of what publishes them.
+        let messages: &mut dyn Iterator<Item = Publish<'_>> =
+            &mut (0..).zip(unpack(&frames)).filter_map(|(index, frame)| match frame {
+                Ok(frame) => Some(frame.message),
+                Err(error) => {
+                    invalid
+                        .push(bulk::Unpublished { index, failure: wrong_call("invalid-argument", &error.to_string()) });
+                    None
+                }
+            });
+        let results = client.get::<ExportedClient>().client.borrow_mut().publish_all(messages);
         let (mut unpublished, mut invalid, mut index) = (Vec::new(), invalid.into_iter().peekable(), 0);
         for result in results {
             while let Some(invalid) = invalid.next_if(|invalid| invalid.index == index) {
@@ -134,8 +137,7 @@ impl trace::Guest for Component {
     }
 
     fn read_trace(properties: Vec<wit::Property>) -> Option<trace::TraceContext> {
-        let pairs: Vec<UserProperty<'_>> = properties.iter().filter_map(user_property).collect();
-        TraceContext::from_properties(pairs).map(Into::into)
+        TraceContext::from_properties(properties.iter().filter_map(user_property)).map(Into::into)
     }
 
     fn write_trace(mut properties: Vec<wit::Property>, context: trace::TraceContext) -> Option<Vec<wit::Property>> {
@@ -182,6 +184,12 @@ impl ExportedOptions {
     /// Notes that an option cannot be used. A client is told when it connects.
     fn fail(&self, failure: impl Into<wit::Failure>) {
         self.failure.borrow_mut().get_or_insert_with(|| failure.into());
+    }
+
+    /// The same of an option that may be set again, to something that can be.
+    fn note(&self, name: &str, set: Result<(), wit::Failure>) {
+        self.failure.borrow_mut().take_if(|failure| failure.name == name);
+        set.unwrap_or_else(|failure| self.fail(failure));
     }
 
     /// The options, unless one of them cannot be used.
@@ -257,10 +265,8 @@ impl wit::GuestConnectOptions for ExportedOptions {
 
     fn set_will(&self, message: Option<wit::Publication>, delay_interval_seconds: Option<u32>) {
         self.says_will.set(true);
-        match message.map(|message| Said::from(&message).will(delay_interval_seconds)).transpose() {
-            Ok(will) => self.options.borrow_mut().session.will = will,
-            Err(failure) => self.fail(failure),
-        }
+        let will = message.map(|message| Said::from(&message).will(delay_interval_seconds)).transpose();
+        self.note("invalid-argument", will.map(|will| self.options.borrow_mut().session.will = will));
     }
 
     fn add_ca(&self, certificates: Vec<u8>) {
@@ -327,10 +333,9 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 
     fn set_snapshot(&self, snapshot: Vec<u8>) {
-        match Snapshot::from_bytes(&snapshot) {
-            Ok(snapshot) => self.options.borrow_mut().session.resume = Some(snapshot),
-            Err(error) => self.fail(Error::Snapshot(error)),
-        }
+        let snapshot = Snapshot::from_bytes(&snapshot).map_err(|error| Error::Snapshot(error).into());
+        let resume = snapshot.map(|snapshot| self.options.borrow_mut().session.resume = Some(snapshot));
+        self.note("invalid-snapshot", resume);
     }
 
     fn add_user_property(&self, name: String, value: String) {
@@ -422,29 +427,23 @@ impl ExportedClient {
         Ok(())
     }
 
-    #[inline(never)]
     fn publish_said(&self, said: &Said<'_>) -> Result<Reason, wit::Failure> {
         let user_properties = said.user_properties();
         Ok(self.client.borrow_mut().publish_with_reason(&said.lend(&user_properties)?)?)
-    }
-
-    /// Behind a pointer, so that there is one copy of what publishes them.
-    fn publish_all(&self, messages: &mut dyn Iterator<Item = Publish<'_>>) -> Vec<Result<ReasonCode, Error>> {
-        self.client.borrow_mut().publish_all(messages)
     }
 
     fn answer(&self, number: u64, reply: &Reply) -> Result<(), wit::Failure> {
         let mut incoming = self.incoming.borrow_mut();
         let request = incoming.get(number).ok_or_else(unknown_request)?;
         let mut client = self.client.borrow_mut();
-        let replied = match client.enqueue_reply(request, reply) {
-            Ok(()) => client.flush(),
-            // It is done with, and acknowledged.
-            Err(Error::Call(error)) if !error.is_temporary() => Err(error.into()),
-            // Nothing was sent, so it can be answered still.
+        let replied = client.enqueue_reply(request, reply);
+        match &replied {
+            // What cannot be sent now is sent by a later call, or over the next connection.
+            Ok(()) => drop(client.flush()),
+            Err(Error::Call(error)) if !error.is_temporary() => {} // It is done with, and acknowledged.
             Err(Error::Timeout) => return Err(CallError::WouldBlock.into()),
-            Err(error) => return Err(error.into()),
-        };
+            Err(_) => return Ok(replied?),
+        }
         incoming.remove(number);
         Ok(replied?)
     }
@@ -482,11 +481,12 @@ impl wit::GuestClient for ExportedClient {
         let user_properties: Vec<_> = messages.iter().map(|message| Said::from(message).user_properties()).collect();
         let mut invalid = Vec::new();
         let said = messages.iter().zip(&user_properties);
-        let publishes = &mut (0..).zip(said).filter_map(|(index, (message, user_properties))| {
-            let lent = Said::from(message).lend(user_properties);
-            lent.map_err(|failure| invalid.push((index, failure))).ok()
-        });
-        let results = self.publish_all(publishes);
+        let publishes: &mut dyn Iterator<Item = Publish<'_>> =
+            &mut (0..).zip(said).filter_map(|(index, (message, user_properties))| {
+                let lent = Said::from(message).lend(user_properties);
+                lent.map_err(|failure| invalid.push((index, failure))).ok()
+            });
+        let results = self.client.borrow_mut().publish_all(publishes);
         let mut results: Vec<_> = results.into_iter().map(|result| Ok(result? as u8)).collect();
         for (index, failure) in invalid {
             // In order, so all before it are in their places.
@@ -583,7 +583,7 @@ impl wit::GuestClient for ExportedClient {
         pending.push(number, reply);
         if pending.len() > self.most_requests {
             // The client has no more that wait, so there is one that is over.
-            let over = pending.iter().find(|(_, reply)| !client.awaits(reply)).map(|(number, _)| number);
+            let over = pending.iter().find(|(_, reply)| client.engine.is_done(reply.id)).map(|(number, _)| number);
             if let Some(reply) = over.and_then(|number| pending.remove(number)) {
                 client.give_up(&reply);
             }
@@ -595,7 +595,7 @@ impl wit::GuestClient for ExportedClient {
         let mut pending = self.pending.borrow_mut();
         let reply = pending.get(request).ok_or_else(unknown_request)?;
         let reply = self.client.borrow_mut().poll_reply(reply, millis(timeout_ms));
-        if !matches!(reply, Ok(None)) {
+        if !matches!(reply, Ok(None) | Err(Error::AnswerBehindMessages)) {
             pending.remove(request);
         }
         Ok(reply?.as_ref().map(Into::into))
@@ -734,8 +734,9 @@ impl wit::GuestClient for ExportedClient {
 
     fn authenticate_again(&self, data: Vec<u8>) -> Result<(), wit::Failure> {
         let Client { engine, network, .. } = &mut *self.client.borrow_mut();
+        engine.authenticate_again(&data, network.now())?;
         engine.authenticate_by_hand();
-        Ok(engine.authenticate_again(&data, network.now())?)
+        Ok(())
     }
 
     fn disconnect(&self, disconnection: Option<wit::Disconnection>) -> Result<(), wit::Failure> {

@@ -104,9 +104,10 @@ impl Engine {
             // Nobody wants it any more.
             return;
         }
-        if let Some(brokers) = self.brokers.as_ref().filter(|_| !self.has_login) {
+        if let Some(brokers) = &self.brokers {
             let url = brokers.url();
-            self.session.set_login(url.user_name.clone(), url.password.clone());
+            let user_name = (!self.has_user_name).then(|| url.user_name.clone());
+            self.session.set_login(user_name, (!self.has_password).then(|| url.password.clone()));
         }
         self.phase = Phase::Starting;
         if !self.ask_to_start() {

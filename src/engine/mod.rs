@@ -182,8 +182,9 @@ pub struct Engine {
     policy: Option<Reconnect>,
     connect_timeout: Duration,
     response_timeout: Duration,
-    /// Whether the options have a login, so that those of the URLs do not count.
-    has_login: bool,
+    /// Whether the options have these, so that those of the URLs do not count.
+    has_user_name: bool,
+    has_password: bool,
     /// Whether the user has asked for the connection that is being made.
     is_by_hand: bool,
     /// Counts attempts to connect.
@@ -250,7 +251,8 @@ impl Engine {
             policy: options.reconnect,
             connect_timeout: options.session.connect_timeout,
             response_timeout: options.response_timeout,
-            has_login: options.session.has_login(),
+            has_user_name: options.session.user_name.is_some(),
+            has_password: options.session.password.is_some(),
             is_by_hand: false,
             attempt: 0,
             connections: 0,
@@ -305,17 +307,11 @@ impl Engine {
     /// # Errors
     /// [`CallError::InvalidOptions`] when CONNECT has no valid bytes for it, and nothing is changed.
     pub fn update(&mut self, changes: ConnectChanges) -> Result<(), CallError> {
-        let has_login = changes.user_name.is_some() || changes.password.is_some();
+        let (has_user_name, has_password) = (changes.user_name.is_some(), changes.password.is_some());
         let clean_start = changes.clean_start;
-        self.session.change_connect(|options| {
-            if let Some(brokers) = self.brokers.as_ref().filter(|_| has_login && !self.has_login) {
-                // Half of it may be what the URL says, which the session knows only once there was an attempt.
-                let url = brokers.url();
-                (options.user_name, options.password) = (url.user_name.clone(), url.password.clone());
-            }
-            changes.apply(options);
-        })?;
-        self.has_login |= has_login;
+        self.session.change_connect(|options| changes.apply(options))?;
+        self.has_user_name |= has_user_name;
+        self.has_password |= has_password;
         if let Some(clean_start) = clean_start {
             self.session.set_clean_start(clean_start);
         }

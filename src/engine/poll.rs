@@ -167,6 +167,11 @@ impl Engine {
         if !self.is_done(id) {
             self.now = clock();
             self.pump();
+            let is_sent = matches!(self.calls.get(id).map(|entry| &entry.state), Some(State::Sent(_)));
+            if is_sent && self.is_behind() && !self.delivers() {
+                // The request goes on, and its reply may be asked for again.
+                return Poll::Ready(Err(Error::AnswerBehindMessages));
+            }
             self.fail_if_behind(id);
         }
         if self.calls.get(id).is_none() {

@@ -397,9 +397,15 @@ impl Session {
         }
     }
 
-    /// The login of the next CONNECT.
-    pub(crate) fn set_login(&mut self, user_name: Option<String>, password: Option<Vec<u8>>) {
-        (self.machine.options.user_name, self.machine.options.password) = (user_name, password);
+    /// The login of the next CONNECT: what is given of it, be it that there is none.
+    pub(crate) fn set_login(&mut self, user_name: Option<Option<String>>, password: Option<Option<Vec<u8>>>) {
+        let options = &mut self.machine.options;
+        if let Some(user_name) = user_name {
+            options.user_name = user_name;
+        }
+        if let Some(password) = password {
+            options.password = password;
+        }
     }
 
     /// Ends the connection: what waits to be sent is the last, with a DISCONNECT behind it.

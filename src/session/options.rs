@@ -7,8 +7,8 @@ use core::time::Duration;
 
 use super::Snapshot;
 use crate::codec::{
-    Connect, ConnectProperties, DecodeOptions, EncodeError, Packet, QoS, UnknownProperties, UserProperty, Will,
-    WillProperties,
+    Connect, ConnectProperties, DecodeOptions, EncodeError, EncodeErrorKind, Packet, QoS, UnknownProperties,
+    UserProperty, Will, WillProperties, validate_topic_name,
 };
 #[cfg(feature = "json")]
 use crate::error::CallError;
@@ -168,13 +168,11 @@ impl SessionOptions {
         }
     }
 
-    /// Whether they have a login.
-    pub(crate) const fn has_login(&self) -> bool {
-        self.user_name.is_some() || self.password.is_some()
-    }
-
     /// Fails unless CONNECT has valid bytes for these options.
     pub(crate) fn validate(&self) -> Result<(), EncodeError> {
+        if let Some(Err(error)) = self.response_topic.as_deref().map(validate_topic_name) {
+            return Err(EncodeError { kind: EncodeErrorKind::InvalidTopic(error), field: "Response Topic" });
+        }
         self.with_connect(&self.client_id, self.clean_start, |connect| {
             Packet::Connect(*connect).encoded_len_from_client()
         })
