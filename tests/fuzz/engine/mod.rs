@@ -696,7 +696,8 @@ impl<'a> World<'a> {
         while let Some((id, _, _)) = self.submitted.get(place) {
             let (id, now) = (*id, self.now);
             match self.engine.poll_reply(id, &mut || now) {
-                Poll::Pending => place += 1,
+                // The latter does not end it: who receives may ask again.
+                Poll::Pending | Poll::Ready(Err(Error::AnswerBehindMessages)) => place += 1,
                 Poll::Ready(_) => {
                     goes_on = true;
                     self.submitted.swap_remove(place);
