@@ -429,18 +429,3 @@ fn failing_to_authenticate_again_changes_nothing() {
     client.disconnect().unwrap();
     broker.finish();
 }
-
-#[test]
-fn half_of_a_login_is_the_options_and_the_other_half_the_urls() {
-    let broker = Scripted::start(|broker| {
-        let mut peer = broker.accept();
-        let first = peer.expect_type(PacketType::Connect);
-        let Packet::Connect(connect) = first.packet() else { unreachable!("it is CONNECT") };
-        assert_eq!((connect.user_name, connect.password), (Some("user"), Some(&b"new"[..])));
-        peer.send(&[connack(ConnackProperties::default())]);
-    });
-    let url = broker.url().replace("mqtt://", "mqtt://user:old@");
-    let options = mqtt_wasi::Options::new().password("new");
-    mqtt_wasi::Client::connect(&url, options).unwrap();
-    broker.finish();
-}

@@ -96,7 +96,7 @@ impl fmt::Debug for Handle {
 
 impl AsyncClient {
     /// Connects to the broker at a URL such as `mqtt://localhost:1883`, or the first of the
-    /// [fallbacks](Options::fallback) that takes the connection. A login in the URL counts unless the options have one.
+    /// [fallbacks](Options::fallback) that takes the connection. The URL's login counts where the options have none.
     ///
     /// # Errors
     /// [`Error::Url`], [`CallError::InvalidOptions`]; of the broker that was tried last, [`Error::Transport`],

@@ -69,7 +69,7 @@ pub struct Client<#[cfg(feature = "std")] T = TcpTransport, #[cfg(not(feature = 
 #[cfg(feature = "std")]
 impl Client<TcpTransport> {
     /// Connects to the broker at a URL such as `mqtt://localhost:1883`, or the first of the
-    /// [fallbacks](Options::fallback) that takes the connection. A login in the URL counts unless the options have one.
+    /// [fallbacks](Options::fallback) that takes the connection. The URL's login counts where the options have none.
     ///
     /// # Errors
     /// [`Error::Url`], [`CallError::InvalidOptions`](crate::CallError::InvalidOptions); of the broker that was tried last,
@@ -97,7 +97,7 @@ impl Client<TcpTransport> {
 impl<T: Transport> Client<T> {
     /// Connects to the broker at a URL, or the first of the [fallbacks](Options::fallback) that takes the connection,
     /// over transports that `connector` makes. Such a client can connect [again](Client::reconnect), and does so by itself
-    /// if the [options](Options::reconnect) say so. A login in the URL counts unless the options have one.
+    /// if the [options](Options::reconnect) say so. The URL's login counts where the options have none.
     ///
     /// # Errors
     /// As `Client::connect`.
@@ -447,8 +447,8 @@ impl<T: Transport> Client<T> {
         self.engine.session().snapshot()
     }
 
-    /// The next thing that happened to the connection, waiting for it no longer than `timeout`; zero takes only what is
-    /// known. Events wait here until asked for, up to 1,024 of them.
+    /// The next thing that happened to the connection, waiting for it no longer than `timeout`; zero looks at what is
+    /// there. Events wait here until asked for, up to 1,024 of them.
     ///
     /// # Errors
     /// What ended the connection, if it is not made again, behind the last event.

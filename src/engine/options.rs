@@ -417,13 +417,11 @@ impl Options {
         self
     }
 
-    /// Takes the login of a URL, unless there is one already.
+    /// Takes the User Name and the Password of a URL, each unless there is one already.
     #[must_use]
     pub fn login_from(mut self, url: BrokerUrl) -> Self {
-        if self.session.user_name.is_none() && self.session.password.is_none() {
-            self.session.user_name = url.user_name;
-            self.session.password = url.password;
-        }
+        self.session.user_name = self.session.user_name.or(url.user_name);
+        self.session.password = self.session.password.or(url.password);
         self
     }
 

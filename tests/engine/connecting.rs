@@ -583,6 +583,37 @@ fn client_without_a_broker_cannot_connect() {
     }
 }
 
+/// The connection is lost, and another one begins: who asked for it, and CONNECT.
+fn connects_again(s: &mut Scenario) -> (Asked, Vec<u8>) {
+    s.broker_closes();
+    s.expect_closed();
+    let connecting = s.connect();
+    s.expect_dial("a:1883");
+    s.attempt_succeeds();
+    (connecting, s.expect_connect())
+}
+
+#[test]
+fn half_of_a_login_may_be_the_options_and_the_other_half_the_urls() {
+    for mode in BOTH {
+        for (options, login) in [
+            (options().password("new"), ("user", &b"new"[..])),
+            (options().user_name("other"), ("other", b"old")),
+            (options().login("other", "new"), ("other", b"new")),
+            (options(), ("user", b"old")),
+        ] {
+            let mut s = Scenario::of(mode, Some("mqtt://user:old@a"), options);
+            let _ = s.connect();
+            s.expect_dial("a:1883");
+            s.attempt_succeeds();
+            let bytes = s.expect_connect();
+            let Some((Packet::Connect(connect), _)) = Packet::decode(&bytes).unwrap() else { panic!("CONNECT") };
+            assert_eq!((connect.user_name, connect.password), (Some(login.0), Some(login.1)));
+            s.leave_the_rest();
+        }
+    }
+}
+
 #[test]
 fn what_connect_says_can_change_from_one_connection_to_the_next() {
     for mode in BOTH {
@@ -597,12 +628,7 @@ fn what_connect_says_can_change_from_one_connection_to_the_next() {
         s.engine.update(changes).unwrap();
         // The connection that is there does not notice.
         s.expect_nothing_sent();
-        s.broker_closes();
-        s.expect_closed();
-        let connecting = s.connect();
-        s.expect_dial("a:1883");
-        s.attempt_succeeds();
-        let bytes = s.expect_connect();
+        let (connecting, bytes) = connects_again(&mut s);
         let Some((Packet::Connect(connect), _)) = Packet::decode(&bytes).unwrap() else { panic!("CONNECT") };
         assert_eq!((connect.user_name, connect.password), (None, Some(&b"a new token"[..])));
         assert_eq!(connect.will.map(|will| (will.topic, will.payload)), Some(("status", &b"gone"[..])));
@@ -616,13 +642,8 @@ fn what_connect_says_can_change_from_one_connection_to_the_next() {
         s.engine.update(changes).unwrap();
         let message = s.publish(QoS::AtLeastOnce, "a", "1");
         s.expect_sent(publish(QoS::AtLeastOnce, 1, "a", "1"));
-        s.broker_closes();
-        s.expect_closed();
+        let (connecting, bytes) = connects_again(&mut s);
         s.expect_failed(message, Error::ConnectionClosed);
-        let connecting = s.connect();
-        s.expect_dial("a:1883");
-        s.attempt_succeeds();
-        let bytes = s.expect_connect();
         let Some((Packet::Connect(connect), _)) = Packet::decode(&bytes).unwrap() else { panic!("CONNECT") };
         assert_eq!((connect.clean_start, connect.will), (true, None));
         assert_eq!(connect.password, Some(&b"a new token"[..]));
@@ -632,12 +653,7 @@ fn what_connect_says_can_change_from_one_connection_to_the_next() {
         s.expect_sent(publish(QoS::AtLeastOnce, 1, "a", "1"));
         s.broker_sends(puback(1));
         // And that holds for one connection.
-        s.broker_closes();
-        s.expect_closed();
-        let _ = s.connect();
-        s.expect_dial("a:1883");
-        s.attempt_succeeds();
-        let bytes = s.expect_connect();
+        let (_, bytes) = connects_again(&mut s);
         let Some((Packet::Connect(connect), _)) = Packet::decode(&bytes).unwrap() else { panic!("CONNECT") };
         assert!(!connect.clean_start);
         s.leave_the_rest();
@@ -652,12 +668,7 @@ fn changes_that_connect_has_no_bytes_for_change_nothing() {
     let changes =
         ConnectChanges { user_name: Some("other".into()), will: Some(Some(will)), ..ConnectChanges::default() };
     assert!(matches!(s.engine.update(changes), Err(CallError::InvalidOptions(_))));
-    s.broker_closes();
-    s.expect_closed();
-    let _ = s.connect();
-    s.expect_dial("a:1883");
-    s.attempt_succeeds();
-    let bytes = s.expect_connect();
+    let (_, bytes) = connects_again(&mut s);
     let Some((Packet::Connect(connect), _)) = Packet::decode(&bytes).unwrap() else { panic!("CONNECT") };
     assert_eq!((connect.user_name, connect.will), (None, None));
     s.leave_the_rest();

@@ -155,6 +155,7 @@ mod tests {
         assert_eq!(parse("build --help").unwrap(), Task::Help);
         assert_eq!(parse("test -- --help").unwrap(), Task::Test(vec!["--help".into()]));
         assert_eq!(parse("bench --help").unwrap(), Task::Bench(vec!["--help".into()]));
+        assert_eq!(parse("languages c go").unwrap(), Task::Languages(vec!["c".into(), "go".into()]));
     }
 
     #[test]
