@@ -51,24 +51,6 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-/// The README's examples, so that they compile.
-#[cfg(all(doctest, feature = "std"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
-/// Those of the other documents.
-#[cfg(all(doctest, feature = "std"))]
-#[doc = include_str!("../docs/request-reply.md")]
-struct RequestReply;
-
-#[cfg(all(doctest, feature = "std"))]
-#[doc = include_str!("../docs/rabbitmq.md")]
-struct RabbitMq;
-
-#[cfg(all(doctest, feature = "std", feature = "bulk"))]
-#[doc = include_str!("../docs/bulk.md")]
-struct Bulk;
-
 #[cfg(feature = "tokio")]
 mod async_client;
 mod authenticate;
@@ -88,6 +70,9 @@ pub mod frame;
 mod json;
 mod message;
 mod ordered;
+// Everything but the component: the pages show all of it.
+#[cfg(all(doctest, feature = "bulk", feature = "json", feature = "scram", feature = "tls", feature = "tokio"))]
+mod pages;
 pub mod rabbitmq;
 #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
 mod random;
