@@ -24,6 +24,8 @@ pub(crate) enum Error {
     MissingTool { tool: &'static str, remedy: &'static str },
     /// The interface in `wit/` is not valid, and why.
     Wit(String),
+    /// A component could not be read as one, and why.
+    Wasm(String),
     /// So many counts got worse, which were printed.
     Worse { counts: usize },
     /// The guests in these languages were not built, for reasons that were printed.
@@ -56,6 +58,7 @@ impl fmt::Display for Error {
             Self::Start { program, source } => write!(f, "cannot start {program}: {source}"),
             Self::Failed { command, status } => write!(f, "`{command}` failed ({status})"),
             Self::File { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Wasm(why) => write!(f, "a component that was built cannot be read: {why}"),
             Self::Wit(why) => write!(f, "wit/: {why}"),
             Self::MissingTool { tool, remedy } => write!(f, "{tool} is missing: {remedy}"),
             Self::Worse { counts } => write!(

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod binaryen;
 mod components;
 mod counts;
 mod debian;
@@ -9,8 +10,10 @@ mod error;
 mod instructions;
 mod languages;
 mod lint;
+mod npm;
 mod package;
 mod process;
+mod shrink;
 mod toolchain;
 mod workspace;
 
