@@ -11,7 +11,14 @@ macro_rules! pages {
 
 pages! {
     Readme: "README.md",
+    Architecture: "docs/architecture.md",
     Bulk: "docs/bulk.md",
     RabbitMq: "docs/rabbitmq.md",
     RequestReply: "docs/request-reply.md",
+    GettingStarted: "docs/getting-started.md",
+    Receiving: "docs/receiving.md",
+    RequestReplyReference: "docs/request-reply-reference.md",
+    Publishing: "docs/publishing.md",
+    StayingConnected: "docs/staying-connected.md",
+    ManyInstances: "docs/many-instances.md",
 }
