@@ -21,4 +21,6 @@ pages! {
     Publishing: "docs/publishing.md",
     StayingConnected: "docs/staying-connected.md",
     ManyInstances: "docs/many-instances.md",
+    Index: "docs/README.md",
+    Interface: "docs/interface.md",
 }
