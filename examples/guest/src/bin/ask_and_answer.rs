@@ -1,4 +1,4 @@
-//! Requests and replies in a component, as `docs/request-reply.md` shows them. With `ask` as second argument it asks, and
+//! Requests and replies in a component, as `docs/request-reply.md` shows them. With `ask` as second argument it asks,
 //! otherwise it answers.
 #![allow(missing_docs, reason = "generated")]
 
