@@ -11,7 +11,16 @@ macro_rules! pages {
 
 pages! {
     Readme: "README.md",
+    Architecture: "docs/architecture.md",
     Bulk: "docs/bulk.md",
+    GettingStarted: "docs/getting-started.md",
+    Interface: "docs/interface.md",
+    ManyInstances: "docs/many-instances.md",
+    Publishing: "docs/publishing.md",
     RabbitMq: "docs/rabbitmq.md",
+    Index: "docs/README.md",
+    Receiving: "docs/receiving.md",
+    RequestReplyReference: "docs/request-reply-reference.md",
     RequestReply: "docs/request-reply.md",
+    StayingConnected: "docs/staying-connected.md",
 }
