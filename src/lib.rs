@@ -51,46 +51,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-/// Opens an example with a broker that `tests/support/broker.rs` starts, over TCP, at `url`.
-#[cfg(feature = "std")]
-macro_rules! example {
-    () => {
-        concat!(in_example!(), "# let broker = broker::start();\n# let url = broker.url();")
-    };
-}
-#[cfg(not(feature = "std"))]
-macro_rules! example {
-    () => {
-        "```ignore"
-    };
-}
-
-/// The same for an example that is async, and ends with `# Ok(()) }`.
-#[cfg(feature = "tokio")]
-macro_rules! async_example {
-    () => {
-        concat!(
-            in_example!(),
-            "# #[tokio::main(flavor = \"current_thread\")]\n",
-            "# async fn main() -> Result<(), Box<dyn std::error::Error>> {\n",
-            "# let broker = broker::start();\n# let url = broker.url();",
-        )
-    };
-}
-
-/// Opens an example with a broker in memory, which is `network`.
-macro_rules! memory_example {
-    () => {
-        concat!(in_example!(), "# let mut network = broker::Memory::new();")
-    };
-}
-
-/// Opens an example that has the module `broker`.
-macro_rules! in_example {
-    () => {
-        "```\n# mod broker { include!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/tests/support/broker.rs\")); }\n"
-    };
-}
+#[macro_use]
+mod examples;
 
 #[cfg(feature = "tokio")]
 mod async_client;
