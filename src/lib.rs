@@ -51,6 +51,9 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[macro_use]
+mod examples;
+
 #[cfg(feature = "tokio")]
 mod async_client;
 mod authenticate;

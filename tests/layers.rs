@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// Each module, and what it may know: all of that comes before it.
 const LAYERS: &[(&str, &[&str])] = &[
+    // What examples begin with, and the pages of docs/: for documentation alone.
+    ("examples", &[]),
+    ("pages", &[]),
     // The ground: bytes, time, places, and containers.
     ("codec", &[]),
     ("frame", &["codec"]),

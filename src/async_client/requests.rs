@@ -18,7 +18,24 @@ use crate::error::{CallError, Error};
 use crate::message::Message;
 use crate::respond::{Reply, Request, Responder, ResponderStats};
 
-/// Requests as they come: see [`AsyncClient::requests`](super::AsyncClient::requests).
+/// Requests as they come: see [`AsyncClient::requests`](super::AsyncClient::requests). This is also a [`Stream`].
+///
+#[doc = async_example!()]
+/// use std::time::Duration;
+/// use mqtt_wasi::{AsyncClient, AsyncRequests, Options, Publish, QoS, Subscription};
+///
+/// let client = AsyncClient::connect(&url, Options::new()).await?;
+/// let mut requests: AsyncRequests = client.requests(Subscription::new("greet", QoS::AtLeastOnce)).await?;
+/// let answering = async {
+///     let request = requests.receive().await?;
+///     request.reply("Hello").await
+/// };
+/// let request = Publish::new("greet", "Ada").qos(QoS::AtLeastOnce);
+/// let (reply, ()) = tokio::try_join!(client.request(&request, Duration::from_secs(5)), answering)?;
+/// assert_eq!(reply.payload, b"Hello");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct AsyncRequests {
     messages: AsyncMessages,
@@ -39,9 +56,26 @@ impl Drop for Owned {
     }
 }
 
-/// A request to answer, once and by anyone.
+/// A request to answer, once and by any task. If it is dropped without an answer, the requester is told that the
+/// request failed.
 ///
-/// One that is dropped without an answer is answered with an error, so that its requester need not wait.
+#[doc = async_example!()]
+/// use std::time::Duration;
+/// use mqtt_wasi::{AsyncClient, Error, IncomingRequest, Options, Publish, QoS, Subscription};
+///
+/// let client = AsyncClient::connect(&url, Options::new()).await?;
+/// let mut requests = client.requests(Subscription::new("greet", QoS::AtLeastOnce)).await?;
+/// let answering = async {
+///     let request: IncomingRequest = requests.receive().await?;
+///     drop(request);
+///     Ok(())
+/// };
+/// let request = Publish::new("greet", "Ada").qos(QoS::AtLeastOnce);
+/// let failed = tokio::try_join!(client.request(&request, Duration::from_secs(5)), answering).unwrap_err();
+/// assert!(matches!(failed, Error::RequestFailed(failure) if failure.text == "the responder gave no answer"));
+/// # Ok(())
+/// # }
+/// ```
 pub struct IncomingRequest {
     responder: Arc<Owned>,
     request: Option<Request>,
@@ -54,15 +88,39 @@ impl AsyncRequests {
         Self { messages, responder: Arc::new(Owned { handle, id }), is_over: false }
     }
 
-    /// Waits for the next request. One that came before is answered as it was then, and not handed out again.
+    /// Returns the next request. Waits for it for as long as it takes. A request that comes again gets the reply that
+    /// it had, and is not returned again, as long as the responder keeps that reply.
     ///
     /// # Errors
-    /// What ended the connection, if none is made again.
+    /// What ended the connection, unless the client connects again by itself.
+    ///
+    #[doc = async_example!()]
+    /// use mqtt_wasi::{AsyncClient, Options, Publish, QoS, Subscription};
+    ///
+    /// let client = AsyncClient::connect(&url, Options::new()).await?;
+    /// let mut requests = client.requests(Subscription::new("jobs", QoS::AtLeastOnce)).await?;
+    /// client.publish(&Publish::new("jobs", "print 3 labels").qos(QoS::AtLeastOnce)).await?;
+    /// let request = requests.receive().await?;
+    /// assert_eq!(request.message().payload, b"print 3 labels");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn receive(&mut self) -> Result<IncomingRequest, Error> {
         poll_fn(|context| self.poll_receive(context)).await
     }
 
-    /// What was done so far.
+    /// Counters of these requests.
+    ///
+    #[doc = async_example!()]
+    /// use mqtt_wasi::{AsyncClient, Options, QoS, Subscription};
+    ///
+    /// let client = AsyncClient::connect(&url, Options::new()).await?;
+    /// let requests = client.requests(Subscription::new("jobs", QoS::AtLeastOnce)).await?;
+    /// let stats = requests.stats();
+    /// assert_eq!((stats.replied, stats.duplicates), (0, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn stats(&self) -> ResponderStats {
         self.responder.handle.shared.lock().engine.responder_stats(self.responder.id)
@@ -99,38 +157,113 @@ impl Stream for AsyncRequests {
 }
 
 impl IncomingRequest {
-    /// What was asked.
+    /// The message of the request.
+    ///
+    #[doc = async_example!()]
+    /// use mqtt_wasi::{AsyncClient, Options, Publish, QoS, Subscription};
+    ///
+    /// let client = AsyncClient::connect(&url, Options::new()).await?;
+    /// let mut requests = client.requests(Subscription::new("jobs/#", QoS::AtLeastOnce)).await?;
+    /// client.publish(&Publish::new("jobs/print", "3 labels").qos(QoS::AtLeastOnce)).await?;
+    /// let request = requests.receive().await?;
+    /// assert_eq!(request.message().topic, "jobs/print");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn message(&self) -> &Message {
         self.request.as_ref().expect("it is there until it is answered").message()
     }
 
-    /// Whether anyone waits for a reply.
+    /// Whether the requester waits for a reply: the message has a Response Topic.
+    ///
+    #[doc = async_example!()]
+    /// use mqtt_wasi::{AsyncClient, Options, Publish, QoS, Subscription};
+    ///
+    /// let client = AsyncClient::connect(&url, Options::new()).await?;
+    /// let mut requests = client.requests(Subscription::new("jobs", QoS::AtLeastOnce)).await?;
+    /// client.publish(&Publish::new("jobs", "print 3 labels").qos(QoS::AtLeastOnce)).await?;
+    /// assert!(!requests.receive().await?.wants_reply());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn wants_reply(&self) -> bool {
         self.request.as_ref().is_some_and(Request::wants_reply)
     }
 
-    /// How long the requester still waits; `None` if it did not say.
+    /// How long the requester still waits, by the Message Expiry Interval of the request. `None`: it did not say.
+    ///
+    #[doc = async_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{AsyncClient, Options, Publish, PublishProperties, QoS, Subscription};
+    ///
+    /// let client = AsyncClient::connect(&url, Options::new()).await?;
+    /// let mut requests = client.requests(Subscription::new("jobs", QoS::AtLeastOnce)).await?;
+    /// let properties = PublishProperties { message_expiry_interval: Some(60), ..PublishProperties::default() };
+    /// client.publish(&Publish::new("jobs", "print 3 labels").properties(properties)).await?;
+    /// let remaining = requests.receive().await?.remaining().expect("the request says so");
+    /// assert!(remaining <= Duration::from_secs(60));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         self.request.as_ref().and_then(|request| request.remaining(now()))
     }
 
-    /// Sends a reply, at the request's QoS if the broker takes it, and acknowledges the request. Returns once there is room
-    /// for it. Nothing is sent if nobody waits for it any more.
+    /// Sends a reply, and acknowledges the request. The QoS of the reply is that of the request, or the highest that
+    /// the broker accepts. Sends nothing if the requester no longer waits, or wants no reply. Returns once there is
+    /// room for the reply; takes at most [`Options::response_timeout`](crate::Options::response_timeout).
     ///
     /// # Errors
-    /// As [`AsyncClient::enqueue`](super::AsyncClient::enqueue). After [`Error::Call`] the request is done with and
-    /// acknowledged, without a reply.
+    /// As [`AsyncClient::enqueue`](super::AsyncClient::enqueue). After [`CallError::ReceiveFirst`],
+    /// [`CallError::NotConnected`] and errors other than [`Error::Call`], the requester is told that the request
+    /// failed, if that can be sent. After any other [`Error::Call`] the request is over and acknowledged, without a
+    /// reply.
+    ///
+    #[doc = async_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{AsyncClient, Options, Publish, QoS, Reply, Subscription};
+    ///
+    /// let client = AsyncClient::connect(&url, Options::new()).await?;
+    /// let mut requests = client.requests(Subscription::new("greet", QoS::AtLeastOnce)).await?;
+    /// let answering = async {
+    ///     let request = requests.receive().await?;
+    ///     request.reply(Reply::new("Hello").content_type("text/plain")).await
+    /// };
+    /// let request = Publish::new("greet", "Ada").qos(QoS::AtLeastOnce);
+    /// let (reply, ()) = tokio::try_join!(client.request(&request, Duration::from_secs(5)), answering)?;
+    /// assert_eq!(reply.content_type.as_deref(), Some("text/plain"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn reply(self, reply: impl Into<Reply>) -> Result<(), Error> {
         self.answer(&reply.into()).await
     }
 
-    /// Tells the requester that the request failed, and why: [`Error::RequestFailed`].
+    /// Tells the requester that its request failed, and why: it gets [`Error::RequestFailed`]. Otherwise as
+    /// [`IncomingRequest::reply`].
     ///
     /// # Errors
     /// As [`IncomingRequest::reply`].
+    ///
+    #[doc = async_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{AsyncClient, Error, Options, Publish, QoS, Subscription};
+    ///
+    /// let client = AsyncClient::connect(&url, Options::new()).await?;
+    /// let mut requests = client.requests(Subscription::new("jobs", QoS::AtLeastOnce)).await?;
+    /// let answering = async {
+    ///     let request = requests.receive().await?;
+    ///     request.fail("no paper").await
+    /// };
+    /// let request = Publish::new("jobs", "print 3 labels").qos(QoS::AtLeastOnce);
+    /// let failed = tokio::try_join!(client.request(&request, Duration::from_secs(5)), answering).unwrap_err();
+    /// assert!(matches!(failed, Error::RequestFailed(failure) if failure.text == "no paper"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn fail(self, why: impl fmt::Display) -> Result<(), Error> {
         self.answer(&Reply::failed(why.to_string())).await
     }

@@ -32,29 +32,31 @@ const WRITE_SIZE: usize = 64 * 1024;
 
 /// A client whose calls block until they are done.
 ///
-/// Everything happens within calls: between them nothing is sent or received, and no Keep Alive is kept. A client that
-/// mostly waits does so in [`Client::receive`], which keeps the connection alive; one that is busy with something else
-/// should come back before the Keep Alive ends, or turn it off.
+/// The client works only during calls. Between calls it sends and receives nothing, and keeps no Keep Alive. A program
+/// that mostly waits should wait in [`Client::receive`], which keeps the connection alive. A program that is busy with
+/// something else should call the client again before the Keep Alive runs out (see [`Client::deadline`]), or turn the
+/// Keep Alive off.
 ///
-/// A message at QoS 1 or 2 is acknowledged when it is handed out; the acknowledgement leaves with the next call that
-/// sends or waits, some milliseconds later at the most. So a program that dies while it works on a message is sent that
-/// message again, if its session is kept.
+/// A QoS 1 or 2 message is acknowledged when a call returns it. The acknowledgement is sent by the next call that sends
+/// or waits. To acknowledge only when the work is done, use [`Client::receive_unacknowledged`].
 ///
-/// When the connection is lost, calls fail with the reason until there is a new one; [`Client::reconnect`] goes on with the
-/// session. With [`Options::reconnect`] calls connect again by themselves and go on where they were, within the time that
-/// they have. [`Client::next_event`] tells of it.
+/// When the connection is lost, calls fail with the reason until there is a new one: [`Client::reconnect`] connects
+/// again and continues the session. With [`Options::reconnect`], calls connect again by themselves, within the time
+/// that they have, and continue. [`Client::next_event`] tells what happened.
 ///
-/// A timeout of zero never waits, and one of [`Duration::MAX`] never ends.
+/// A timeout of zero never waits. A timeout of [`Duration::MAX`] never ends.
 ///
-#[cfg_attr(feature = "std", doc = "```no_run")]
-#[cfg_attr(not(feature = "std"), doc = "```ignore")]
+#[doc = example!()]
+/// use std::time::Duration;
 /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
 ///
-/// let mut client = Client::connect("mqtt://localhost", Options::new())?;
+/// let mut client = Client::connect(&url, Options::new())?; // such as "mqtt://localhost:1883"
 /// client.subscribe(&[Subscription::new("sensors/+", QoS::AtLeastOnce)])?;
-/// client.publish(&Publish::new("sensors/kitchen", b"21.5").qos(QoS::AtLeastOnce))?;
-/// let message = client.receive()?;
-/// assert_eq!((message.topic.as_str(), message.payload.as_slice()), ("sensors/kitchen", &b"21.5"[..]));
+/// client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+///
+/// let message = client.receive_timeout(Duration::from_secs(5))?.expect("a message within five seconds");
+/// assert_eq!(message.topic, "sensors/kitchen");
+/// assert_eq!(message.payload, b"21.5");
 /// client.disconnect()?;
 /// # Ok::<(), mqtt_wasi::Error>(())
 /// ```
@@ -68,13 +70,28 @@ pub struct Client<#[cfg(feature = "std")] T = TcpTransport, #[cfg(not(feature = 
 
 #[cfg(feature = "std")]
 impl Client<TcpTransport> {
-    /// Connects to the broker at a URL such as `mqtt://localhost:1883`, or the first of the
-    /// [fallbacks](Options::fallback) that takes the connection. The URL's login counts where the options have none.
+    /// Connects to the broker at a URL: `mqtt://[user:password@]host[:port]`, or `mqtts://` with the feature `tls`. If
+    /// that fails, tries each of the [fallbacks](Options::fallback) in turn. User Name and Password of the URL are used
+    /// where the options have none.
+    ///
+    /// Blocks for at most twice [`Options::connect_timeout`] for each broker that is tried.
     ///
     /// # Errors
-    /// [`Error::Url`], [`CallError::InvalidOptions`](crate::CallError::InvalidOptions); of the broker that was tried last,
-    /// [`Error::Transport`], [`Error::ConnectionRefused`], [`Error::ConnectTimeout`], [`Error::Authentication`], and what
-    /// else ends connections.
+    /// [`Error::Url`]; [`CallError::InvalidOptions`](crate::CallError::InvalidOptions); [`Error::Transport`] with
+    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) for TLS options that cannot be used. From the
+    /// broker that was tried last: [`Error::Transport`], [`Error::ConnectionRefused`], [`Error::ConnectTimeout`],
+    /// [`Error::Authentication`], and any error that [ends the connection](Error::is_fatal).
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Error, Options, ReasonCode};
+    ///
+    /// let client = Client::connect(&url, Options::new().client_id("thermometer-7"))?;
+    /// assert!(client.is_connected());
+    ///
+    /// let refused = Client::connect(&url, Options::new().login("thermometer-7", "wrong")).unwrap_err();
+    /// assert_eq!(refused.reason_code(), Some(ReasonCode::BadUserNameOrPassword));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn connect(url: &str, options: Options) -> Result<Self, Error> {
         #[cfg(feature = "tls")]
         let connector = TcpConnector::with_tls(options.tls.clone())?;
@@ -83,10 +100,20 @@ impl Client<TcpTransport> {
         Self::connect_with(connector, url, options)
     }
 
-    /// Connects to the broker at an address such as `127.0.0.1:1883`. Such a client does not connect again by itself.
+    /// Connects to the broker at an address such as `127.0.0.1:1883`, without TLS. Such a client does not connect again
+    /// by itself, and [`Client::reconnect`] fails: use [`Client::reconnect_over`].
     ///
     /// # Errors
-    /// As [`Client::connect`], without [`Error::Url`].
+    /// As [`Client::connect`], except [`Error::Url`].
+    ///
+    #[doc = example!()]
+    /// # let address = broker.address();
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let client = Client::connect_to(&address, Options::new())?; // such as "127.0.0.1:1883"
+    /// assert!(client.is_connected());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn connect_to(address: impl std::net::ToSocketAddrs, options: Options) -> Result<Self, Error> {
         options.validate().map_err(crate::error::CallError::InvalidOptions)?;
         let transport = TcpTransport::connect(address, options.session.connect_timeout)?;
@@ -95,12 +122,19 @@ impl Client<TcpTransport> {
 }
 
 impl<T: Transport> Client<T> {
-    /// Connects to the broker at a URL, or the first of the [fallbacks](Options::fallback) that takes the connection,
-    /// over transports that `connector` makes. Such a client can connect [again](Client::reconnect), and does so by itself
-    /// if the [options](Options::reconnect) say so. The URL's login counts where the options have none.
+    /// As `Client::connect`, over transports that `connector` makes.
     ///
     /// # Errors
     /// As `Client::connect`.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::transport::TcpConnector;
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let client = Client::connect_with(TcpConnector::new(), &url, Options::new())?;
+    /// assert!(client.is_connected());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn connect_with(
         connector: impl Connector<Transport = T> + Send + 'static,
         url: &str,
@@ -121,11 +155,20 @@ impl<T: Transport> Client<T> {
         Ok(Self { engine, network: Network::new(None, Some(Box::new(connector))), responder: None })
     }
 
-    /// Connects to the broker at the other end of a transport.
+    /// Connects to the broker at the other end of a transport. Such a client does not connect again by itself: see
+    /// [`Client::reconnect_over`].
     ///
     /// # Errors
-    /// [`Error::ConnectionRefused`], [`Error::ConnectTimeout`], [`Error::Authentication`], and what else ends connections;
-    /// [`CallError::InvalidOptions`](crate::CallError::InvalidOptions).
+    /// [`CallError::InvalidOptions`](crate::CallError::InvalidOptions), [`Error::ConnectionRefused`],
+    /// [`Error::ConnectTimeout`], [`Error::Authentication`], and any error that [ends the connection](Error::is_fatal).
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let client = Client::connect_over(network, Options::new())?; // any `Transport`
+    /// assert!(client.is_connected());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn connect_over(transport: T, options: Options) -> Result<Self, Error> {
         let engine = Engine::new(None, options, 0)?;
         let mut client = Self { engine, network: Network::new(None, None), responder: None };
@@ -133,23 +176,50 @@ impl<T: Transport> Client<T> {
         Ok(client)
     }
 
-    /// Connects again, to the broker at the same URL or the first of the fallbacks that takes the connection; returns
-    /// whether it still had the session. What was in flight is sent again either way. A connection that is still there is
-    /// closed first.
+    /// Connects again, to the broker at the same URL or, if that fails, to the fallbacks in turn. Continues the
+    /// session: what was in flight is sent again, in order, also if the broker has lost the session. Closes a
+    /// connection that is still there first. Returns whether the broker still had the session.
     ///
     /// # Errors
-    /// As [`Client::connect_with`]; [`CallError::NotConnected`](crate::CallError::NotConnected) for a client that was made
-    /// over a transport: see [`Client::reconnect_over`]. The client can be connected again; with
-    /// [`Options::reconnect`] it does so by itself.
+    /// As [`Client::connect_with`]; [`CallError::NotConnected`](crate::CallError::NotConnected) for a client that was
+    /// made over a transport: use [`Client::reconnect_over`]. After an error, `reconnect` may be called again. With
+    /// [`Options::reconnect`], the client then also tries again by itself.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let options = Options::new().client_id("thermometer-7").session_expiry_interval(60);
+    /// let mut client = Client::connect(&url, options)?;
+    /// # broker.cut();
+    /// // The connection is lost. Waiting for a message says why.
+    /// let error = client.receive().unwrap_err();
+    /// assert!(error.is_fatal());
+    ///
+    /// assert!(client.reconnect()?, "the broker still had the session");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn reconnect(&mut self) -> Result<bool, Error> {
         self.run(Connecting)
     }
 
-    /// Goes on over a new transport after the connection was lost; returns whether the broker still had the session.
-    /// What was in flight is sent again either way.
+    /// Continues the session over a new transport. What was in flight is sent again, in order, also if the broker has
+    /// lost the session. Closes the transport before it. Returns whether the broker still had the session.
     ///
     /// # Errors
-    /// As [`Client::connect_over`]. The client can be reconnected again.
+    /// As [`Client::connect_over`]. After an error, `reconnect_over` may be called again.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let options = Options::new().client_id("thermometer-7").session_expiry_interval(60);
+    /// let mut client = Client::connect_over(network.clone(), options)?;
+    /// # network.cut();
+    /// assert!(client.receive().is_err(), "the connection is lost");
+    ///
+    /// let another = network.again();
+    /// assert!(client.reconnect_over(another)?, "the broker still had the session");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn reconnect_over(&mut self, transport: T) -> Result<bool, Error> {
         if let Some(before) = &mut self.network.transport {
             before.close();
@@ -159,45 +229,106 @@ impl<T: Transport> Client<T> {
         self.run(Connected)
     }
 
-    /// Changes what the next connection is made with: login, will, and what else [`ConnectChanges`] has.
+    /// Changes what the next connection is made with, and those after it: User Name, Password, Will Message, and what
+    /// else [`ConnectChanges`] has. The connection that is there stays as it is.
     ///
     /// # Errors
     /// [`CallError::InvalidOptions`](crate::CallError::InvalidOptions), and nothing is changed.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, ConnectChanges, Options};
+    ///
+    /// let mut client = Client::connect(&url, Options::new().login("thermometer-7", "a token"))?;
+    /// // Before the token expires:
+    /// client.update(ConnectChanges { password: Some(b"a new token".to_vec()), ..ConnectChanges::default() })?;
+    /// client.reconnect()?;
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn update(&mut self, changes: ConnectChanges) -> Result<(), Error> {
         Ok(self.engine.update(changes)?)
     }
 
-    /// Publishes a message. At QoS 0 it returns once the message is sent, at QoS 1 and 2 once the broker has it, with
-    /// [`ReasonCode::Success`] or [`ReasonCode::NoMatchingSubscribers`].
+    /// Publishes a message. Returns once it is sent at QoS 0, and once the broker has it at QoS 1 and 2:
+    /// [`ReasonCode::Success`], or [`ReasonCode::NoMatchingSubscribers`] if the broker says that nobody has subscribed
+    /// to the topic. Messages are sent in the order of the calls. Blocks for at most [`Options::response_timeout`].
     ///
     /// # Errors
-    /// [`Error::PublishRefused`], [`Error::Call`]; [`Error::Timeout`] when the broker does not answer in time, with
-    /// the message still in flight; and what ends connections.
+    /// [`Error::PublishRefused`]; [`Error::Call`] for a message that cannot be sent, or that the broker does not
+    /// accept; [`Error::Timeout`] when the broker does not answer in time, with the message still in flight;
+    /// [`Error::GivenUp`]; [`Error::AnswerBehindMessages`]; and any error that [ends the connection](Error::is_fatal).
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Error, Options, Publish, QoS, ReasonCode};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let temperature = Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce).retain(true);
+    /// assert_eq!(client.publish(&temperature)?, ReasonCode::NoMatchingSubscribers);
+    ///
+    /// let refused = client.publish(&Publish::new("forbidden", "21.5").qos(QoS::AtLeastOnce)).unwrap_err();
+    /// assert!(matches!(refused, Error::PublishRefused(_)), "the connection continues");
+    /// assert_eq!(refused.reason_code(), Some(ReasonCode::NotAuthorized));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn publish(&mut self, publish: &Publish<'_>) -> Result<ReasonCode, Error> {
         self.publish_with_reason(publish).map(|reason| reason.reason_code)
     }
 
-    /// As [`Client::publish`], and returns everything that the broker says to it: a Reason String, User Properties.
+    /// As [`Client::publish`]. Returns everything that the broker answered: also the Reason String and User Properties.
     ///
     /// # Errors
     /// As [`Client::publish`].
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, ReasonCode};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let answer = client.publish_with_reason(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// assert_eq!(answer.reason_code, ReasonCode::NoMatchingSubscribers);
+    /// assert_eq!(answer.reason_string, None);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn publish_with_reason(&mut self, publish: &Publish<'_>) -> Result<Reason, Error> {
         self.run(Publishing(publish))
     }
 
-    /// Publishes a message with a trace context, which takes the place of any that is in its User Properties.
+    /// As [`Client::publish`], with a trace context in the User Properties, in place of any other in them.
     ///
     /// # Errors
     /// As [`Client::publish`].
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription, TraceContext};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.subscribe(&[Subscription::new("sensors/+", QoS::AtMostOnce)])?;
+    /// let context = TraceContext::random_root(true);
+    /// client.publish_traced(&Publish::new("sensors/kitchen", "21.5"), &context)?;
+    /// assert_eq!(client.receive()?.trace_context(), Some(context));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn publish_traced(&mut self, publish: &Publish<'_>, context: &TraceContext) -> Result<ReasonCode, Error> {
         let user_properties = context.added_to(&publish.properties.user_properties);
         self.publish(&publish.with_user_properties(&borrowed(&user_properties)))
     }
 
-    /// Serializes `value` to JSON and publishes it, marked as such by Content Type and Payload Format Indicator.
+    /// Serializes `value` to JSON and publishes it, with the Content Type `application/json` and the Payload Format
+    /// Indicator for UTF-8 text.
     ///
     /// # Errors
-    /// [`Error::Json`], and as [`Client::publish`].
+    /// [`Error::Json`] when `value` cannot be written as JSON, and as [`Client::publish`].
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.subscribe(&[Subscription::new("sensors/+", QoS::AtMostOnce)])?;
+    /// client.publish_json("sensors/kitchen", &[21.5, 22.0], QoS::AtLeastOnce)?;
+    ///
+    /// let message = client.receive()?;
+    /// assert_eq!(message.json::<[f64; 2]>()?, [21.5, 22.0]);
+    /// assert_eq!(message.content_type.as_deref(), Some("application/json"));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[cfg(feature = "json")]
     pub fn publish_json(
         &mut self,
@@ -209,11 +340,23 @@ impl<T: Transport> Client<T> {
         self.publish(&Publish::new(topic, &payload).qos(qos).properties(crate::json::json_properties()))
     }
 
-    /// Publishes messages one behind the other, as many in flight as the broker and the options allow, and as many in
-    /// one write. Returns for each how it went, in order: as [`Client::publish`] would have.
+    /// Publishes messages in order, with as many in flight as the broker and the options allow, and as many in one
+    /// write. Returns the result of each, in order: what [`Client::publish`] would return. Blocks while answers keep
+    /// coming within [`Options::response_timeout`].
     ///
-    /// Messages that could not be sent because the connection ended fail with the reason it ended. The time for it begins
-    /// anew with every answer, and whenever there is room for more.
+    /// When the connection ends, messages that were not sent fail with the reason.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Error, Options, Publish, QoS};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let topics = ["sensors/1", "forbidden", "sensors/3"];
+    /// let messages = topics.map(|topic| Publish::new(topic, "21.5").qos(QoS::AtLeastOnce));
+    /// let results = client.publish_all(messages);
+    /// assert!(results[0].is_ok() && results[2].is_ok());
+    /// assert!(matches!(results[1], Err(Error::PublishRefused(_))));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn publish_all<'a>(
         &mut self,
         messages: impl IntoIterator<Item = Publish<'a>>,
@@ -222,41 +365,92 @@ impl<T: Transport> Client<T> {
         self.run(PublishingAll::new(messages)).unwrap_or_default()
     }
 
-    /// Puts a message into the outbound buffer, to leave with the next [`Client::flush`] or any other call. Writes only
-    /// when the buffer is full. For many small messages at QoS 0 this is the fastest way.
-    ///
-    /// Nothing tells how a message at QoS 1 or 2 went.
+    /// Puts a message into the outbound buffer. It is sent by [`Client::flush`] or any other call that sends or waits,
+    /// or when 64 KiB wait to be sent. This is the fastest way to publish many small messages one by one. For QoS 1 and
+    /// 2 there is no result. Blocks only while there is no room, for at most [`Options::response_timeout`].
     ///
     /// # Errors
-    /// As [`Client::publish`], but for [`Error::PublishRefused`].
+    /// As [`Client::publish`], except [`Error::PublishRefused`].
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// for reading in ["21.5", "21.6", "21.7"] {
+    ///     client.enqueue(&Publish::new("sensors/kitchen", reading))?;
+    /// }
+    /// client.flush()?;
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn enqueue(&mut self, publish: &Publish<'_>) -> Result<(), Error> {
         self.run(Enqueueing(publish))?;
         if self.engine.outgoing() < WRITE_SIZE { Ok(()) } else { self.flush() }
     }
 
-    /// Sends everything that waits to be sent, acknowledgements included.
+    /// Sends everything that waits to be sent, acknowledgements included. Blocks for at most
+    /// [`Options::response_timeout`].
     ///
     /// # Errors
     /// [`Error::Timeout`] when the broker does not take it in time,
-    /// [`CallError::NotConnected`](crate::CallError::NotConnected), and what ends connections.
+    /// [`CallError::NotConnected`](crate::CallError::NotConnected), and any error that [ends the
+    /// connection](Error::is_fatal).
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.enqueue(&Publish::new("sensors/kitchen", "21.5"))?;
+    /// assert!(client.has_outgoing());
+    /// client.flush()?;
+    /// assert!(!client.has_outgoing());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn flush(&mut self) -> Result<(), Error> {
         self.run(Flushing)
     }
 
-    /// Subscribes; returns the granted QoS of each Topic Filter, in order.
+    /// Subscribes to Topic Filters. Returns the QoS that the broker granted for each, in order. Blocks for at most
+    /// [`Options::response_timeout`].
     ///
     /// # Errors
     /// [`Error::SubscribeRefused`] when the broker refused any of them, with the Reason Code of each: the others are in
-    /// effect. [`Error::Call`], [`Error::Timeout`], and what ends connections.
+    /// effect. [`Error::Call`] for what cannot be sent, or what the broker does not support; [`Error::Timeout`];
+    /// [`Error::AnswerBehindMessages`]; and any error that [ends the connection](Error::is_fatal).
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let granted = client.subscribe(&[
+    ///     Subscription::new("sensors/+", QoS::AtLeastOnce),
+    ///     Subscription { no_local: true, ..Subscription::new("commands/#", QoS::ExactlyOnce) },
+    /// ])?;
+    /// assert_eq!(granted, [QoS::AtLeastOnce, QoS::ExactlyOnce]);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn subscribe(&mut self, subscriptions: &[Subscription<'_>]) -> Result<Vec<QoS>, Error> {
         self.subscribe_with(subscriptions, SubscribeProperties::default())?.granted()
     }
 
-    /// Subscribes with a Subscription Identifier or User Properties; returns everything that the broker says to it, be
-    /// it that it refused.
+    /// As [`Client::subscribe`], with a Subscription Identifier or User Properties. Returns everything that the broker
+    /// answered: look for refusals among the Reason Codes.
     ///
     /// # Errors
-    /// [`Error::Call`], [`Error::Timeout`], and what ends connections.
+    /// As [`Client::subscribe`], except [`Error::SubscribeRefused`].
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, ReasonCode, SubscribeProperties, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let subscriptions = ["sensors/+", "forbidden"].map(|filter| Subscription::new(filter, QoS::AtMostOnce));
+    /// let properties = SubscribeProperties { subscription_identifier: Some(7), ..SubscribeProperties::default() };
+    /// let answer = client.subscribe_with(&subscriptions, properties)?;
+    /// assert_eq!(answer.reason_codes, [ReasonCode::GRANTED_QOS_0, ReasonCode::NotAuthorized]);
+    ///
+    /// client.publish(&Publish::new("sensors/kitchen", "21.5"))?;
+    /// assert_eq!(client.receive()?.subscription_identifiers, [7]);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn subscribe_with(
         &mut self,
         subscriptions: &[Subscription<'_>],
@@ -265,19 +459,39 @@ impl<T: Transport> Client<T> {
         self.run(Subscribing { subscriptions, properties })
     }
 
-    /// Unsubscribes. That a subscription did not exist is no error.
+    /// Unsubscribes from Topic Filters. That a subscription did not exist is no error. Blocks for at most
+    /// [`Options::response_timeout`].
     ///
     /// # Errors
-    /// [`Error::SubscribeRefused`] when the broker refused, with the Reason Code of each Topic Filter;
-    /// [`Error::Call`], [`Error::Timeout`], and what ends connections.
+    /// [`Error::SubscribeRefused`] when the broker refused, with the Reason Code of each Topic Filter; otherwise as
+    /// [`Client::subscribe`].
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.subscribe(&[Subscription::new("sensors/+", QoS::AtMostOnce)])?;
+    /// client.unsubscribe(&["sensors/+"])?;
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn unsubscribe(&mut self, filters: &[&str]) -> Result<(), Error> {
         self.unsubscribe_with(filters, UnsubscribeProperties::default())?.granted().map(drop)
     }
 
-    /// Unsubscribes with User Properties; returns everything that the broker says to it, be it that it refused.
+    /// As [`Client::unsubscribe`], with User Properties. Returns everything that the broker answered: look for refusals
+    /// among the Reason Codes.
     ///
     /// # Errors
-    /// [`Error::Call`], [`Error::Timeout`], and what ends connections.
+    /// As [`Client::unsubscribe`], except [`Error::SubscribeRefused`].
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, ReasonCode, UnsubscribeProperties};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let answer = client.unsubscribe_with(&["sensors/+"], UnsubscribeProperties::default())?;
+    /// assert_eq!(answer.reason_codes, [ReasonCode::NoSubscriptionExisted]);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn unsubscribe_with(
         &mut self,
         filters: &[&str],
@@ -286,10 +500,22 @@ impl<T: Transport> Client<T> {
         self.run(Unsubscribing { filters, properties })
     }
 
-    /// Waits for the next message.
+    /// Returns the next message, in the order that the broker sent them. Waits for it for as long as it takes. QoS 1
+    /// and 2 messages are acknowledged; the acknowledgement is sent by the next call that sends or waits.
     ///
     /// # Errors
-    /// What ended the connection, after the last message that came before.
+    /// What ended the connection, once the messages that came before are received, until there is a new connection.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.subscribe(&[Subscription::new("sensors/+", QoS::AtLeastOnce)])?;
+    /// client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// let message = client.receive()?;
+    /// assert_eq!((message.topic.as_str(), message.qos), ("sensors/kitchen", QoS::AtLeastOnce));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn receive(&mut self) -> Result<Message, Error> {
         loop {
             if let Some(message) = self.receive_timeout(Duration::MAX)? {
@@ -298,19 +524,40 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Waits for the next message, no longer than `timeout`.
+    /// As [`Client::receive`], but waits for at most `timeout`; zero takes only what is there. `None`: no message came.
     ///
     /// # Errors
     /// As [`Client::receive`].
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// assert_eq!(client.receive_timeout(Duration::from_millis(10))?, None);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn receive_timeout(&mut self, timeout: Duration) -> Result<Option<Message>, Error> {
         self.receive_with(timeout, Message::of)
     }
 
-    /// Lends the next message to `read`, without a copy, and returns what that makes of it; `None` when none came
-    /// within `timeout`.
+    /// Lends the next message to `read`, without a copy. Returns what `read` returned, or `None` when no message came
+    /// within `timeout`. The message is acknowledged as by [`Client::receive`].
     ///
     /// # Errors
     /// As [`Client::receive`].
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.subscribe(&[Subscription::new("sensors/+", QoS::AtMostOnce)])?;
+    /// client.publish(&Publish::new("sensors/kitchen", "21.5"))?;
+    /// let len = client.receive_with(Duration::from_secs(5), |message| message.payload.len())?;
+    /// assert_eq!(len, Some(4));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn receive_with<R>(
         &mut self,
         timeout: Duration,
@@ -323,36 +570,96 @@ impl<T: Transport> Client<T> {
         })
     }
 
-    /// As [`Client::receive_timeout`], but the message is acknowledged by [`Client::acknowledge`], once the work that it
-    /// asks for is done, say. Until then it counts against the Receive Maximum of the options: a broker sends no more than
-    /// the caller keeps up with.
+    /// As [`Client::receive_timeout`], but the message is acknowledged by [`Client::acknowledge`], for example when the
+    /// work for it is done. If the program ends before that and its session is kept, the broker sends the message
+    /// again. Until then it counts against [`Options::receive_maximum`], so the broker sends no more than the program
+    /// keeps up with.
     ///
     /// There is no [`Delivery`] where there is nothing to acknowledge: at QoS 0, and for a message of an earlier
     /// connection.
     ///
     /// # Errors
     /// As [`Client::receive`].
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new().client_id("worker").session_expiry_interval(3600))?;
+    /// client.subscribe(&[Subscription::new("jobs", QoS::AtLeastOnce)])?;
+    /// client.publish(&Publish::new("jobs", "print 3 labels").qos(QoS::AtLeastOnce))?;
+    ///
+    /// let (message, delivery) = client.receive_unacknowledged(Duration::from_secs(5))?.expect("a job");
+    /// assert_eq!(message.payload, b"print 3 labels");
+    /// // The work is done.
+    /// if let Some(delivery) = delivery {
+    ///     client.acknowledge(delivery);
+    /// }
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn receive_unacknowledged(&mut self, timeout: Duration) -> Result<Option<(Message, Option<Delivery>)>, Error> {
         self.take_within(timeout, |engine, _| {
             engine.receive_unacknowledged().map(|(publish, delivery)| (Message::from(publish), delivery))
         })
     }
 
-    /// Acknowledges a message, in whatever order the caller likes: the broker gets the acknowledgements in the order of the
-    /// messages, with the next call that sends or waits. Returns `false` if that was done before, or the connection that
-    /// the message came over is over; then the broker sends it again, if it keeps the session.
+    /// Acknowledges a message, in any order. The broker gets the acknowledgements in the order of the messages
+    /// `[MQTT-4.6.0-2]`, with the next call that sends or waits. Never blocks. Returns `false` if it was done before,
+    /// or if the connection of the message is over: then the broker sends it again, if it keeps the session.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.subscribe(&[Subscription::new("jobs", QoS::AtLeastOnce)])?;
+    /// client.publish(&Publish::new("jobs", "print 3 labels").qos(QoS::AtLeastOnce))?;
+    /// let (_, delivery) = client.receive_unacknowledged(Duration::from_secs(5))?.expect("a job");
+    /// let delivery = delivery.expect("a QoS 1 message");
+    /// assert!(client.acknowledge(delivery));
+    /// assert!(!client.acknowledge(delivery), "it was done before");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn acknowledge(&mut self, delivery: Delivery) -> bool {
         self.engine.acknowledge(delivery)
     }
 
-    /// Lends the next of the messages that have come already to `read`, without looking for more; `None` when there is
-    /// none.
+    /// Lends the next of the messages that have arrived to `read`, without reading from the connection. `None` when
+    /// there is none. The message is acknowledged as by [`Client::receive`].
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.subscribe(&[Subscription::new("sensors/+", QoS::AtMostOnce)])?;
+    /// for reading in ["21.5", "21.6", "21.7"] {
+    ///     client.publish(&Publish::new("sensors/kitchen", reading).qos(QoS::AtLeastOnce))?;
+    /// }
+    /// // The messages came before the answers to `publish`.
+    /// let mut bytes = 0;
+    /// while let Some(len) = client.take_with(|message| message.payload.len()) {
+    ///     bytes += len;
+    /// }
+    /// assert_eq!(bytes, 12);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn take_with<R>(&mut self, read: impl FnOnce(&Publish<'_>) -> R) -> Option<R> {
         self.engine.receive().map(|publish| read(&publish))
     }
 
-    /// Does what can be done without waiting; returns whether [`Client::receive`] would return at once, with a message
-    /// or because the connection is over.
+    /// Does what can be done without waiting. Returns whether [`Client::receive`] would return at once: there is a
+    /// message, or there is no connection.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// assert!(!client.is_ready());
+    /// client.subscribe(&[Subscription::new("sensors/+", QoS::AtMostOnce)])?;
+    /// client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// assert!(client.is_ready());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn is_ready(&mut self) -> bool {
         for _ in 0..LATE_ROUNDS {
             if self.engine.has_message() {
@@ -370,88 +677,213 @@ impl<T: Transport> Client<T> {
         false
     }
 
-    /// The messages as they come, without end but for the error that ends the connection.
+    /// Iterates over the messages as they come, as [`Client::receive`] returns them. Ends after the error that ended
+    /// the connection.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.subscribe(&[Subscription::new("sensors/+", QoS::AtMostOnce)])?;
+    /// for reading in ["21.5", "21.6", "21.7"] {
+    ///     client.enqueue(&Publish::new("sensors/kitchen", reading))?;
+    /// }
+    /// let messages = client.messages().take(3).collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(messages[2].payload, b"21.7");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn messages(&mut self) -> Messages<'_, T> {
         Messages { client: self, is_over: false }
     }
 
-    /// Authenticates again over this connection (section 4.12.1), before a token of the last time expires, say. It does not
-    /// begin while the client is authenticating already. A connection that is made meanwhile, since this one was lost, does
-    /// as well: it begins with that.
+    /// Authenticates again over this connection (section 4.12.1), for example before a token expires. Waits until no
+    /// other authentication is under way. If the connection was lost and is made again, that authenticates too, and the
+    /// call is done. Blocks for at most [`Options::response_timeout`].
     ///
     /// # Errors
-    /// [`Error::Authentication`]; [`Error::Timeout`] when the broker has not authenticated the client in time, with the
-    /// connection as it was: the broker may do so later, and is answered and checked in whatever call that comes;
+    /// [`Error::Authentication`]; [`Error::Timeout`] when the broker has not authenticated the client in time: the
+    /// connection stays as it was, and later calls continue the exchange;
     /// [`CallError::NothingToAuthenticate`](crate::CallError::NothingToAuthenticate) when the options have no
-    /// [authenticator](Options::authenticator); and what ends connections: a broker that refuses does.
+    /// [authenticator](Options::authenticator); and any error that [ends the connection](Error::is_fatal), as a broker
+    /// that refuses does.
+    ///
+    #[doc = example!()]
+    /// # let token = broker::Token(b"a token".to_vec());
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let mut client = Client::connect(&url, Options::new().authenticator(token))?; // any `Authenticator`
+    /// client.authenticate_again()?;
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn authenticate_again(&mut self) -> Result<(), Error> {
         self.run(Authenticating)
     }
 
-    /// Disconnects: what waits is sent, then DISCONNECT, and the connection is closed. The broker drops the Will
-    /// Message. Does nothing when there is no connection.
+    /// Sends what waits to be sent, then DISCONNECT, and closes the connection. The broker deletes the Will Message.
+    /// Does nothing if there is no connection. Blocks for at most five seconds.
     ///
     /// # Errors
-    /// [`Error::Timeout`] when the broker does not take the last bytes, and what ends connections.
+    /// [`Error::Timeout`] when the broker does not take the last bytes, and any error that [ends the
+    /// connection](Error::is_fatal) before that.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.disconnect()?;
+    /// assert!(!client.is_connected());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn disconnect(&mut self) -> Result<(), Error> {
         self.disconnect_with(&Disconnect::new(ReasonCode::NORMAL_DISCONNECTION))
     }
 
-    /// As [`Client::disconnect`], with a DISCONNECT of the caller's own: one that keeps the Will Message
-    /// ([`ReasonCode::DisconnectWithWillMessage`]) or changes the Session Expiry Interval.
+    /// As [`Client::disconnect`], with any DISCONNECT: for example one after which the broker publishes the Will
+    /// Message ([`ReasonCode::DisconnectWithWillMessage`]), or one that changes the Session Expiry Interval.
     ///
     /// # Errors
     /// As [`Client::disconnect`]; [`CallError::Invalid`](crate::CallError::Invalid),
     /// [`CallError::PacketTooLarge`](crate::CallError::PacketTooLarge);
-    /// [`CallError::PropertyNotAllowed`](crate::CallError::PropertyNotAllowed) for a Session Expiry Interval when the options
-    /// have none.
+    /// [`CallError::PropertyNotAllowed`](crate::CallError::PropertyNotAllowed) for a Session Expiry Interval when that
+    /// of the options is 0 (section 3.14.2.2.2).
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Disconnect, Options, ReasonCode, WillMessage};
+    ///
+    /// let will = WillMessage::new("status/thermometer-7", "offline");
+    /// let mut client = Client::connect(&url, Options::new().will(will))?;
+    /// client.disconnect_with(&Disconnect::new(ReasonCode::DisconnectWithWillMessage))?;
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn disconnect_with(&mut self, disconnect: &Disconnect<'_>) -> Result<(), Error> {
         self.run(Disconnecting(disconnect))
     }
 
-    /// What the broker said when it took the connection: its limits, the Client Identifier it assigned, and more. `None`
-    /// before the first connection.
+    /// What the broker said when it accepted the connection: its limits, the Client Identifier that it assigned, and
+    /// more. `None` before the first connection.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, QoS};
+    ///
+    /// let client = Client::connect(&url, Options::new())?;
+    /// let info = client.connection_info().expect("there is a connection");
+    /// assert_eq!((info.maximum_qos, info.retain_available), (QoS::ExactlyOnce, true));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn connection_info(&self) -> Option<ConnectionInfo> {
         self.engine.session().connection_info()
     }
 
     /// The Client Identifier: the one of the options, or the one that the broker assigned.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let client = Client::connect(&url, Options::new().client_id("thermometer-7"))?;
+    /// assert_eq!(client.client_id(), "thermometer-7");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn client_id(&self) -> String {
         self.engine.client_id()
     }
 
     /// Whether there is a connection, as far as is known without looking.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// assert!(client.is_connected());
+    /// client.disconnect()?;
+    /// assert!(!client.is_connected());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn is_connected(&self) -> bool {
         self.engine.is_connected()
     }
 
-    /// When the client should be called again to keep the connection alive, or to make one; `None` when it need not.
+    /// When the client has to be called again, to keep the connection or to make one, by the clock of its
+    /// [transport](Client::transport). Any call that can wait will do, for example [`Client::receive_timeout`] with a
+    /// timeout of zero. `None`: it need not be called.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::transport::Transport;
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let client = Client::connect(&url, Options::new().keep_alive(30))?;
+    /// let now = client.transport().expect("there is a connection").now();
+    /// let left = client.deadline().expect("there is a Keep Alive").saturating_duration_since(now);
+    /// assert!(left <= Duration::from_secs(30));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.engine.deadline()
     }
 
-    /// What the client has done so far, over all its connections.
+    /// Counters over all connections of this client.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish, QoS};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// let stats = client.stats();
+    /// assert_eq!((stats.packets_sent, stats.packets_received), (2, 2), "CONNECT and PUBLISH, CONNACK and PUBACK");
+    /// assert_eq!(stats.in_flight, 0);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
 
-    /// The session as bytes, for a later process to go on with: [`Options::resume`]. See
-    /// [`Session::snapshot`](crate::session::Session::snapshot).
+    /// The session as bytes, for a later process to continue: see [`Options::resume`]. It holds what
+    /// [`Session::snapshot`](crate::session::Session::snapshot) lists, and no password.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Snapshot};
+    ///
+    /// let options = Options::new().session_expiry_interval(3600);
+    /// let client = Client::connect(&url, options.clone().client_id("thermometer-7"))?;
+    /// let bytes = client.snapshot(); // to a file, for example
+    /// drop(client);
+    ///
+    /// // In a later process:
+    /// let client = Client::connect(&url, options.resume(Snapshot::from_bytes(&bytes)?))?;
+    /// assert_eq!(client.client_id(), "thermometer-7");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
         self.engine.session().snapshot()
     }
 
-    /// The next thing that happened to the connection, waiting for it no longer than `timeout`; zero looks at what is
-    /// there. Events wait here until asked for, up to 1,024 of them.
+    /// Returns the next event. Waits for it for at most `timeout`; zero takes only what is there. `None`: nothing
+    /// happened. Up to 1,024 events wait here; then the oldest is dropped.
     ///
     /// # Errors
-    /// What ended the connection, if it is not made again, behind the last event.
+    /// What ended the connection, once all events are taken, if the client does not connect again by itself.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Event, Options, Reconnect};
+    ///
+    /// let policy = Reconnect { first_delay: Duration::from_millis(10), ..Reconnect::default() };
+    /// let options = Options::new().client_id("thermometer-7").session_expiry_interval(60).reconnect(policy);
+    /// let mut client = Client::connect(&url, options)?;
+    /// # broker.cut();
+    /// // The connection is lost, and made again.
+    /// let lost = client.next_event(Duration::from_secs(5))?;
+    /// assert!(matches!(lost, Some(Event::Disconnected(_))));
+    /// let made = client.next_event(Duration::from_secs(5))?;
+    /// assert_eq!(made, Some(Event::Connected { session_present: true }));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn next_event(&mut self, timeout: Duration) -> Result<Option<Event>, Error> {
         if timeout.is_zero() {
             let now = self.network.now();
@@ -469,12 +901,33 @@ impl<T: Transport> Client<T> {
     }
 
     /// Whether something waits to be sent.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.enqueue(&Publish::new("sensors/kitchen", "21.5"))?;
+    /// assert!(client.has_outgoing());
+    /// client.flush()?;
+    /// assert!(!client.has_outgoing());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn has_outgoing(&self) -> bool {
         self.engine.has_outgoing()
     }
 
-    /// The transport; `None` before the first connection. One that is closed is still there until there is a new one.
+    /// The transport. `None` before the first connection. After a connection is closed, its transport stays here until
+    /// there is a new one.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let client = Client::connect(&url, Options::new())?;
+    /// let transport = client.transport().expect("there is a connection");
+    /// assert_eq!(format!("mqtt://{}", transport.stream().peer_addr().unwrap()), url);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn transport(&self) -> Option<&T> {
         self.network.transport.as_ref()
@@ -502,7 +955,21 @@ impl<T: fmt::Debug> fmt::Debug for Client<T> {
     }
 }
 
-/// The messages as they come; see [`Client::messages`].
+/// The messages as they come: see [`Client::messages`].
+///
+#[doc = example!()]
+/// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+///
+/// let mut client = Client::connect(&url, Options::new())?;
+/// client.subscribe(&[Subscription::new("sensors/+", QoS::AtMostOnce)])?;
+/// client.publish(&Publish::new("sensors/kitchen", "21.5"))?;
+/// for message in client.messages() {
+///     let message = message?;
+///     assert_eq!(message.topic, "sensors/kitchen");
+///     break;
+/// }
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Messages<'a, T> {
     client: &'a mut Client<T>,

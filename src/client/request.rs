@@ -18,7 +18,20 @@ use crate::transport::Transport;
 #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
 use crate::{message::borrowed, trace::TraceContext};
 
-/// A request that waits for its reply: what [`Client::wait_for_reply`] takes. When it is dropped, the reply is too.
+/// A request that waits for its reply: what [`Client::wait_for_reply`] takes. When it is dropped, the reply is dropped
+/// too.
+///
+#[doc = example!()]
+/// # let broker = broker.with_calculator();
+/// use std::time::Duration;
+/// use mqtt_wasi::{Client, Options, PendingReply, Publish, QoS};
+///
+/// let mut client = Client::connect(&url, Options::new())?;
+/// let request = Publish::new("calculator/add", "1 2").qos(QoS::AtLeastOnce);
+/// let pending: PendingReply = client.start_request(&request, Duration::from_secs(5))?;
+/// assert_eq!(client.wait_for_reply(pending)?.payload, b"3");
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct PendingReply {
     pub(crate) id: CallId,
@@ -26,25 +39,54 @@ pub struct PendingReply {
     _owner: Arc<()>,
 }
 
-/// Where there is randomness to be had.
+/// Requests. They need randomness, which comes from the system: without `std` see `Client::start_request_with`.
 #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
 impl<T: Transport> Client<T> {
-    /// Publishes a request and waits for the reply, no longer than `timeout`. See
-    /// [`Session::request`](crate::session::Session::request) for what is sent.
+    /// Publishes a request and returns the reply. Blocks for at most `timeout`. The client sets Response Topic and
+    /// Correlation Data, and the timeout as Message Expiry Interval unless there is one (section 4.10). Before its
+    /// first request it subscribes to its [Response Topic](Options::response_topic).
     ///
     /// # Errors
-    /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker says that nobody serves such
-    /// requests; [`Error::RequestFailed`] when the responder says that it failed;
-    /// [`CallError::RepliesRefused`](crate::CallError::RepliesRefused); and as [`Client::publish`].
+    /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker says that nobody has
+    /// subscribed to the topic of the request; [`Error::RequestFailed`] when the responder says that the request
+    /// failed; [`CallError::RepliesRefused`](crate::CallError::RepliesRefused) when the broker does not let the client
+    /// subscribe to its Response Topic; and as [`Client::publish`].
+    ///
+    #[doc = example!()]
+    /// # let broker = broker.with_calculator();
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Error, Options, Publish, QoS};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let request = Publish::new("calculator/add", "1 2").qos(QoS::AtLeastOnce);
+    /// let reply = client.request(&request, Duration::from_secs(5))?;
+    /// assert_eq!(reply.payload, b"3");
+    ///
+    /// let nobody = Publish::new("calculator/divide", "1 2").qos(QoS::AtLeastOnce);
+    /// assert_eq!(client.request(&nobody, Duration::from_secs(5)), Err(Error::NoResponder));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn request(&mut self, request: &Publish<'_>, timeout: Duration) -> Result<Message, Error> {
         let nonce = crate::random::nonce()?;
         self.run(Requesting { request, timeout, nonce })
     }
 
-    /// As [`Client::request`], with a trace context, which takes the place of any that is in its User Properties.
+    /// As [`Client::request`], with a trace context in the User Properties, in place of any other in them.
     ///
     /// # Errors
     /// As [`Client::request`].
+    ///
+    #[doc = example!()]
+    /// # let broker = broker.with_calculator();
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, TraceContext};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let request = Publish::new("calculator/add", "1 2").qos(QoS::AtLeastOnce);
+    /// let reply = client.request_traced(&request, Duration::from_secs(5), &TraceContext::random_root(true))?;
+    /// assert_eq!(reply.payload, b"3");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn request_traced(
         &mut self,
         request: &Publish<'_>,
@@ -55,10 +97,22 @@ impl<T: Transport> Client<T> {
         self.request(&request.with_user_properties(&borrowed(&user_properties)), timeout)
     }
 
-    /// Serializes a request to JSON, and reads the reply as JSON.
+    /// Serializes a request to JSON, publishes it at QoS 1, and reads the reply as JSON.
     ///
     /// # Errors
-    /// [`Error::Json`] when either is not possible, and as [`Client::request`].
+    /// [`Error::Json`] when the request cannot be written as JSON, or the reply is not the JSON wanted; and as
+    /// [`Client::request`].
+    ///
+    #[doc = example!()]
+    /// # let broker = broker.with_calculator();
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let sum: u32 = client.request_json("calculator/add", &[1, 2], Duration::from_secs(5))?;
+    /// assert_eq!(sum, 3);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[cfg(feature = "json")]
     pub fn request_json<R: serde::de::DeserializeOwned>(
         &mut self,
@@ -72,8 +126,21 @@ impl<T: Transport> Client<T> {
         self.request(&publish, timeout)?.json()
     }
 
-    /// Publishes requests one behind the other and waits for all of their replies, no longer than `timeout` for each.
-    /// Returns for each how it went, in order: as [`Client::request`] would have.
+    /// Publishes requests in order and waits for all of their replies, for at most `timeout` each. Returns the result
+    /// of each, in order: what [`Client::request`] would return.
+    ///
+    #[doc = example!()]
+    /// # let broker = broker.with_calculator();
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let requests = ["1 2", "3 4"].map(|numbers| Publish::new("calculator/add", numbers).qos(QoS::AtLeastOnce));
+    /// let replies = client.request_all(requests, Duration::from_secs(5));
+    /// let sums: Vec<_> = replies.into_iter().map(|reply| reply.map(|reply| reply.payload)).collect::<Result<_, _>>()?;
+    /// assert_eq!(sums, [b"3", b"7"]);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn request_all<'a>(
         &mut self,
         requests: impl IntoIterator<Item = Publish<'a>>,
@@ -83,13 +150,28 @@ impl<T: Transport> Client<T> {
         pending.into_iter().map(|pending| self.wait_for_reply(pending?)).collect()
     }
 
-    /// Puts a request into the outbound buffer, to leave with the next call that sends or waits. Any number of requests
-    /// may wait for their replies at the same time. Waits for room if there is none, and before the first request for the
-    /// broker to take the subscription to the Response Topic.
+    /// Puts a request into the outbound buffer, to be sent by the next call that sends or waits. The request ends after
+    /// `timeout`. Any number of requests may wait for their replies at the same time, up to
+    /// [`Options::pending_request_limit`]. Blocks only while there is no room, and before the first request for the
+    /// subscription to the Response Topic, for at most `timeout`.
     ///
     /// # Errors
-    /// [`CallError::RepliesRefused`](crate::CallError::RepliesRefused), [`Error::Timeout`] when there is no room within
-    /// `timeout`, and as [`Client::enqueue`].
+    /// [`CallError::RepliesRefused`](crate::CallError::RepliesRefused); [`Error::Timeout`] when there is no room within
+    /// `timeout`; and as [`Client::enqueue`].
+    ///
+    #[doc = example!()]
+    /// # let broker = broker.with_calculator();
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let request = |numbers| Publish::new("calculator/add", numbers).qos(QoS::AtLeastOnce);
+    /// let first = client.start_request(&request("1 2"), Duration::from_secs(5))?;
+    /// let second = client.start_request(&request("3 4"), Duration::from_secs(5))?;
+    /// assert_eq!(client.wait_for_reply(second)?.payload, b"7");
+    /// assert_eq!(client.wait_for_reply(first)?.payload, b"3");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn start_request(&mut self, request: &Publish<'_>, timeout: Duration) -> Result<PendingReply, Error> {
         let nonce = crate::random::nonce()?;
         self.start_request_with(request, timeout, nonce)
@@ -97,10 +179,23 @@ impl<T: Transport> Client<T> {
 }
 
 impl<T: Transport> Client<T> {
-    /// As `Client::start_request`, where there is no randomness to be had: with a random number that is used once.
+    /// As `Client::start_request`, where the system gives no randomness: `nonce` is a random number that is used once
+    /// and that nobody can guess.
     ///
     /// # Errors
     /// As `Client::start_request`.
+    ///
+    #[doc = memory_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Error, Options, Publish, QoS};
+    ///
+    /// let mut client = Client::connect_over(network, Options::new())?;
+    /// let request = Publish::new("calculator/add", "1 2").qos(QoS::AtLeastOnce);
+    /// let random = 0x7f3c_11d0_5a9e_4b21; // from a generator of random numbers
+    /// let pending = client.start_request_with(&request, Duration::from_secs(5), random)?;
+    /// assert_eq!(client.wait_for_reply(pending), Err(Error::NoResponder));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn start_request_with(
         &mut self,
         request: &Publish<'_>,
@@ -118,10 +213,23 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Waits for the reply to a request, for as long as that has time.
+    /// Waits for the reply to a request, until the timeout of the request.
     ///
     /// # Errors
     /// As `Client::request`.
+    ///
+    #[doc = example!()]
+    /// # let broker = broker.with_calculator();
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let request = Publish::new("calculator/add", "1 2").qos(QoS::AtLeastOnce);
+    /// let pending = client.start_request(&request, Duration::from_secs(5))?;
+    /// // Something else, for a moment.
+    /// assert_eq!(client.wait_for_reply(pending)?.payload, b"3");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn wait_for_reply(&mut self, pending: PendingReply) -> Result<Message, Error> {
         loop {
             if let Some(reply) = self.poll_reply(&pending, Duration::MAX)? {
@@ -130,10 +238,30 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Waits for the reply to a request, no longer than `timeout`; zero looks whether it has come. `None` when it has not.
+    /// Waits for the reply to a request, for at most `timeout`; zero looks whether it has come. `None`: not yet. After
+    /// a reply or an error the request is over.
     ///
     /// # Errors
-    /// As `Client::request`, when the request has ended. [`Error::AnswerBehindMessages`] does not end it: ask again.
+    /// As `Client::request`. After [`Error::AnswerBehindMessages`] the request continues: receive messages, and wait
+    /// again.
+    ///
+    #[doc = example!()]
+    /// # let broker = broker.with_calculator();
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let request = Publish::new("calculator/add", "1 2").qos(QoS::AtLeastOnce);
+    /// let pending = client.start_request(&request, Duration::from_secs(5))?;
+    /// let reply = loop {
+    ///     if let Some(reply) = client.poll_reply(&pending, Duration::from_millis(100))? {
+    ///         break reply;
+    ///     }
+    ///     // Something else, for a moment.
+    /// };
+    /// assert_eq!(reply.payload, b"3");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn poll_reply(&mut self, pending: &PendingReply, timeout: Duration) -> Result<Option<Message>, Error> {
         let until = self.network.now() + timeout;
         let mut is_late = false;
@@ -149,15 +277,40 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Gives a request up: its reply is dropped when it comes. To drop it does so too, but for that the request counts as
-    /// one that waits until then.
+    /// Gives a request up. Its reply is dropped when it comes. To drop the [`PendingReply`] does the same, but then the
+    /// request counts against [`Options::pending_request_limit`] until its reply has come or its time has run out.
+    ///
+    #[doc = example!()]
+    /// # let broker = broker.with_calculator();
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let request = Publish::new("calculator/add", "1 2").qos(QoS::AtLeastOnce);
+    /// let pending = client.start_request(&request, Duration::from_secs(60))?;
+    /// assert_eq!(client.stats().pending_requests, 1);
+    /// client.give_up(&pending);
+    /// assert_eq!(client.stats().pending_requests, 0);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn give_up(&mut self, pending: &PendingReply) {
         self.engine.cancel(pending.id, self.network.now());
     }
 
-    /// Sets the responder of [`Client::next_request`] and [`Client::serve`], in place of [`Responder::new`]: how many replies
-    /// to requests that come twice it keeps, and for how long ([`Responder::keep`]). To be called before the first request
-    /// is taken: what the responder before it knows is forgotten.
+    /// Sets the responder of [`Client::next_request`] and [`Client::serve`], in place of [`Responder::new`]: how many
+    /// replies it keeps for requests that come again, and for how long ([`Responder::keep`]). Call it before the first
+    /// request is taken: what the responder before it knows is forgotten.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Responder};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// // At most 100 replies or 64 KiB of them, for a minute.
+    /// client.set_responder(Responder::new().keep(100, 65_536, Duration::from_secs(60)));
+    /// assert_eq!(client.next_request(Duration::ZERO)?, None);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn set_responder(&mut self, responder: Responder) {
         if let Some(before) = self.responder.take() {
             self.engine.close_responder(before);
@@ -165,25 +318,63 @@ impl<T: Transport> Client<T> {
         self.responder = Some(self.engine.open_responder(responder));
     }
 
-    /// Takes the next message for a request, waiting for it no longer than `timeout`. One that came before is answered as
-    /// it was then, and not handed out again. A message without a Response Topic is a request that wants no reply.
+    /// Waits for the next request to answer, for at most `timeout`. Subscribe to the topics of requests first. Every
+    /// message is a request; one without a Response Topic wants no reply. A request that comes again gets the reply
+    /// that it had, and is not returned again, as long as the [responder](Client::set_responder) keeps that reply.
     ///
-    /// It is acknowledged by [`Client::reply`], and the messages that come after it not before.
+    /// A QoS 1 or 2 request is acknowledged by [`Client::reply`]. The acknowledgements of messages that came after it
+    /// wait for that, so answer each request, or give it up with [`Client::give_up_request`].
     ///
     /// # Errors
     /// As [`Client::receive`].
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Reply, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.subscribe(&[Subscription::new("calculator/double", QoS::AtLeastOnce)])?;
+    /// # let request = Publish::new("calculator/double", "21").qos(QoS::AtLeastOnce);
+    /// # let pending = client.start_request(&request, Duration::from_secs(5))?;
+    /// let request = client.next_request(Duration::from_secs(5))?.expect("a request");
+    /// let number: u32 = String::from_utf8_lossy(&request.message().payload).parse().unwrap();
+    /// client.reply(&request, &Reply::from((number * 2).to_string()))?;
+    /// # assert_eq!(client.wait_for_reply(pending)?.payload, b"42");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn next_request(&mut self, timeout: Duration) -> Result<Option<Request>, Error> {
         let responder = self.responder();
         self.take_within(timeout, |engine, now| engine.next_request(responder, now))
     }
 
-    /// Sends a reply, at the request's QoS if the broker takes it, and acknowledges the request. Nothing is sent if nobody
-    /// waits for it any more.
+    /// Sends a reply, and acknowledges the request. The QoS of the reply is that of the request, or the highest that
+    /// the broker accepts. Sends nothing if the requester no longer waits, or wants no reply. Blocks for at most
+    /// [`Options::response_timeout`]: what is not sent by then is sent by later calls.
     ///
     /// # Errors
     /// As [`Client::enqueue`]. After [`CallError::ReceiveFirst`](crate::CallError::ReceiveFirst) and
-    /// [`CallError::NotConnected`](crate::CallError::NotConnected) it can be tried again; after any other [`Error::Call`] the
-    /// request is done with and acknowledged, without a reply.
+    /// [`CallError::NotConnected`](crate::CallError::NotConnected) the request still waits to be answered. After any
+    /// other [`Error::Call`] it is over and acknowledged, without a reply.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Reply, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.subscribe(&[Subscription::new("greet", QoS::AtLeastOnce)])?;
+    /// # let request = Publish::new("greet", "Ada").qos(QoS::AtLeastOnce);
+    /// # let pending = client.start_request(&request, Duration::from_secs(5))?;
+    /// while let Some(request) = client.next_request(Duration::from_millis(100))? {
+    ///     let name = String::from_utf8_lossy(&request.message().payload);
+    ///     let reply = match &*name {
+    ///         "" => Reply::failed("no name"),
+    ///         name => Reply::new(format!("Hello, {name}")).content_type("text/plain"),
+    ///     };
+    ///     client.reply(&request, &reply)?;
+    /// }
+    /// # assert_eq!(client.wait_for_reply(pending)?.payload, b"Hello, Ada");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn reply(&mut self, request: &Request, reply: &Reply) -> Result<(), Error> {
         self.enqueue_reply(request, reply)?;
         self.flush()
@@ -194,28 +385,78 @@ impl<T: Transport> Client<T> {
         self.run(Replying { responder, request, reply })
     }
 
-    /// Lets a request go without a reply, and without acknowledging it: the broker may send it again over the next
-    /// connection.
+    /// Lets a request go without a reply. It is not acknowledged, nor are messages that came after it, so the broker
+    /// may send them again over the next connection.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.subscribe(&[Subscription::new("jobs", QoS::AtLeastOnce)])?;
+    /// # client.publish(&Publish::new("jobs", "print 3 labels").qos(QoS::AtLeastOnce))?;
+    /// let request = client.next_request(Duration::from_secs(5))?.expect("a request");
+    /// client.give_up_request(&request); // no paper
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn give_up_request(&mut self, request: &Request) {
         let responder = self.responder();
         self.engine.give_up(responder, request);
     }
 
-    /// What was done so far about requests that were taken.
+    /// Counters of the requests that this client has taken.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.subscribe(&[Subscription::new("greet", QoS::AtLeastOnce)])?;
+    /// # let request = Publish::new("greet", "Ada").qos(QoS::AtLeastOnce);
+    /// # let pending = client.start_request(&request, Duration::from_secs(5))?;
+    /// let request = client.next_request(Duration::from_secs(5))?.expect("a request");
+    /// client.reply(&request, &"Hello".into())?;
+    /// assert_eq!(client.responder_stats().replied, 1);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn responder_stats(&self) -> ResponderStats {
         self.responder.map(|responder| self.engine.responder_stats(responder)).unwrap_or_default()
     }
 
-    /// Subscribes, and answers requests with what `handler` makes of them, one by one, until the connection ends and none is
-    /// made again. An error of the handler goes to the requester, as [`Error::RequestFailed`].
+    /// Subscribes, and answers requests with what `handler` returns, one by one, until the connection ends and the
+    /// client does not connect again by itself. An error of the handler is sent to the requester, which gets
+    /// [`Error::RequestFailed`].
     ///
-    /// A reply that cannot be sent, as one that is larger than the broker takes, ends nothing: it is counted
-    /// ([`ResponderStats::failed`]) and told ([`Event::ReplyDropped`](crate::Event::ReplyDropped)), and its request
-    /// acknowledged.
+    /// A reply that cannot be sent, for example because it is larger than the broker accepts, ends nothing: it is
+    /// counted ([`ResponderStats::failed`]), the event [`Event::ReplyDropped`](crate::Event::ReplyDropped) tells of it,
+    /// and its request is acknowledged.
     ///
     /// # Errors
     /// As [`Client::subscribe`], and what ended the connection.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, QoS, Subscription};
+    /// # use mqtt_wasi::Publish;
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// std::thread::spawn(move || {
+    ///     client.serve(Subscription::new("calculator/double", QoS::AtLeastOnce), |request| {
+    ///         let number = String::from_utf8_lossy(&request.payload).parse::<u32>();
+    ///         number.map(|number| (number * 2).to_string())
+    ///     })
+    /// });
+    /// # let mut requester = Client::connect(&url, Options::new())?;
+    /// # let request = Publish::new("calculator/double", "21").qos(QoS::AtLeastOnce);
+    /// # let reply = loop {
+    /// #     match requester.request(&request, std::time::Duration::from_secs(5)) {
+    /// #         Err(mqtt_wasi::Error::NoResponder) => {} // not yet
+    /// #         reply => break reply?,
+    /// #     }
+    /// # };
+    /// # assert_eq!(reply.payload, b"42");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn serve<R: Into<Reply>, E: fmt::Display>(
         &mut self,
         subscription: Subscription<'_>,

@@ -5,19 +5,38 @@ use super::read::Reader;
 use super::write::Sink;
 use super::{DecodeError, DecodeOptions, PacketId, PacketType, ReasonCode};
 
-/// The body that PUBACK, PUBREC, PUBREL and PUBCOMP share.
+/// The body of PUBACK, PUBREC, PUBREL and PUBCOMP, which all four share.
+///
+/// ```
+/// use mqtt_wasi::codec::{Ack, Packet, PacketId, ReasonCode};
+///
+/// let refused = Ack { reason_code: ReasonCode::NotAuthorized, ..Ack::success(PacketId::new(7).unwrap()) };
+/// let mut bytes = Vec::new();
+/// Packet::Puback(refused).encode(&mut bytes)?;
+/// assert_eq!(bytes, b"\x40\x03\x00\x07\x87");
+/// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ack<'a> {
     /// The Packet Identifier of the PUBLISH.
     pub packet_id: PacketId,
-    /// How it went.
+    /// Success, or why not.
     pub reason_code: ReasonCode,
     /// The properties.
     pub properties: AckProperties<'a>,
 }
 
 impl<'a> Ack<'a> {
-    /// Success, in two bytes.
+    /// Success, without properties: two bytes.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{Ack, Packet, PacketId};
+    ///
+    /// let mut bytes = Vec::new();
+    /// Packet::Pubcomp(Ack::success(PacketId::new(7).unwrap())).encode(&mut bytes)?;
+    /// assert_eq!(bytes, b"\x70\x02\x00\x07");
+    /// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+    /// ```
     #[must_use]
     pub fn success(packet_id: PacketId) -> Self {
         Self { packet_id, reason_code: ReasonCode::Success, properties: AckProperties::default() }

@@ -5,12 +5,28 @@ use super::read::Reader;
 use super::write::Sink;
 use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeErrorKind, PacketType, PropertyId, ReasonCode};
 
-/// AUTH: a step of enhanced authentication.
+/// AUTH: a step of enhanced authentication (section 4.12).
+///
+/// ```
+/// use mqtt_wasi::codec::{Auth, AuthProperties, Packet, ReasonCode};
+///
+/// let properties = AuthProperties {
+///     authentication_method: Some("TOKEN"),
+///     authentication_data: Some(b"a token"),
+///     ..AuthProperties::default()
+/// };
+/// let auth = Packet::Auth(Auth { reason_code: ReasonCode::ReAuthenticate, properties });
+/// let mut bytes = Vec::new();
+/// auth.encode(&mut bytes)?;
+/// assert_eq!(Packet::decode(&bytes)?, Some((auth, bytes.len())));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Auth<'a> {
     /// Success, Continue authentication or Re-authenticate.
     pub reason_code: ReasonCode,
-    /// The properties. The method must be there in all but the form of no bytes, which means Success.
+    /// The properties. The Authentication Method must be among them, except in the form without bytes, which means
+    /// Success.
     pub properties: AuthProperties<'a>,
 }
 

@@ -5,10 +5,20 @@ use super::read::Reader;
 use super::write::Sink;
 use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeErrorKind, PacketType, ReasonCode};
 
-/// CONNACK: whether the server takes the connection, and on which terms.
+/// CONNACK: whether the server accepts the connection, and on which terms.
+///
+/// ```
+/// use mqtt_wasi::codec::{Connack, ConnackProperties, Packet};
+///
+/// let properties = ConnackProperties { receive_maximum: Some(20), ..ConnackProperties::default() };
+/// let mut bytes = Vec::new();
+/// Packet::Connack(Connack { session_present: true, properties, ..Connack::default() }).encode(&mut bytes)?;
+/// assert_eq!(bytes, b"\x20\x06\x01\x00\x03\x21\x00\x14");
+/// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connack<'a> {
-    /// Whether the server had a session for this client.
+    /// Whether the server has a session for this client.
     pub session_present: bool,
     /// Success, or why the server refuses.
     pub reason_code: ReasonCode,

@@ -18,15 +18,25 @@ const PASSWORD: u8 = 0x40;
 const USER_NAME: u8 = 0x80;
 
 /// CONNECT: the first packet of a connection.
+///
+/// ```
+/// use mqtt_wasi::codec::{Connect, Packet};
+///
+/// let connect = Connect { client_id: "thermometer-7", keep_alive: 60, clean_start: true, ..Connect::default() };
+/// let mut bytes = Vec::new();
+/// Packet::Connect(connect).encode(&mut bytes)?;
+/// assert_eq!(bytes, b"\x10\x1A\x00\x04MQTT\x05\x02\x00\x3C\x00\x00\x0Dthermometer-7");
+/// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Connect<'a> {
-    /// Whether the server forgets the session it has for this client.
+    /// Whether the server deletes its session for this Client Identifier.
     pub clean_start: bool,
-    /// The longest time in seconds between two packets of the client; 0 turns it off.
+    /// The Keep Alive in seconds: the longest time between two packets of the client. 0 turns it off.
     pub keep_alive: u16,
-    /// The Client Identifier. Empty: the server makes one up `[MQTT-3.1.3-6]`.
+    /// The Client Identifier. Empty: the server assigns one `[MQTT-3.1.3-6]`.
     pub client_id: &'a str,
-    /// The message that the server publishes when the connection ends without a normal DISCONNECT.
+    /// The Will Message: the server publishes it if the connection ends without a normal DISCONNECT.
     pub will: Option<Will<'a>>,
     /// The User Name.
     pub user_name: Option<&'a str>,
@@ -37,17 +47,28 @@ pub struct Connect<'a> {
 }
 
 /// The Will Message (section 3.1.2.5).
+///
+/// ```
+/// use mqtt_wasi::codec::{Connect, Packet, Will};
+///
+/// let will = Will { topic: "status/thermometer-7", payload: b"offline", ..Will::default() };
+/// let connect = Packet::Connect(Connect { client_id: "thermometer-7", will: Some(will), ..Connect::default() });
+/// let mut bytes = Vec::new();
+/// connect.encode(&mut bytes)?;
+/// assert_eq!(Packet::decode(&bytes)?, Some((connect, bytes.len())));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Will<'a> {
-    /// The QoS it is published with.
+    /// The QoS that it is published with.
     pub qos: QoS,
-    /// Whether it is published as a retained message.
+    /// Whether the server keeps the message for later subscribers.
     pub retain: bool,
-    /// The Topic Name it is published to.
+    /// The Topic Name: 1 to 65,535 bytes, without the wildcards `+` and `#`.
     pub topic: &'a str,
-    /// Its payload, of 65,535 bytes at most.
+    /// The payload, at most 65,535 bytes.
     pub payload: &'a [u8],
-    /// Its properties.
+    /// The properties.
     pub properties: WillProperties<'a>,
 }
 

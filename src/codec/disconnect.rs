@@ -6,9 +6,18 @@ use super::write::Sink;
 use super::{DecodeError, DecodeOptions, PacketType, ReasonCode};
 
 /// DISCONNECT: why the connection ends.
+///
+/// ```
+/// use mqtt_wasi::{Disconnect, DisconnectProperties, ReasonCode};
+///
+/// let properties = DisconnectProperties { session_expiry_interval: Some(0), ..DisconnectProperties::default() };
+/// let disconnect = Disconnect { properties, ..Disconnect::new(ReasonCode::DisconnectWithWillMessage) };
+/// assert_eq!(disconnect.reason_code, ReasonCode::DisconnectWithWillMessage);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disconnect<'a> {
-    /// The reason.
+    /// Why. From a client: with [`ReasonCode::NORMAL_DISCONNECTION`] the server deletes the Will Message; with others
+    /// it publishes it.
     pub reason_code: ReasonCode,
     /// The properties.
     pub properties: DisconnectProperties<'a>,
@@ -16,6 +25,15 @@ pub struct Disconnect<'a> {
 
 impl<'a> Disconnect<'a> {
     /// A DISCONNECT without properties.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{Disconnect, Packet, ReasonCode};
+    ///
+    /// let mut bytes = Vec::new();
+    /// Packet::Disconnect(Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)).encode(&mut bytes)?;
+    /// assert_eq!(bytes, b"\xE0\x00");
+    /// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+    /// ```
     #[must_use]
     pub fn new(reason_code: ReasonCode) -> Self {
         Self { reason_code, properties: DisconnectProperties::default() }

@@ -7,8 +7,8 @@ use super::read::Reader;
 
 /// The entries of a list in a packet: Topic Filters, Reason Codes, User Properties or Subscription Identifiers.
 ///
-/// A received list is checked when its packet is decoded and read again, entry by entry, when iterated. A list to be
-/// sent is made from a slice.
+/// A received list is checked when its packet is decoded, and read again, entry by entry, when it is iterated. A list
+/// to be sent is made of a slice. Neither allocates.
 ///
 /// ```
 /// use mqtt_wasi::codec::UserProperties;
@@ -36,6 +36,13 @@ impl<'a, T> List<'a, T> {
     }
 
     /// Whether there is no entry.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::UserProperties;
+    ///
+    /// assert!(UserProperties::default().is_empty());
+    /// assert!(!UserProperties::from(&[("unit", "celsius")]).is_empty());
+    /// ```
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         match self.0 {
@@ -48,7 +55,15 @@ impl<'a, T> List<'a, T> {
 
 #[expect(private_bounds, reason = "entries are the codec's own types, a closed set")]
 impl<'a, T: Entry<'a>> List<'a, T> {
-    /// The entries in the order they have in the packet.
+    /// The entries, in the order that they have in the packet.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::UserProperties;
+    ///
+    /// let properties = UserProperties::from(&[("unit", "celsius"), ("place", "kitchen")]);
+    /// let names: Vec<_> = properties.iter().map(|(name, _)| name).collect();
+    /// assert_eq!(names, ["unit", "place"]);
+    /// ```
     pub fn iter(&self) -> Iter<'a, T> {
         Iter(match self.0 {
             // The packet type serves error messages alone, and checked bytes yield none.
@@ -58,7 +73,15 @@ impl<'a, T: Entry<'a>> List<'a, T> {
     }
 }
 
-/// Iterates a [`List`].
+/// Iterates over a [`List`].
+///
+/// ```
+/// use mqtt_wasi::codec::{Iter, SubscriptionIdentifiers};
+///
+/// let identifiers = SubscriptionIdentifiers::from(&[7, 9]);
+/// let mut iter: Iter<'_, u32> = identifiers.iter();
+/// assert_eq!((iter.next(), iter.next(), iter.next()), (Some(7), Some(9), None));
+/// ```
 pub struct Iter<'a, T>(IterRepr<'a, T>);
 
 enum IterRepr<'a, T> {

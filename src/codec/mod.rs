@@ -1,20 +1,21 @@
-//! Bytes to packets and packets to bytes, for either side of a connection, `no_std`.
+//! Bytes to packets and packets to bytes, for either side of a connection. `no_std`.
 //!
 //! # In scope
-//! All 15 Control Packets of MQTT v5.0 with all 27 properties and every Reason Code. Decoding borrows from the bytes
-//! and never allocates; encoding measures first, then writes in place into one buffer. Both are strict: what the
-//! specification forbids in a packet on its own is an error that says what is wrong, where, and which Reason Code
+//! All 15 Control Packets of MQTT v5.0, with all 27 properties and every Reason Code. Decoding borrows from the bytes
+//! and never allocates. Encoding measures first, and then writes in place into one buffer. Both are strict: what the
+//! specification forbids in a packet on its own is an error, which says what is wrong, where, and which Reason Code
 //! answers it.
 //!
 //! # Out of scope
-//! What depends on more than one packet (the session does that), and MQTT before version 5.
+//! What depends on more than one packet: that is the [session](crate::session)'s. MQTT before version 5.
 //!
+//! # An example
 //! ```
-//! use mqtt_wasi::codec::{Packet, PublishProperties, Publish, QoS, PacketId};
+//! use mqtt_wasi::codec::{Packet, PacketId, Publish, PublishProperties, QoS};
 //!
 //! let publish = Publish {
 //!     packet_id: PacketId::new(7),
-//!     ..Publish::new("t", b"21.5").qos(QoS::AtLeastOnce).properties(PublishProperties {
+//!     ..Publish::new("t", "21.5").qos(QoS::AtLeastOnce).properties(PublishProperties {
 //!         content_type: Some("text/plain"),
 //!         ..PublishProperties::default()
 //!     })
@@ -71,18 +72,38 @@ pub use unsubscribe::{Unsuback, Unsubscribe};
 pub type PacketId = core::num::NonZeroU16;
 
 /// How strictly packets are read.
+///
+/// ```
+/// use mqtt_wasi::codec::{DecodeOptions, Packet, UnknownProperties};
+///
+/// let connack = b"\x20\x05\x00\x00\x02\x7F\x01"; // with a property 0x7F
+/// assert!(Packet::decode_with(connack, DecodeOptions::default()).is_err());
+/// let lenient = DecodeOptions { unknown_properties: UnknownProperties::Skip };
+/// assert!(Packet::decode_with(connack, lenient)?.is_some());
+/// # Ok::<(), mqtt_wasi::codec::DecodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DecodeOptions {
-    /// What to do about a property identifier outside the 27.
+    /// What to do about a property that MQTT v5.0 does not define.
     pub unknown_properties: UnknownProperties,
 }
 
-/// What to do about a property identifier outside the 27 of section 2.2.2.2.
+/// What to do about a property that MQTT v5.0 does not define (section 2.2.2.2).
+///
+/// ```
+/// use mqtt_wasi::codec::{DecodeOptions, Packet, UnknownProperties};
+///
+/// let message = b"\x30\x07\x00\x01t\x02\x7F\x01!"; // with a property 0x7F
+/// let skip = DecodeOptions { unknown_properties: UnknownProperties::Skip };
+/// let (packet, _) = Packet::decode_with(message, skip)?.expect("a whole packet");
+/// assert!(matches!(packet, Packet::Publish(publish) if publish.payload == b"!"));
+/// # Ok::<(), mqtt_wasi::codec::DecodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum UnknownProperties {
-    /// The packet is malformed, as the specification has it.
+    /// The packet is malformed, as the specification says.
     #[default]
     Malformed,
-    /// Go on without it. Its length cannot be known, so the rest of that packet's properties goes with it.
+    /// Accept the packet, without this property and those after it, since its length is not known.
     Skip,
 }

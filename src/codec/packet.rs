@@ -10,7 +10,14 @@ use super::{
     Subscribe, Unsuback, Unsubscribe, varint,
 };
 
-/// The type of a Control Packet, the high four bits of its first byte (section 2.1.2).
+/// The type of a Control Packet: the high four bits of its first byte (section 2.1.2).
+///
+/// ```
+/// use mqtt_wasi::codec::PacketType;
+///
+/// assert_eq!(PacketType::Subscribe as u8, 8);
+/// assert_eq!(PacketType::Subscribe.to_string(), "SUBSCRIBE");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum PacketType {
@@ -66,7 +73,14 @@ impl PacketType {
         Self::Auth,
     ];
 
-    /// The packet type with this number, 1 to 15.
+    /// The packet type with this number, 1 to 15. `None` for others.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::PacketType;
+    ///
+    /// assert_eq!(PacketType::from_u8(3), Some(PacketType::Publish));
+    /// assert_eq!(PacketType::from_u8(0), None);
+    /// ```
     #[must_use]
     pub const fn from_u8(value: u8) -> Option<Self> {
         match value {
@@ -75,11 +89,19 @@ impl PacketType {
         }
     }
 
-    /// The type and flags in the first byte of a packet.
+    /// The type and the flags in the first byte of a packet.
     ///
     /// # Errors
-    /// [`DecodeErrorKind::ReservedPacketType`] for type 0, [`DecodeErrorKind::ReservedBits`] for flags other than the
-    /// ones section 2.1.3 prescribes `[MQTT-2.1.3-1]`.
+    /// [`DecodeErrorKind::ReservedPacketType`] for type 0, and [`DecodeErrorKind::ReservedBits`] for flags other than
+    /// those of section 2.1.3 `[MQTT-2.1.3-1]`.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::PacketType;
+    ///
+    /// assert_eq!(PacketType::from_first_byte(0x32)?, (PacketType::Publish, 0b0010));
+    /// assert!(PacketType::from_first_byte(0x41).is_err(), "PUBACK has no flags");
+    /// # Ok::<(), mqtt_wasi::codec::DecodeError>(())
+    /// ```
     pub fn from_first_byte(byte: u8) -> Result<(Self, u8), DecodeError> {
         let (packet_type, flags) = (Self::from_u8(byte >> 4), byte & 0x0F);
         let kind = match packet_type {
@@ -127,18 +149,18 @@ impl fmt::Display for PacketType {
     }
 }
 
-/// A Control Packet of any type. What it holds is borrowed: from the bytes it was decoded from, or from whoever sends
-/// it.
+/// A Control Packet of any type. What it holds is borrowed: from the bytes that it was decoded from, or from whoever
+/// sends it.
 ///
 /// ```
 /// use mqtt_wasi::codec::{Packet, Publish};
 ///
 /// let mut bytes = Vec::new();
-/// Packet::Publish(Publish::new("a/b", b"hi")).encode(&mut bytes)?;
+/// Packet::Publish(Publish::new("a/b", "hi")).encode(&mut bytes)?;
 /// Packet::Pingreq.encode(&mut bytes)?;
 ///
 /// let (packet, len) = Packet::decode(&bytes)?.expect("a whole packet");
-/// assert_eq!(packet, Packet::Publish(Publish::new("a/b", b"hi")));
+/// assert_eq!(packet, Packet::Publish(Publish::new("a/b", "hi")));
 /// assert_eq!(Packet::decode(&bytes[len..])?, Some((Packet::Pingreq, 2)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -177,10 +199,21 @@ pub enum Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// Reads the first packet of `bytes`: the packet and its length, or `None` when more bytes are needed.
+    /// Reads the first packet of `bytes`. Returns the packet and its length in bytes, or `None` when more bytes are
+    /// needed.
     ///
     /// # Errors
-    /// [`DecodeError`] when the bytes are no valid packet.
+    /// [`DecodeError`] when the bytes are not a valid packet.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{DecodeErrorKind, Packet};
+    ///
+    /// assert_eq!(Packet::decode(b"\xC0\x00\x30")?, Some((Packet::Pingreq, 2)));
+    /// assert_eq!(Packet::decode(b"\xC0")?, None);
+    /// let error = Packet::decode(b"\xC0\x01\x00").unwrap_err();
+    /// assert_eq!(error.kind, DecodeErrorKind::TrailingBytes);
+    /// # Ok::<(), mqtt_wasi::codec::DecodeError>(())
+    /// ```
     pub fn decode(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, DecodeError> {
         Self::decode_with(bytes, DecodeOptions::default())
     }
@@ -188,7 +221,15 @@ impl<'a> Packet<'a> {
     /// As [`Packet::decode`], with options.
     ///
     /// # Errors
-    /// [`DecodeError`] when the bytes are no valid packet.
+    /// As [`Packet::decode`].
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{DecodeOptions, Packet};
+    ///
+    /// let options = DecodeOptions::default();
+    /// assert_eq!(Packet::decode_with(b"\xC0\x00", options)?, Some((Packet::Pingreq, 2)));
+    /// # Ok::<(), mqtt_wasi::codec::DecodeError>(())
+    /// ```
     pub fn decode_with(bytes: &'a [u8], options: DecodeOptions) -> Result<Option<(Self, usize)>, DecodeError> {
         let Some((header, start)) = FixedHeader::decode(bytes)? else {
             return Ok(None);
@@ -203,7 +244,15 @@ impl<'a> Packet<'a> {
     /// Reads what follows the fixed header of a packet.
     ///
     /// # Errors
-    /// [`DecodeError`] when the bytes are no valid packet of this type.
+    /// [`DecodeError`] when the bytes are not a valid packet of this type.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{Ack, DecodeOptions, Packet, PacketId, PacketType};
+    ///
+    /// let packet = Packet::decode_body(PacketType::Puback, 0, b"\x00\x07", DecodeOptions::default())?;
+    /// assert_eq!(packet, Packet::Puback(Ack::success(PacketId::new(7).unwrap())));
+    /// # Ok::<(), mqtt_wasi::codec::DecodeError>(())
+    /// ```
     pub fn decode_body(
         packet_type: PacketType,
         flags: u8,
@@ -263,7 +312,13 @@ impl<'a> Packet<'a> {
         Ok(Some(packet))
     }
 
-    /// The packet's type.
+    /// The type of the packet.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{Packet, PacketType};
+    ///
+    /// assert_eq!(Packet::Pingreq.packet_type(), PacketType::Pingreq);
+    /// ```
     #[must_use]
     pub const fn packet_type(&self) -> PacketType {
         match self {
@@ -289,6 +344,12 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     /// [`EncodeError`] when the specification has no valid bytes for this packet.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::Packet;
+    ///
+    /// assert_eq!(Packet::Pingreq.encoded_len(), Ok(2));
+    /// ```
     pub fn encoded_len(&self) -> Result<usize, EncodeError> {
         match self {
             Self::Publish(publish) => publish.encoded_len(),
@@ -301,10 +362,22 @@ impl<'a> Packet<'a> {
         self.remaining_length::<FROM_CLIENT>().map(framed_len)
     }
 
-    /// Appends the packet to `buffer`, which grows once at most. On an error nothing is appended.
+    /// Appends the packet to `buffer`, which grows at most once. On an error nothing is appended.
     ///
     /// # Errors
     /// [`EncodeError`] when the specification has no valid bytes for this packet.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{Packet, Publish};
+    ///
+    /// let mut bytes = Vec::new();
+    /// Packet::Pingreq.encode(&mut bytes)?;
+    /// assert_eq!(bytes, b"\xC0\x00");
+    ///
+    /// let error = Packet::Publish(Publish::new("sensors/#", "21.5")).encode(&mut bytes).unwrap_err();
+    /// assert_eq!(error.field, "Topic Name");
+    /// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+    /// ```
     pub fn encode(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
         if let Self::Publish(publish) = self {
             return publish.encode(buffer);

@@ -8,6 +8,13 @@ use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeErrorKind, QoS, U
 macro_rules! property_ids {
     ($($name:ident = $value:literal, $text:literal, $data_type:ident;)+) => {
         /// A property's identifier (section 2.2.2.2).
+        ///
+        /// ```
+        /// use mqtt_wasi::codec::PropertyId;
+        ///
+        /// assert_eq!(PropertyId::ContentType as u8, 0x03);
+        /// assert_eq!(PropertyId::ContentType.name(), "Content Type");
+        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum PropertyId {
@@ -18,7 +25,14 @@ macro_rules! property_ids {
             /// Every property of the specification, in ascending order.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// The property with this identifier, if the specification has one.
+            /// The property with this identifier. `None` if the specification has none.
+            ///
+            /// ```
+            /// use mqtt_wasi::codec::PropertyId;
+            ///
+            /// assert_eq!(PropertyId::from_u8(0x26), Some(PropertyId::UserProperty));
+            /// assert_eq!(PropertyId::from_u8(0x7F), None);
+            /// ```
             #[must_use]
             pub const fn from_u8(value: u8) -> Option<Self> {
                 match value {
@@ -27,7 +41,13 @@ macro_rules! property_ids {
                 }
             }
 
-            /// The specification's name for it.
+            /// The specification's name of the property.
+            ///
+            /// ```
+            /// use mqtt_wasi::codec::PropertyId;
+            ///
+            /// assert_eq!(PropertyId::MaximumQos.name(), "Maximum QoS");
+            /// ```
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -351,6 +371,12 @@ macro_rules! properties {
             }
 
             /// Whether no property is set.
+            ///
+            /// ```
+            #[doc = concat!("use mqtt_wasi::codec::", stringify!($name), ";")]
+            ///
+            #[doc = concat!("assert!(", stringify!($name), "::default().is_empty());")]
+            /// ```
             #[must_use]
             pub fn is_empty(&self) -> bool {
                 $(self.$field.is_absent())&&+
@@ -365,145 +391,237 @@ macro_rules! properties {
 
 properties! {
     /// The properties of CONNECT (section 3.1.2.11).
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{Connect, ConnectProperties, Packet};
+    ///
+    /// let properties = ConnectProperties { session_expiry_interval: Some(3600), ..ConnectProperties::default() };
+    /// let mut bytes = Vec::new();
+    /// Packet::Connect(Connect { client_id: "c", properties, ..Connect::default() }).encode(&mut bytes)?;
+    /// assert_eq!(bytes, b"\x10\x13\x00\x04MQTT\x05\x00\x00\x00\x05\x11\x00\x00\x0E\x10\x00\x01c");
+    /// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+    /// ```
     ConnectProperties {
-        /// Seconds that the session outlives the connection. Absent or 0: it ends with it; 0xFFFFFFFF: it never ends.
+        /// How long the server keeps the session after the connection ends, in seconds. Absent or 0: not at all.
+        /// 0xFFFFFFFF: for ever.
         session_expiry_interval: Option<u32> = SessionExpiryInterval,
-        /// How many QoS 1 and 2 messages the client handles at once, 1 to 65,535. Absent: 65,535.
+        /// How many QoS 1 and 2 messages the client handles at once, at least 1. Absent: 65,535.
         receive_maximum: Option<u16> = ReceiveMaximum,
-        /// The largest packet in bytes that the client accepts, not 0. Absent: no limit.
+        /// The largest packet in bytes that the client accepts, at least 1. Absent: no bound.
         maximum_packet_size: Option<u32> = MaximumPacketSize,
         /// The highest Topic Alias that the client accepts. Absent: 0, none.
         topic_alias_maximum: Option<u16> = TopicAliasMaximum,
         /// Whether the client asks for Response Information in CONNACK. Absent: no.
         request_response_information: Option<bool> = RequestResponseInformation,
-        /// Whether Reason Strings and User Properties may come with any failure. Absent: yes.
+        /// Whether the server may explain failures with Reason Strings and User Properties. Absent: yes.
         request_problem_information: Option<bool> = RequestProblemInformation,
         /// User Properties.
         user_properties: UserProperties<'a> = UserProperty,
-        /// The name of the method for enhanced authentication.
+        /// The Authentication Method (section 4.12).
         authentication_method: Option<&'a str> = AuthenticationMethod,
-        /// Data for the authentication method.
+        /// The Authentication Data. Not without an Authentication Method.
         authentication_data: Option<&'a [u8]> = AuthenticationData,
     }
 
-    /// The properties of a Will Message (section 3.1.3.2).
+    /// The properties of the Will Message (section 3.1.3.2).
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{Will, WillProperties};
+    ///
+    /// let properties = WillProperties { will_delay_interval: Some(30), ..WillProperties::default() };
+    /// let will = Will { topic: "status/thermometer-7", payload: b"offline", properties, ..Will::default() };
+    /// assert!(!will.properties.is_empty());
+    /// ```
     WillProperties {
-        /// Seconds between the end of the connection and the Will Message. Absent: 0.
+        /// How long the server waits before it publishes the message, in seconds. Absent: 0.
         will_delay_interval: Option<u32> = WillDelayInterval,
         /// Whether the payload is UTF-8 text. Absent: unspecified bytes.
         payload_format_indicator: Option<bool> = PayloadFormatIndicator,
-        /// The message's lifetime in seconds. Absent: it does not expire.
+        /// The lifetime of the message in seconds. Absent: it does not expire.
         message_expiry_interval: Option<u32> = MessageExpiryInterval,
-        /// What the payload is, a MIME type for example.
+        /// What the payload is, for example a MIME type.
         content_type: Option<&'a str> = ContentType,
         /// The Topic Name for a response.
         response_topic: Option<&'a str> = ResponseTopic,
-        /// Tells the requester which request a response answers.
+        /// Tells the requester which request a response is for.
         correlation_data: Option<&'a [u8]> = CorrelationData,
         /// User Properties.
         user_properties: UserProperties<'a> = UserProperty,
     }
 
     /// The properties of CONNACK (section 3.2.2.3).
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{Connack, ConnackProperties, Packet, QoS};
+    ///
+    /// let properties = ConnackProperties {
+    ///     maximum_qos: Some(QoS::AtLeastOnce),
+    ///     assigned_client_identifier: Some("c1"),
+    ///     ..ConnackProperties::default()
+    /// };
+    /// let mut bytes = Vec::new();
+    /// Packet::Connack(Connack { properties, ..Connack::default() }).encode(&mut bytes)?;
+    /// assert_eq!(bytes, b"\x20\x0A\x00\x00\x07\x24\x01\x12\x00\x02c1");
+    /// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+    /// ```
     ConnackProperties {
-        /// The Session Expiry Interval in seconds that the server uses instead of the one asked for.
+        /// How long the server keeps the session, in seconds, if it differs from what the client asked for.
         session_expiry_interval: Option<u32> = SessionExpiryInterval,
-        /// How many QoS 1 and 2 messages the server handles at once, 1 to 65,535. Absent: 65,535.
+        /// How many QoS 1 and 2 messages the server handles at once, at least 1. Absent: 65,535.
         receive_maximum: Option<u16> = ReceiveMaximum,
         /// The highest QoS that the server accepts, 0 or 1. Absent: 2.
         maximum_qos: Option<QoS> = MaximumQos,
         /// Whether the server keeps retained messages. Absent: yes.
         retain_available: Option<bool> = RetainAvailable,
-        /// The largest packet in bytes that the server accepts, not 0. Absent: no limit.
+        /// The largest packet in bytes that the server accepts, at least 1. Absent: no bound.
         maximum_packet_size: Option<u32> = MaximumPacketSize,
-        /// The Client Identifier that the server gave to a client without one.
+        /// The Client Identifier that the server assigned to a client without one.
         assigned_client_identifier: Option<&'a str> = AssignedClientIdentifier,
         /// The highest Topic Alias that the server accepts. Absent: 0, none.
         topic_alias_maximum: Option<u16> = TopicAliasMaximum,
-        /// Why, in words, for people.
+        /// The Reason String: why, in words, for people.
         reason_string: Option<&'a str> = ReasonString,
         /// User Properties.
         user_properties: UserProperties<'a> = UserProperty,
-        /// Whether filters may have wildcards. Absent: yes.
+        /// Whether Topic Filters may have wildcards. Absent: yes.
         wildcard_subscription_available: Option<bool> = WildcardSubscriptionAvailable,
         /// Whether subscriptions may have identifiers. Absent: yes.
         subscription_identifier_available: Option<bool> = SubscriptionIdentifierAvailable,
         /// Whether subscriptions may be shared. Absent: yes.
         shared_subscription_available: Option<bool> = SharedSubscriptionAvailable,
-        /// The Keep Alive in seconds that the server demands instead of the one asked for.
+        /// The Keep Alive in seconds, if the server demands another than the client asked for.
         server_keep_alive: Option<u16> = ServerKeepAlive,
-        /// What response topics may be made of.
+        /// What Response Topics may be made of.
         response_information: Option<&'a str> = ResponseInformation,
         /// Another server to use.
         server_reference: Option<&'a str> = ServerReference,
-        /// The name of the method for enhanced authentication.
+        /// The Authentication Method (section 4.12).
         authentication_method: Option<&'a str> = AuthenticationMethod,
-        /// Data for the authentication method.
+        /// The Authentication Data. Not without an Authentication Method.
         authentication_data: Option<&'a [u8]> = AuthenticationData,
     }
 
     /// The properties of PUBLISH (section 3.3.2.3).
+    ///
+    /// ```
+    /// use mqtt_wasi::{Publish, PublishProperties};
+    ///
+    /// let properties = PublishProperties {
+    ///     message_expiry_interval: Some(60),
+    ///     user_properties: (&[("unit", "celsius"), ("place", "kitchen")]).into(),
+    ///     ..PublishProperties::default()
+    /// };
+    /// let message = Publish::new("sensors/kitchen", "21.5").properties(properties);
+    /// assert_eq!(message.properties.user_properties.iter().count(), 2);
+    /// ```
     PublishProperties {
         /// Whether the payload is UTF-8 text. Absent: unspecified bytes.
         payload_format_indicator: Option<bool> = PayloadFormatIndicator,
-        /// The message's lifetime in seconds. Absent: it does not expire.
+        /// The lifetime of the message in seconds. From the server: what is left of it. Absent: it does not expire.
         message_expiry_interval: Option<u32> = MessageExpiryInterval,
-        /// A number that stands for the Topic Name on this connection, not 0.
+        /// A number that stands for the Topic Name, 1 to the receiver's Topic Alias Maximum. Once it was sent with a
+        /// Topic Name, the Topic Name may be empty until the connection ends.
         topic_alias: Option<u16> = TopicAlias,
         /// The Topic Name for a response.
         response_topic: Option<&'a str> = ResponseTopic,
-        /// Tells the requester which request a response answers.
+        /// Tells the requester which request a response is for.
         correlation_data: Option<&'a [u8]> = CorrelationData,
         /// User Properties.
         user_properties: UserProperties<'a> = UserProperty,
-        /// The identifiers of the subscriptions that made the server send this message. A client sends none
-        /// `[MQTT-3.3.4-6]`.
+        /// The identifiers of the subscriptions that the message matched. A client sends none `[MQTT-3.3.4-6]`.
         subscription_identifiers: SubscriptionIdentifiers<'a> = SubscriptionIdentifier,
-        /// What the payload is, a MIME type for example.
+        /// What the payload is, for example a MIME type.
         content_type: Option<&'a str> = ContentType,
     }
 
     /// The properties of PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK and UNSUBACK (section 3.4.2.2).
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{Ack, AckProperties, Packet, PacketId, ReasonCode};
+    ///
+    /// let properties = AckProperties { reason_string: Some("full"), ..AckProperties::default() };
+    /// let packet_id = PacketId::new(7).unwrap();
+    /// let refused = Ack { packet_id, reason_code: ReasonCode::QuotaExceeded, properties };
+    /// let mut bytes = Vec::new();
+    /// Packet::Puback(refused).encode(&mut bytes)?;
+    /// assert_eq!(bytes, b"\x40\x0B\x00\x07\x97\x07\x1F\x00\x04full");
+    /// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+    /// ```
     AckProperties {
-        /// Why, in words, for people.
+        /// The Reason String: why, in words, for people.
         reason_string: Option<&'a str> = ReasonString,
         /// User Properties.
         user_properties: UserProperties<'a> = UserProperty,
     }
 
     /// The properties of SUBSCRIBE (section 3.8.2.1).
+    ///
+    /// ```
+    /// use mqtt_wasi::SubscribeProperties;
+    ///
+    /// let properties = SubscribeProperties { subscription_identifier: Some(7), ..SubscribeProperties::default() };
+    /// assert!(!properties.is_empty());
+    /// ```
     SubscribeProperties {
-        /// The identifier that comes with every message of these subscriptions, 1 to 268,435,455.
+        /// The identifier, 1 to 268,435,455, which comes with each message of these subscriptions.
         subscription_identifier: Option<u32> = SubscriptionIdentifier,
         /// User Properties.
         user_properties: UserProperties<'a> = UserProperty,
     }
 
     /// The properties of UNSUBSCRIBE (section 3.10.2.1).
+    ///
+    /// ```
+    /// use mqtt_wasi::UnsubscribeProperties;
+    ///
+    /// let properties = UnsubscribeProperties { user_properties: (&[("by", "operator")]).into() };
+    /// assert!(!properties.is_empty());
+    /// ```
     UnsubscribeProperties {
         /// User Properties.
         user_properties: UserProperties<'a> = UserProperty,
     }
 
     /// The properties of DISCONNECT (section 3.14.2.2).
+    ///
+    /// ```
+    /// use mqtt_wasi::{Disconnect, DisconnectProperties, ReasonCode};
+    ///
+    /// let properties = DisconnectProperties { session_expiry_interval: Some(0), ..DisconnectProperties::default() };
+    /// let forget_me = Disconnect { properties, ..Disconnect::new(ReasonCode::NORMAL_DISCONNECTION) };
+    /// assert!(!forget_me.properties.is_empty());
+    /// ```
     DisconnectProperties {
-        /// A new Session Expiry Interval in seconds. Only a client sends it `[MQTT-3.14.2-2]`.
+        /// How long the server keeps the session from now on, in seconds. Only a client sends it `[MQTT-3.14.2-2]`.
+        /// Absent: as in CONNECT.
         session_expiry_interval: Option<u32> = SessionExpiryInterval,
-        /// Why, in words, for people.
+        /// The Reason String: why, in words, for people.
         reason_string: Option<&'a str> = ReasonString,
         /// User Properties.
         user_properties: UserProperties<'a> = UserProperty,
-        /// Another server to use.
+        /// Another server to use. Only a server sends it.
         server_reference: Option<&'a str> = ServerReference,
     }
 
     /// The properties of AUTH (section 3.15.2.2).
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{Auth, AuthProperties, ReasonCode};
+    ///
+    /// let properties = AuthProperties {
+    ///     authentication_method: Some("TOKEN"),
+    ///     authentication_data: Some(b"a token"),
+    ///     ..AuthProperties::default()
+    /// };
+    /// let auth = Auth { reason_code: ReasonCode::ReAuthenticate, properties };
+    /// assert_eq!(auth.properties.authentication_method, Some("TOKEN"));
+    /// ```
     AuthProperties {
-        /// The name of the method for enhanced authentication.
+        /// The Authentication Method (section 4.12).
         authentication_method: Option<&'a str> = AuthenticationMethod,
-        /// Data for the authentication method.
+        /// The Authentication Data.
         authentication_data: Option<&'a [u8]> = AuthenticationData,
-        /// Why, in words, for people.
+        /// The Reason String: why, in words, for people.
         reason_string: Option<&'a str> = ReasonString,
         /// User Properties.
         user_properties: UserProperties<'a> = UserProperty,

@@ -16,27 +16,30 @@ const DUP: u8 = 0x08;
 
 const TOPIC: &str = "Topic Name";
 
-/// PUBLISH: a message, on its way to the server or from it.
+/// PUBLISH: a message, to the server or from it. Clients take one to [publish](crate::Client::publish).
 ///
 /// ```
-/// use mqtt_wasi::codec::Publish;
+/// use mqtt_wasi::{Publish, PublishProperties, QoS};
 ///
-/// let mut bytes = Vec::new();
-/// Publish::new("a/b", b"hi").encode(&mut bytes)?;
-/// assert_eq!(bytes, b"\x30\x08\x00\x03a/b\x00hi");
-/// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+/// let properties = PublishProperties { message_expiry_interval: Some(60), ..PublishProperties::default() };
+/// let message = Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce).retain(true).properties(properties);
+/// assert_eq!(message.payload, b"21.5");
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Publish<'a> {
-    /// Whether it may have been delivered before; never set at QoS 0.
+    /// DUP: whether the message may have been delivered before. Never at QoS 0. A session sets it by itself.
     pub dup: bool,
-    /// How often it is delivered.
+    /// How often the message is delivered.
     pub qos: QoS,
-    /// To the server: keep it for subscribers to come. From the server: it was kept.
+    /// To the server: whether it keeps the message for later subscribers. From the server: whether it had kept the
+    /// message before the subscription was made; with
+    /// [`Subscription::retain_as_published`](super::Subscription::retain_as_published), the flag that it was published
+    /// with.
     pub retain: bool,
-    /// The Topic Name; empty where [`PublishProperties::topic_alias`] stands for it.
+    /// The Topic Name: 1 to 65,535 bytes, without the wildcards `+` and `#`. Empty where
+    /// [`PublishProperties::topic_alias`] stands for it.
     pub topic: &'a str,
-    /// The Packet Identifier, at QoS 1 and 2 only.
+    /// The Packet Identifier, at QoS 1 and 2 only. A session sets it by itself.
     pub packet_id: Option<PacketId>,
     /// The properties.
     pub properties: PublishProperties<'a>,
@@ -45,20 +48,42 @@ pub struct Publish<'a> {
 }
 
 impl<'a> Publish<'a> {
-    /// A message at QoS 0, not retained, without properties.
+    /// A message at QoS 0, not retained, without properties. The payload may be text or bytes.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Publish, QoS};
+    ///
+    /// let message = Publish::new("sensors/kitchen", "21.5");
+    /// assert_eq!(message, Publish::new("sensors/kitchen", &[0x32, 0x31, 0x2E, 0x35]));
+    /// assert_eq!(message.qos, QoS::AtMostOnce);
+    /// ```
     #[must_use]
     pub fn new(topic: &'a str, payload: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self { topic, payload: payload.as_ref(), ..Self::default() }
     }
 
     /// Sets the QoS.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Publish, QoS};
+    ///
+    /// assert_eq!(Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce).qos, QoS::AtLeastOnce);
+    /// ```
     #[must_use]
     pub const fn qos(mut self, qos: QoS) -> Self {
         self.qos = qos;
         self
     }
 
-    /// Sets whether the server keeps the message for subscribers to come.
+    /// Sets whether the server keeps the message for later subscribers.
+    ///
+    /// ```
+    /// use mqtt_wasi::Publish;
+    ///
+    /// assert!(Publish::new("sensors/kitchen", "21.5").retain(true).retain);
+    /// let deletes_it = Publish::new("sensors/kitchen", "").retain(true);
+    /// # assert!(deletes_it.payload.is_empty());
+    /// ```
     #[must_use]
     pub const fn retain(mut self, retain: bool) -> Self {
         self.retain = retain;
@@ -66,6 +91,18 @@ impl<'a> Publish<'a> {
     }
 
     /// Sets the properties.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Publish, PublishProperties};
+    ///
+    /// let properties = PublishProperties {
+    ///     content_type: Some("text/plain"),
+    ///     user_properties: (&[("unit", "celsius")]).into(),
+    ///     ..PublishProperties::default()
+    /// };
+    /// let message = Publish::new("sensors/kitchen", "21.5").properties(properties);
+    /// assert_eq!(message.properties.user_properties.iter().next(), Some(("unit", "celsius")));
+    /// ```
     #[must_use]
     pub const fn properties(mut self, properties: PublishProperties<'a>) -> Self {
         self.properties = properties;
@@ -85,14 +122,29 @@ impl<'a> Publish<'a> {
     ///
     /// # Errors
     /// [`EncodeError`] when the specification has no valid bytes for this packet.
+    ///
+    /// ```
+    /// use mqtt_wasi::Publish;
+    ///
+    /// assert_eq!(Publish::new("a/b", "hi").encoded_len(), Ok(10));
+    /// ```
     pub fn encoded_len(&self) -> Result<usize, EncodeError> {
         self.measure().map(|measured| measured.len())
     }
 
-    /// Appends the packet to `buffer`, which grows once at most. On an error nothing is appended.
+    /// Appends the packet to `buffer`, which grows at most once. On an error nothing is appended.
     ///
     /// # Errors
     /// [`EncodeError`] when the specification has no valid bytes for this packet.
+    ///
+    /// ```
+    /// use mqtt_wasi::Publish;
+    ///
+    /// let mut bytes = Vec::new();
+    /// Publish::new("a/b", "hi").encode(&mut bytes)?;
+    /// assert_eq!(bytes, b"\x30\x08\x00\x03a/b\x00hi");
+    /// # Ok::<(), mqtt_wasi::EncodeError>(())
+    /// ```
     pub fn encode(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
         self.measure()?.write(buffer);
         Ok(())

@@ -6,9 +6,16 @@ use super::PacketType;
 
 macro_rules! reason_codes {
     ($($(#[$meta:meta])* $name:ident = $value:literal, $text:literal, $($packet:ident)+;)+) => {
-        /// A Reason Code. Below 0x80 it is a success, from 0x80 on a failure.
+        /// A Reason Code (section 2.4). Below 0x80 it is a success, from 0x80 on a failure.
         ///
         /// One code can have several names: 0x00 is Success, Normal disconnection and Granted QoS 0.
+        ///
+        /// ```
+        /// use mqtt_wasi::ReasonCode;
+        ///
+        /// assert_eq!(ReasonCode::NotAuthorized as u8, 0x87);
+        /// assert_eq!(ReasonCode::NotAuthorized.to_string(), "Not authorized (0x87)");
+        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         #[non_exhaustive]
@@ -20,7 +27,14 @@ macro_rules! reason_codes {
             /// Every Reason Code of the specification, in ascending order.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// The Reason Code with this value, if the specification has one.
+            /// The Reason Code with this number. `None` if the specification has none.
+            ///
+            /// ```
+            /// use mqtt_wasi::ReasonCode;
+            ///
+            /// assert_eq!(ReasonCode::from_u8(0x8E), Some(ReasonCode::SessionTakenOver));
+            /// assert_eq!(ReasonCode::from_u8(0x7F), None);
+            /// ```
             #[must_use]
             pub const fn from_u8(value: u8) -> Option<Self> {
                 match value {
@@ -29,7 +43,13 @@ macro_rules! reason_codes {
                 }
             }
 
-            /// The specification's name for it.
+            /// The specification's name of the Reason Code.
+            ///
+            /// ```
+            /// use mqtt_wasi::ReasonCode;
+            ///
+            /// assert_eq!(ReasonCode::QuotaExceeded.name(), "Quota exceeded");
+            /// ```
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -37,7 +57,15 @@ macro_rules! reason_codes {
                 }
             }
 
-            /// Whether the specification lets a packet of this type carry it.
+            /// Whether a packet of this type may have the Reason Code (section 2.4).
+            ///
+            /// ```
+            /// use mqtt_wasi::ReasonCode;
+            /// use mqtt_wasi::codec::PacketType;
+            ///
+            /// assert!(ReasonCode::GrantedQos1.is_valid_in(PacketType::Suback));
+            /// assert!(!ReasonCode::GrantedQos1.is_valid_in(PacketType::Puback));
+            /// ```
             #[must_use]
             pub const fn is_valid_in(self, packet_type: PacketType) -> bool {
                 match self {
@@ -96,12 +124,19 @@ reason_codes! {
 }
 
 impl ReasonCode {
-    /// Normal disconnection (0x00), the name that DISCONNECT gives to [`ReasonCode::Success`].
+    /// Normal disconnection (0x00), as [`ReasonCode::Success`] is called in DISCONNECT.
     pub const NORMAL_DISCONNECTION: Self = Self::Success;
-    /// Granted QoS 0 (0x00), the name that SUBACK gives to [`ReasonCode::Success`].
+    /// Granted QoS 0 (0x00), as [`ReasonCode::Success`] is called in SUBACK.
     pub const GRANTED_QOS_0: Self = Self::Success;
 
-    /// Whether it tells of a failure: 0x80 or above.
+    /// Whether it is a failure: 0x80 or above.
+    ///
+    /// ```
+    /// use mqtt_wasi::ReasonCode;
+    ///
+    /// assert!(ReasonCode::NotAuthorized.is_error());
+    /// assert!(!ReasonCode::NoMatchingSubscribers.is_error());
+    /// ```
     #[must_use]
     pub const fn is_error(self) -> bool {
         self as u8 >= 0x80

@@ -15,64 +15,114 @@ const RETAIN_HANDLING_SHIFT: u8 = 4;
 const OPTIONS: &str = "Subscription Options";
 
 /// SUBSCRIBE: the client asks for messages.
+///
+/// ```
+/// use mqtt_wasi::codec::{Packet, PacketId, QoS, Subscribe, SubscribeProperties, Subscription};
+///
+/// let subscriptions = [Subscription::new("a/+", QoS::AtLeastOnce)];
+/// let subscribe = Subscribe {
+///     packet_id: PacketId::new(1).unwrap(),
+///     properties: SubscribeProperties::default(),
+///     subscriptions: (&subscriptions).into(),
+/// };
+/// let mut bytes = Vec::new();
+/// Packet::Subscribe(subscribe).encode(&mut bytes)?;
+/// assert_eq!(bytes, b"\x82\x09\x00\x01\x00\x00\x03a/+\x01");
+/// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subscribe<'a> {
     /// The Packet Identifier.
     pub packet_id: PacketId,
     /// The properties.
     pub properties: SubscribeProperties<'a>,
-    /// What to subscribe to: at least one entry.
+    /// What to subscribe to: at least one Topic Filter, with its options.
     pub subscriptions: List<'a, Subscription<'a>>,
 }
 
-/// A Topic Filter and its Subscription Options (section 3.8.3.1).
+/// What to subscribe to: a Topic Filter and its Subscription Options (section 3.8.3.1).
 ///
 /// ```
-/// use mqtt_wasi::codec::{QoS, Subscription};
+/// use mqtt_wasi::{QoS, RetainHandling, Subscription};
 ///
-/// let subscription = Subscription::new("sensors/#", QoS::AtLeastOnce);
-/// assert!(!subscription.no_local);
+/// let subscription = Subscription {
+///     no_local: true,
+///     retain_handling: RetainHandling::DoNotSend,
+///     ..Subscription::new("sensors/#", QoS::AtLeastOnce)
+/// };
+/// assert_eq!(subscription.maximum_qos, QoS::AtLeastOnce);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subscription<'a> {
-    /// The Topic Filter.
+    /// The Topic Filter. `+` stands for one level, `#` for all that follow. `$share/name/filter` is a shared
+    /// subscription (section 4.8.2).
     pub filter: &'a str,
-    /// The highest QoS that messages come with.
+    /// The highest QoS that messages are delivered with.
     pub maximum_qos: QoS,
-    /// Leave out what this client published itself. Not for shared subscriptions `[MQTT-3.8.3-4]`.
+    /// No Local: leave out what this client published itself. Not for shared subscriptions `[MQTT-3.8.3-4]`.
     pub no_local: bool,
-    /// Keep the RETAIN flag as it was published.
+    /// Retain As Published: keep the retain flag of messages as it was published.
     pub retain_as_published: bool,
-    /// Which retained messages come first.
+    /// Retain Handling: which retained messages the broker sends first.
     pub retain_handling: RetainHandling,
 }
 
-/// Which retained messages a new subscription is sent.
+/// Which retained messages the broker sends for a new subscription (section 3.8.3.1).
+///
+/// ```
+/// use mqtt_wasi::{QoS, RetainHandling, Subscription};
+///
+/// let subscription = Subscription::new("sensors/#", QoS::AtLeastOnce);
+/// assert_eq!(subscription.retain_handling, RetainHandling::Send);
+/// let only_new = Subscription { retain_handling: RetainHandling::DoNotSend, ..subscription };
+/// assert_eq!(only_new.retain_handling as u8, 2);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RetainHandling {
     /// All that match.
     #[default]
     Send = 0,
-    /// All that match, if the subscription was not there before.
+    /// All that match, only if the subscription did not exist before.
     SendIfNew = 1,
     /// None.
     DoNotSend = 2,
 }
 
-/// SUBACK: how each entry of a SUBSCRIBE went.
+/// SUBACK: the server's answer to each entry of a SUBSCRIBE.
+///
+/// ```
+/// use mqtt_wasi::codec::{AckProperties, Packet, PacketId, ReasonCode, Suback};
+///
+/// let suback = Packet::Suback(Suback {
+///     packet_id: PacketId::new(1).unwrap(),
+///     properties: AckProperties::default(),
+///     reason_codes: (&[ReasonCode::GrantedQos1, ReasonCode::NotAuthorized]).into(),
+/// });
+/// let mut bytes = Vec::new();
+/// suback.encode(&mut bytes)?;
+/// assert_eq!(bytes, b"\x90\x05\x00\x01\x00\x01\x87");
+/// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Suback<'a> {
     /// The Packet Identifier of the SUBSCRIBE.
     pub packet_id: PacketId,
     /// The properties.
     pub properties: AckProperties<'a>,
-    /// A Reason Code for each entry of the SUBSCRIBE, in its order `[MQTT-3.9.3-1]`.
+    /// A Reason Code for each entry of the SUBSCRIBE, in order `[MQTT-3.9.3-1]`.
     pub reason_codes: List<'a, ReasonCode>,
 }
 
 impl<'a> Subscription<'a> {
-    /// A subscription with every option but the QoS at its default.
+    /// A subscription with this highest QoS, and the defaults of all other options.
+    ///
+    /// ```
+    /// use mqtt_wasi::{QoS, Subscription};
+    ///
+    /// let subscription = Subscription::new("sensors/+", QoS::AtLeastOnce);
+    /// assert_eq!((subscription.filter, subscription.no_local), ("sensors/+", false));
+    /// ```
     #[must_use]
     pub const fn new(filter: &'a str, maximum_qos: QoS) -> Self {
         Self { filter, maximum_qos, no_local: false, retain_as_published: false, retain_handling: RetainHandling::Send }

@@ -3,6 +3,14 @@
 use core::fmt;
 
 /// A Topic Name or Topic Filter that breaks the rules of section 4.7.
+///
+/// ```
+/// use mqtt_wasi::codec::{TopicError, validate_topic_filter};
+///
+/// let error = validate_topic_filter("sensors/#/kitchen").unwrap_err();
+/// assert_eq!(error, TopicError::MisplacedWildcard);
+/// assert_eq!(error.to_string(), "'+' must be alone in its level, and '#' alone in the last level");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TopicError {
@@ -37,7 +45,7 @@ impl fmt::Display for TopicError {
 
 impl core::error::Error for TopicError {}
 
-/// Checks a Topic Name, as PUBLISH and Will carry it.
+/// Checks a Topic Name, as in PUBLISH and the Will Message (section 4.7).
 ///
 /// # Errors
 /// [`TopicError::Empty`], [`TopicError::TooLong`], [`TopicError::NullCharacter`], [`TopicError::Wildcard`].
@@ -53,7 +61,7 @@ pub fn validate_topic_name(topic: &str) -> Result<(), TopicError> {
     if scan.has_wildcard { Err(TopicError::Wildcard) } else { Ok(()) }
 }
 
-/// Checks a Topic Filter, as SUBSCRIBE and UNSUBSCRIBE carry it, shared subscriptions included.
+/// Checks a Topic Filter, as in SUBSCRIBE and UNSUBSCRIBE, shared subscriptions included (sections 4.7 and 4.8.2).
 ///
 /// # Errors
 /// [`TopicError::Empty`], [`TopicError::TooLong`], [`TopicError::NullCharacter`], [`TopicError::MisplacedWildcard`],
@@ -84,10 +92,10 @@ pub fn validate_topic_filter(filter: &str) -> Result<(), TopicError> {
     }
 }
 
-/// Whether `filter` matches the Topic Name `topic` (section 4.7). A shared subscription matches as the filter behind
-/// its share name does. Both are taken to be valid.
+/// Whether a Topic Filter matches a Topic Name (section 4.7). A shared subscription matches as the filter in it.
+/// Neither is checked: for an invalid filter or name the result means nothing.
 ///
-/// A filter that starts with a wildcard does not match a name that starts with `$` `[MQTT-4.7.2-1]`.
+/// A filter that begins with a wildcard does not match a name that begins with `$` `[MQTT-4.7.2-1]`.
 ///
 /// ```
 /// use mqtt_wasi::codec::topic_matches;

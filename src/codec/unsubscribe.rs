@@ -7,6 +7,20 @@ use super::write::Sink;
 use super::{DecodeError, DecodeOptions, EncodeErrorKind, PacketId, PacketType, ReasonCode};
 
 /// UNSUBSCRIBE: the client asks for no more messages.
+///
+/// ```
+/// use mqtt_wasi::codec::{Packet, PacketId, Unsubscribe, UnsubscribeProperties};
+///
+/// let unsubscribe = Packet::Unsubscribe(Unsubscribe {
+///     packet_id: PacketId::new(2).unwrap(),
+///     properties: UnsubscribeProperties::default(),
+///     filters: (&["a/+"]).into(),
+/// });
+/// let mut bytes = Vec::new();
+/// unsubscribe.encode(&mut bytes)?;
+/// assert_eq!(bytes, b"\xA2\x08\x00\x02\x00\x00\x03a/+");
+/// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unsubscribe<'a> {
     /// The Packet Identifier.
@@ -17,14 +31,28 @@ pub struct Unsubscribe<'a> {
     pub filters: List<'a, &'a str>,
 }
 
-/// UNSUBACK: how each entry of an UNSUBSCRIBE went.
+/// UNSUBACK: the server's answer to each entry of an UNSUBSCRIBE.
+///
+/// ```
+/// use mqtt_wasi::codec::{AckProperties, Packet, PacketId, ReasonCode, Unsuback};
+///
+/// let unsuback = Packet::Unsuback(Unsuback {
+///     packet_id: PacketId::new(2).unwrap(),
+///     properties: AckProperties::default(),
+///     reason_codes: (&[ReasonCode::NoSubscriptionExisted]).into(),
+/// });
+/// let mut bytes = Vec::new();
+/// unsuback.encode(&mut bytes)?;
+/// assert_eq!(bytes, b"\xB0\x04\x00\x02\x00\x11");
+/// # Ok::<(), mqtt_wasi::codec::EncodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unsuback<'a> {
     /// The Packet Identifier of the UNSUBSCRIBE.
     pub packet_id: PacketId,
     /// The properties.
     pub properties: AckProperties<'a>,
-    /// A Reason Code for each entry of the UNSUBSCRIBE, in its order `[MQTT-3.11.3-1]`.
+    /// A Reason Code for each entry of the UNSUBSCRIBE, in order `[MQTT-3.11.3-1]`.
     pub reason_codes: List<'a, ReasonCode>,
 }
 

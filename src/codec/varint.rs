@@ -5,7 +5,13 @@ use super::error::DecodeErrorKind;
 /// The largest value that four bytes hold: 268,435,455.
 pub const MAX: u32 = 0x0FFF_FFFF;
 
-/// How many bytes `value` takes, 1 to 4. Values over [`MAX`] cannot be encoded; their length is given as 4.
+/// How many bytes `value` takes, 1 to 4. Values above [`MAX`] cannot be encoded: 4.
+///
+/// ```
+/// use mqtt_wasi::codec::varint;
+///
+/// assert_eq!((varint::len(127), varint::len(128)), (1, 2));
+/// ```
 #[must_use]
 pub const fn len(value: u32) -> usize {
     match value {
@@ -16,12 +22,11 @@ pub const fn len(value: u32) -> usize {
     }
 }
 
-/// Reads a Variable Byte Integer off the front of `bytes`: its value and its length, or `None` when more bytes are
-/// needed.
+/// Reads a Variable Byte Integer from the beginning of `bytes`. Returns its value and its length, or `None` when more
+/// bytes are needed.
 ///
 /// # Errors
-/// [`DecodeErrorKind::VariableByteInteger`] for a fifth byte, or for an encoding longer than the value needs
-/// `[MQTT-1.5.5-1]`.
+/// [`DecodeErrorKind::VariableByteInteger`] for a fifth byte, or for more bytes than the value needs `[MQTT-1.5.5-1]`.
 ///
 /// ```
 /// use mqtt_wasi::codec::varint;

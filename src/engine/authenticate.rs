@@ -85,8 +85,25 @@ enum Question {
     FinishAgain(Challenge),
 }
 
-/// A question for the authenticator, and the authenticator itself: to be [run](Authentication::run) where it may take its
-/// time.
+/// A question for the authenticator, together with the authenticator: what [`Action::Authenticate`](super::Action) has.
+/// [Run](Authentication::run) it where it may take its time.
+///
+#[doc = memory_example!()]
+/// # let token = broker::Token(b"a token".to_vec());
+/// use mqtt_wasi::engine::{Action, Authenticated, Authentication, Call, Connecting, Engine};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new().authenticator(token), 0)?;
+/// let _ = engine.poll_call(&mut Call::new(Connecting), None, &mut || network.now());
+/// let Some(Action::Connect { attempt, .. }) = engine.poll_action(network.now()) else { panic!() };
+/// engine.connected(attempt, network.now());
+/// let Some(Action::Authenticate(question)) = engine.poll_action(network.now()) else { panic!() };
+/// let question: Authentication = question;
+/// let answer: Authenticated = question.run(); // in another thread, for example
+/// engine.authenticated(answer, network.now());
+/// assert!(engine.has_outgoing(), "CONNECT has the authenticator's data");
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 pub struct Authentication {
     hooks: &'static Hooks,
     authenticator: Box<dyn Authenticator + Send>,
@@ -94,7 +111,22 @@ pub struct Authentication {
     number: u64,
 }
 
-/// What the authenticator has said: for [`Engine::authenticated`].
+/// The answer of the authenticator, for [`Engine::authenticated`].
+///
+#[doc = memory_example!()]
+/// # let token = broker::Token(b"a token".to_vec());
+/// use mqtt_wasi::engine::{Action, Authenticated, Call, Connecting, Engine};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new().authenticator(token), 0)?;
+/// let _ = engine.poll_call(&mut Call::new(Connecting), None, &mut || network.now());
+/// let Some(Action::Connect { attempt, .. }) = engine.poll_action(network.now()) else { panic!() };
+/// engine.connected(attempt, network.now());
+/// let Some(Action::Authenticate(question)) = engine.poll_action(network.now()) else { panic!() };
+/// let answer: Authenticated = question.run();
+/// engine.authenticated(answer, network.now());
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 pub struct Authenticated {
     hooks: &'static Hooks,
     authenticator: Box<dyn Authenticator + Send>,
@@ -105,6 +137,20 @@ pub struct Authenticated {
 
 impl Authentication {
     /// Asks the authenticator.
+    ///
+    #[doc = memory_example!()]
+    /// # let token = broker::Token(b"a token".to_vec());
+    /// use mqtt_wasi::engine::{Action, Call, Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new().authenticator(token), 0)?;
+    /// let _ = engine.poll_call(&mut Call::new(Connecting), None, &mut || network.now());
+    /// let Some(Action::Connect { attempt, .. }) = engine.poll_action(network.now()) else { panic!() };
+    /// engine.connected(attempt, network.now());
+    /// let Some(Action::Authenticate(question)) = engine.poll_action(network.now()) else { panic!() };
+    /// engine.authenticated(question.run(), network.now());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn run(self) -> Authenticated {
         (self.hooks.run)(self)
@@ -159,14 +205,48 @@ impl State {
 }
 
 impl Engine {
-    /// Says what the authenticator has said.
+    /// Takes the answer of the authenticator: see [`Authentication::run`].
+    ///
+    #[doc = memory_example!()]
+    /// # let token = broker::Token(b"a token".to_vec());
+    /// use mqtt_wasi::engine::{Action, Call, Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new().authenticator(token), 0)?;
+    /// let _ = engine.poll_call(&mut Call::new(Connecting), None, &mut || network.now());
+    /// while let Some(action) = engine.poll_action(network.now()) {
+    ///     match action {
+    ///         Action::Connect { attempt, .. } => engine.connected(attempt, network.now()),
+    ///         Action::Authenticate(question) => engine.authenticated(question.run(), network.now()),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// assert!(engine.has_outgoing(), "CONNECT");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn authenticated(&mut self, said: Authenticated, now: Instant) {
         self.now = now;
         (said.hooks.said)(self, said);
         self.admit();
     }
 
-    /// The authenticator is gone, since it panicked: there is no authenticating without it, and no other connection.
+    /// Says that the authenticator panicked. The engine then neither authenticates nor makes another connection.
+    ///
+    #[doc = memory_example!()]
+    /// # let token = broker::Token(b"a token".to_vec());
+    /// use mqtt_wasi::engine::{Action, Call, Connecting, Engine};
+    /// use mqtt_wasi::{Error, Options};
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new().authenticator(token), 0)?;
+    /// let _ = engine.poll_call(&mut Call::new(Connecting), None, &mut || network.now());
+    /// let Some(Action::Connect { attempt, .. }) = engine.poll_action(network.now()) else { panic!() };
+    /// engine.connected(attempt, network.now());
+    /// let Some(Action::Authenticate(question)) = engine.poll_action(network.now()) else { panic!() };
+    /// drop(question); // its thread panicked
+    /// engine.authenticator_lost(network.now());
+    /// assert!(matches!(engine.require_open(), Err(Error::Authentication(_))));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn authenticator_lost(&mut self, now: Instant) {
         self.now = now;
         self.authentication.is_lost = true;
@@ -182,10 +262,26 @@ impl Engine {
         self.admit();
     }
 
-    /// Answers what the broker wants to know, where the user authenticates [step by step](Engine::authenticate_by_hand).
+    /// Answers the broker's challenge, where the user authenticates [step by step](Engine::authenticate_by_hand).
     ///
     /// # Errors
-    /// What ended the connection, if it is over; as [`Session::answer_challenge`](crate::session::Session::answer_challenge).
+    /// What ended the connection, if it is over, and as
+    /// [`Session::answer_challenge`](crate::session::Session::answer_challenge).
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine, NextStep, Step};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let options = Options::new().authentication("CHALLENGE", None);
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), options, 0)?;
+    /// engine.authenticate_by_hand();
+    /// network.run(&mut engine, Connecting)?;
+    /// while let Step::Challenge(_) = network.run(&mut engine, NextStep)? {
+    ///     engine.answer_challenge(b"thermometer-7", network.now())?;
+    /// }
+    /// assert!(engine.is_connected());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn answer_challenge(&mut self, data: &[u8], now: Instant) -> Result<(), Error> {
         self.now = now;
         self.pump();
@@ -193,10 +289,26 @@ impl Engine {
         Ok(self.session.answer_challenge(data)?)
     }
 
-    /// Begins to authenticate again over this connection, where the user does so step by step.
+    /// Begins to authenticate again over this connection (section 4.12.1), where the user does so [step by
+    /// step](Engine::authenticate_by_hand).
     ///
     /// # Errors
-    /// As [`Engine::answer_challenge`].
+    /// What ended the connection, if it is over, and as
+    /// [`Session::authenticate_again`](crate::session::Session::authenticate_again).
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine, NextStep, Step};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let options = Options::new().authentication("TOKEN", Some(b"a token".to_vec()));
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), options, 0)?;
+    /// engine.authenticate_by_hand();
+    /// network.run(&mut engine, Connecting)?;
+    /// network.run(&mut engine, NextStep)?;
+    /// engine.authenticate_again(b"a new token", network.now())?;
+    /// assert!(matches!(network.run(&mut engine, NextStep)?, Step::Authenticated(_)));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn authenticate_again(&mut self, data: &[u8], now: Instant) -> Result<(), Error> {
         self.now = now;
         self.pump();

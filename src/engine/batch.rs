@@ -60,15 +60,41 @@ impl Batch {
     }
 }
 
-/// Publishes messages one behind the other, as many in flight as the broker and the options allow, and as many in one
-/// write. Comes to how each went, in order, as [`Publishing`](super::Publishing) would have.
+/// Publishes messages in order, with as many in flight as the broker and the options allow, and as many in one write.
+/// The outcome is the result of each, in order: what [`Publishing`](super::Publishing) would come to.
 ///
-/// The time for it begins anew with every answer, and whenever there is room for more. Messages that could not be sent
-/// because the connection ended fail with the reason it ended.
+/// The time for it begins anew with every answer, and whenever there is room for more. When the connection ends,
+/// messages that were not sent fail with the reason.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::codec::{Publish, QoS};
+/// use mqtt_wasi::engine::{Connecting, Engine, PublishingAll};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// let readings = ["21.5", "21.6", "21.7"];
+/// let messages = readings.map(|reading| Publish::new("sensors/kitchen", reading).qos(QoS::AtLeastOnce));
+/// let results = network.run(&mut engine, PublishingAll::new(messages))?;
+/// assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3);
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 pub struct PublishingAll<I: Iterator>(Peekable<I>);
 
 impl<'a, I: Iterator<Item = Publish<'a>>> PublishingAll<I> {
-    /// These messages.
+    /// Publishes these messages.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::engine::{Connecting, Engine, PublishingAll};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// let batch = PublishingAll::new([Publish::new("a", "1"), Publish::new("b", "2")]);
+    /// assert_eq!(network.run(&mut engine, batch)?.len(), 2);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn new(messages: impl IntoIterator<IntoIter = I>) -> Self {
         Self(messages.into_iter().peekable())
     }

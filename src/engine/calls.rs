@@ -22,7 +22,22 @@ use crate::ordered::Ordered;
 use crate::session::{OperationId, Shortage};
 use crate::time::Instant;
 
-/// Which call: never used twice by one engine.
+/// The number of a call. One engine never uses a number twice.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::codec::{Publish, QoS};
+/// use mqtt_wasi::engine::{Call, CallId, Connecting, Engine, Publishing};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// let message = Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce);
+/// let mut call = Call::new(Publishing(&message));
+/// let _ = engine.poll_call(&mut call, None, &mut || network.now());
+/// let id: Option<CallId> = call.id();
+/// assert!(id.is_some());
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub(super) u64);
 

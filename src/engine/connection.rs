@@ -66,22 +66,50 @@ pub(super) enum Ending {
     Reconnected,
 }
 
-/// How the broker goes on while the user authenticates [step by step](Engine::authenticate_by_hand).
+/// The broker's next step while the user authenticates [step by step](Engine::authenticate_by_hand) (section 4.12).
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::engine::{Connecting, Engine, NextStep, Step};
+/// use mqtt_wasi::Options;
+///
+/// let options = Options::new().authentication("CHALLENGE", None);
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), options, 0)?;
+/// engine.authenticate_by_hand();
+/// network.run(&mut engine, Connecting)?;
+/// match network.run(&mut engine, NextStep)? {
+///     Step::Challenge(challenge) => assert_eq!(challenge.data.as_deref(), Some(&b"who are you?"[..])),
+///     Step::Authenticated(_) => unreachable!("this broker asks first"),
+/// }
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// It wants an answer to this: [`Engine::answer_challenge`].
+    /// A challenge: answer it with [`Engine::answer_challenge`].
     Challenge(Challenge),
-    /// It has authenticated the client, with this as its last word.
+    /// The broker has authenticated the client. This is its last step.
     Authenticated(Challenge),
 }
 
 /// What to move over the transport: see [`Engine::turn`].
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::engine::{Connecting, Engine, Turn};
+/// use mqtt_wasi::transport::Transport;
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// let Turn { outgoing, incoming, until } = engine.turn(network.now());
+/// let moved = network.transfer(outgoing, incoming, until);
+/// engine.turned(moved, network.now());
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 pub struct Turn<'a> {
     /// What to send.
     pub outgoing: &'a [u8],
-    /// Where to put what comes; empty when nothing is to be read.
+    /// Where to put what comes. Empty: read nothing.
     pub incoming: &'a mut [u8],
-    /// How long to wait for it at the most; `None`: for ever.
+    /// How long to wait for bytes to move. `None`: for ever.
     pub until: Option<Instant>,
 }
 
@@ -97,7 +125,21 @@ impl fmt::Debug for Turn<'_> {
 }
 
 impl Engine {
-    /// Says that the transport of this [attempt](Action::Connect) is connected.
+    /// Says that the transport of an [attempt](Action::Connect) is connected. Ignored if another attempt took its
+    /// place.
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::{Action, Call, Connecting, Engine};
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let now = Instant::ZERO;
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// let _ = engine.poll_call(&mut Call::new(Connecting), None, &mut || now);
+    /// let Some(Action::Connect { attempt, .. }) = engine.poll_action(now) else { panic!() };
+    /// engine.connected(attempt, now);
+    /// assert_eq!(engine.turn(now).outgoing[0], 0x10, "CONNECT");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn connected(&mut self, attempt: u64, now: Instant) {
         self.now = now;
         if attempt != self.attempt || !matches!(self.phase, Phase::Dialing) {
@@ -115,7 +157,24 @@ impl Engine {
         }
     }
 
-    /// Says that this attempt has failed.
+    /// Says that an [attempt](Action::Connect) has failed. Ignored if another attempt took its place.
+    ///
+    /// ```
+    /// use std::task::Poll;
+    /// use mqtt_wasi::engine::{Action, Call, Connecting, Engine};
+    /// use mqtt_wasi::{Error, Instant, Options, TransportError, TransportErrorKind};
+    ///
+    /// let now = Instant::ZERO;
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// let mut connecting = Call::new(Connecting);
+    /// let _ = engine.poll_call(&mut connecting, None, &mut || now);
+    /// let Some(Action::Connect { attempt, .. }) = engine.poll_action(now) else { panic!() };
+    /// let error = TransportError { kind: TransportErrorKind::ConnectionRefused, message: String::new() };
+    /// engine.connect_failed(attempt, error.clone().into(), now);
+    /// let outcome = engine.poll_call(&mut connecting, None, &mut || now);
+    /// assert_eq!(outcome, Poll::Ready(Err(Error::Transport(error))));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn connect_failed(&mut self, attempt: u64, error: Error, now: Instant) {
         self.now = now;
         if attempt == self.attempt && matches!(self.phase, Phase::Dialing) {
@@ -123,8 +182,18 @@ impl Engine {
         }
     }
 
-    /// Goes on over a transport that is there, which the user has connected. The one before it, if there is one, is for the
-    /// user to close.
+    /// Continues over a transport that the user has connected. The user closes the one before it, if there is one. For
+    /// engines without a URL.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connected, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(None, Options::new(), 0)?;
+    /// engine.attach(network.now());
+    /// assert_eq!(network.run(&mut engine, Connected), Ok(false), "the broker had no session");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn attach(&mut self, now: Instant) {
         self.now = now;
         self.abandon(Error::ConnectionClosed);
@@ -154,8 +223,25 @@ impl Engine {
         }
     }
 
-    /// What to move over the transport now. Whoever moves it says what has moved with [`Engine::turned`], be it nothing;
-    /// also once [`Turn::until`] has passed.
+    /// What to move over the transport now. Tell what moved with [`Engine::turned`], also if nothing did, and also once
+    /// [`Turn::until`] has passed.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::transport::Transferred;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// engine.try_publish(&Publish::new("a/b", "hi"))?;
+    /// let turn = engine.turn(network.now());
+    /// assert_eq!(turn.outgoing, b"\x30\x08\x00\x03a/b\x00hi");
+    /// let sent = turn.outgoing.len();
+    /// engine.turned(Ok(Transferred { sent, ..Transferred::default() }), network.now());
+    /// assert!(!engine.has_outgoing());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn turn(&mut self, now: Instant) -> Turn<'_> {
         self.now = now;
         let deadline = self.deadline();
@@ -177,7 +263,22 @@ impl Engine {
         Turn { outgoing: if only_reads { &[] } else { outgoing }, incoming, until }
     }
 
-    /// Says what has moved, and lets all that follows from it happen.
+    /// Tells what has moved, or how the transport failed. All that follows from it happens: calls end, events come,
+    /// what is due is done.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine, Event};
+    /// use mqtt_wasi::transport::Transferred;
+    /// use mqtt_wasi::{Error, Options};
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// engine.turn(network.now());
+    /// let closed = Transferred { closed: true, ..Transferred::default() };
+    /// engine.turned(Ok(closed), network.now());
+    /// assert_eq!(engine.take_event(network.now()), Some(Event::Disconnected(Error::ConnectionClosed)));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn turned(&mut self, moved: Result<Transferred, TransportError>, now: Instant) {
         self.now = now;
         let mut has_left = self.session.transmit().is_empty();
@@ -243,8 +344,24 @@ impl Engine {
         }
     }
 
-    /// Does what is due at `now`. Harmless at any time; where there is a transport, [`Engine::turned`] does it, once what
-    /// has come was read.
+    /// Does what is due at `now`. Harmless at any time. Needed only where there is no transport: [`Engine::turned`]
+    /// does it too, once what has come was read.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Action, Connecting, Engine};
+    /// use mqtt_wasi::{Options, Reconnect};
+    ///
+    /// let options = Options::new().reconnect(Reconnect::default());
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), options, 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// network.cut();
+    /// network.turn(&mut engine);
+    /// let due = engine.deadline().expect("another attempt is due some time");
+    /// engine.handle_timeout(due);
+    /// let mut actions = std::iter::from_fn(|| engine.poll_action(due));
+    /// assert!(actions.any(|action| matches!(action, Action::Connect { .. })));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         self.pump();

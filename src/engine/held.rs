@@ -10,7 +10,15 @@ use crate::codec::{Publish, QoS};
 use crate::message::Message;
 use crate::session::Delivery;
 
-/// A message, and what acknowledges it, if there is anything to acknowledge.
+/// A message, and what acknowledges it. `None` where there is nothing to acknowledge.
+///
+/// ```
+/// use mqtt_wasi::Message;
+/// use mqtt_wasi::engine::{Held, Taken};
+///
+/// let taken: Option<Taken> = Held::default().pop();
+/// assert_eq!(taken.map(|(message, _)| message), None::<Message>);
+/// ```
 pub type Taken = (Message, Option<Delivery>);
 
 /// Payloads up to here are copied twice rather than allocated when they come.
@@ -19,7 +27,16 @@ const SMALL: usize = 4096;
 /// As many bytes as are kept for the messages that come later, though none wait.
 const KEPT: usize = 256 * 1024;
 
-/// Messages out of an inbox, in the order they came: see [`Engine::take_message`](super::Engine::take_message).
+/// Messages taken out of an inbox, in the order that they came: see
+/// [`Engine::take_message`](super::Engine::take_message).
+///
+/// ```
+/// use mqtt_wasi::engine::Held;
+///
+/// let mut more = Held::default();
+/// assert!(more.is_empty());
+/// assert_eq!(more.pop(), None);
+/// ```
 #[derive(Debug, Default)]
 pub struct Held {
     queue: VecDeque<Waiting>,
@@ -53,7 +70,13 @@ enum Kind {
 }
 
 impl Held {
-    /// The next one.
+    /// The next message.
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::Held;
+    ///
+    /// assert_eq!(Held::default().pop(), None);
+    /// ```
     #[inline]
     pub fn pop(&mut self) -> Option<Taken> {
         let Waiting { delivery, message, .. } = self.queue.pop_front()?;
@@ -79,7 +102,13 @@ impl Held {
         Some((message, delivery))
     }
 
-    /// Whether there is none.
+    /// Whether there is no message.
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::Held;
+    ///
+    /// assert!(Held::default().is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()

@@ -25,21 +25,31 @@ const FEW: usize = 16;
 /// The highest Subscription Identifier. Listeners' own go down from here, so that they are none of the user's.
 const HIGHEST_IDENTIFIER: u32 = 268_435_455;
 
-/// What becomes of messages that nobody takes in time. The number is how many may wait.
+/// What happens to messages that nobody receives in time. The number is how many may wait, at least 1. An inbox is also
+/// full with 4 MiB.
+///
+/// ```
+/// use mqtt_wasi::Overflow;
+///
+/// assert_eq!(Overflow::default(), Overflow::Wait(1024));
+/// let latest_only = Overflow::DropOldest(1);
+/// assert_ne!(latest_only, Overflow::default());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The broker waits: no more is read off the connection until half of them are taken. While a call is under way, whose
-    /// answer may be behind messages, reading goes on until as much more has come as
-    /// [`Options::backlog_limit`](crate::Options::backlog_limit) says.
+    /// The broker waits: the client reads no more until half of the messages are received. While a call waits for the
+    /// broker, whose answer may be behind messages, the client reads on, up to
+    /// [`Options::backlog_limit`](crate::Options::backlog_limit).
     ///
-    /// Behind that the call fails, with [`Error::AnswerBehindMessages`](crate::Error::AnswerBehindMessages) or
-    /// [`CallError::ReceiveFirst`](crate::CallError::ReceiveFirst), if nobody takes a message for a second. So whoever
-    /// publishes while it works on a message does not wait for itself for ever.
+    /// If nobody receives a message for a second then, the call fails with
+    /// [`Error::AnswerBehindMessages`](crate::Error::AnswerBehindMessages) or
+    /// [`CallError::ReceiveFirst`](crate::CallError::ReceiveFirst). So a task that publishes while it works on a
+    /// message does not wait for itself for ever.
     Wait(usize),
-    /// The oldest is dropped. At QoS 1 and 2 it is acknowledged all the same.
+    /// The oldest message is dropped. At QoS 1 and 2 it is acknowledged.
     DropOldest(usize),
-    /// The new one is dropped. At QoS 1 and 2 it is acknowledged all the same.
+    /// The new message is dropped. At QoS 1 and 2 it is acknowledged.
     DropNewest(usize),
 }
 
@@ -70,7 +80,18 @@ impl Default for Overflow {
     }
 }
 
-/// Who listens: never used twice by one engine.
+/// The number of a listener. One engine never uses a number twice.
+///
+/// ```
+/// use mqtt_wasi::engine::{Engine, ListenerId, Overflow};
+/// use mqtt_wasi::{Instant, Options};
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// engine.deliver_to_listeners();
+/// let listener: ListenerId = engine.open_listener(None, Overflow::default(), Instant::ZERO);
+/// assert_eq!(engine.dropped(listener), 0);
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerId(u64);
 
@@ -423,8 +444,24 @@ const fn size(topic: &str, payload: &[u8]) -> usize {
 }
 
 impl Engine {
-    /// Listens to a Topic Filter, for which it is to be [subscribed](super::Listening), or to everything that comes.
-    /// Messages wait in an inbox until they are taken.
+    /// Listens to a Topic Filter, or to every message that comes. Messages wait in an inbox until they are taken. To
+    /// have the broker send them, [subscribe](super::Listening).
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, Subscription};
+    /// use mqtt_wasi::engine::{Connecting, Engine, Held, Listening, Overflow, Publishing};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// engine.deliver_to_listeners();
+    /// network.run(&mut engine, Connecting)?;
+    /// let listener = engine.open_listener(Some("sensors/+"), Overflow::default(), network.now());
+    /// let subscription = Subscription::new("sensors/+", QoS::AtMostOnce);
+    /// network.run(&mut engine, Listening { listener, subscription })?.granted()?;
+    /// network.run(&mut engine, Publishing(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce)))?;
+    /// assert!(engine.take_message(listener, &mut Held::default(), None, &mut || network.now()).is_some());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn open_listener(&mut self, filter: Option<&str>, overflow: Overflow, now: Instant) -> ListenerId {
         self.now = now;
         let id = ListenerId(self.listeners.open(filter, overflow));
@@ -436,8 +473,24 @@ impl Engine {
         id
     }
 
-    /// Listens no more: what waits is acknowledged, and if nobody else wants them, no more messages of the filter are asked
-    /// for.
+    /// Ends a listener. The messages in its inbox are acknowledged. If nobody else listens to its filter, and the user
+    /// has not subscribed to it, the engine unsubscribes.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{QoS, Subscription};
+    /// use mqtt_wasi::engine::{Connecting, Engine, Listening, Overflow};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// engine.deliver_to_listeners();
+    /// network.run(&mut engine, Connecting)?;
+    /// let listener = engine.open_listener(Some("sensors/+"), Overflow::default(), network.now());
+    /// let subscription = Subscription::new("sensors/+", QoS::AtMostOnce);
+    /// network.run(&mut engine, Listening { listener, subscription })?.granted()?;
+    /// engine.close_listener(listener, network.now());
+    /// assert!(engine.has_outgoing(), "UNSUBSCRIBE");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn close_listener(&mut self, id: ListenerId, now: Instant) {
         self.now = now;
         let (filter, to_acknowledge) = self.listeners.close(id.0, &mut self.woken);
@@ -452,8 +505,29 @@ impl Engine {
     }
 
     /// Takes the next message of a listener, with what [acknowledges](Engine::acknowledge) it, if there is anything to
-    /// acknowledge. Perhaps those behind it go to `more`, with nothing to acknowledge: they are to be taken from there
-    /// before this is asked again. `None` when there is no message: `waker` is woken once there is.
+    /// acknowledge. May put the messages after it into `more`, with nothing to acknowledge: take those before asking
+    /// again. `None`: there is no message, and `waker` is woken when there is one.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, Subscription};
+    /// use mqtt_wasi::engine::{Connecting, Engine, Held, Listening, Overflow, Publishing};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// engine.deliver_to_listeners();
+    /// network.run(&mut engine, Connecting)?;
+    /// let listener = engine.open_listener(Some("jobs"), Overflow::default(), network.now());
+    /// let subscription = Subscription::new("jobs", QoS::AtLeastOnce);
+    /// network.run(&mut engine, Listening { listener, subscription })?.granted()?;
+    /// network.run(&mut engine, Publishing(&Publish::new("jobs", "print").qos(QoS::AtLeastOnce)))?;
+    ///
+    /// let mut more = Held::default();
+    /// let taken = more.pop().or_else(|| engine.take_message(listener, &mut more, None, &mut || network.now()));
+    /// let (message, delivery) = taken.expect("a message");
+    /// assert_eq!(message.payload, b"print");
+    /// assert!(engine.acknowledge(delivery.expect("a QoS 1 message")));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn take_message(
         &mut self,
         id: ListenerId,
@@ -478,13 +552,33 @@ impl Engine {
         Some(taken)
     }
 
-    /// How many messages of a listener were dropped since nobody took them in time.
+    /// How many messages of a listener were dropped because too many waited: see [`Overflow`].
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::{Engine, Overflow};
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// engine.deliver_to_listeners();
+    /// let listener = engine.open_listener(Some("sensors/+"), Overflow::DropOldest(1), Instant::ZERO);
+    /// assert_eq!(engine.dropped(listener), 0);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn dropped(&self, id: ListenerId) -> u64 {
         self.listeners.inboxes.get(id.0).map_or(0, |inbox| inbox.dropped)
     }
 
-    /// How many messages came that nobody listened to.
+    /// How many messages came that no listener wanted. Before the first listener there are none: messages wait for it.
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::Engine;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// assert_eq!(engine.unheard(), 0);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn unheard(&self) -> u64 {
         self.listeners.unheard

@@ -1,28 +1,29 @@
-//! Everything between a session and its user that is not bytes and waiting: which broker and when, authentication, calls
-//! with their deadlines and outcomes, who listens, what is told. Without a clock, a socket, a thread or randomness of its
-//! own.
+//! Everything between a session and its user, except moving bytes and waiting: which broker to connect to and when,
+//! authentication, calls with their deadlines and outcomes, listeners, events. It has no clock, no socket, no thread
+//! and no randomness of its own. `no_std`.
 //!
 //! # In scope
-//! What every form of the client does alike. The blocking client, the async client and the component are faces over it:
-//! they move bytes, wait, and translate types.
+//! What all forms of the client do alike. The blocking client, the async client and the component are faces over the
+//! engine: they move bytes, wait, and translate types.
 //!
 //! # Out of scope
-//! The protocol itself, which is the [session](crate::session)'s. The network, the clock, and running what may take long:
-//! an engine says what is to be done, and never calls code of its user's.
+//! The protocol itself: that is the [session](crate::session)'s. The network, the clock, and work that may take long:
+//! an engine tells its driver what is to be done, and never calls code of its user.
 //!
 //! # The rule
-//! Whoever drives an engine does the following again and again, after each call and whenever there is something to do:
+//! The driver of an engine does this again and again, after each call and whenever there is something to do:
 //!
-//! 1. Carry out what [`Engine::poll_action`] says, until it says nothing.
-//! 2. Where there is a transport: move what [`Engine::turn`] has, waiting for it until [`Turn::until`], and say what came
-//!    of it with [`Engine::turned`]. Where there is none: wait until [`Engine::deadline`], and call
-//!    [`Engine::handle_timeout`].
-//! 3. Wake whoever [`Engine::take_woken`] has, and where others share the engine drop what [`Engine::take_discarded`] has,
-//!    holding nothing that they need.
+//! - Carry out what [`Engine::poll_action`] returns, until it returns `None`.
+//! - Where there is a transport, move what [`Engine::turn`] returns, wait for that until [`Turn::until`], and tell what
+//!   moved with [`Engine::turned`]. Where there is none, wait until [`Engine::deadline`], and call
+//!   [`Engine::handle_timeout`].
+//! - Wake the wakers that [`Engine::take_woken`] returns. If others share the engine, drop what
+//!   [`Engine::take_discarded`] returns, while holding nothing that they need.
 //!
-//! Users poll calls in between, each until it is over: [`Engine::poll_call`]. Messages are taken one by one with
-//! [`Engine::receive`], or handed to [listeners](Engine::deliver_to_listeners).
+//! In between, users poll each of their calls until it is over: [`Engine::poll_call`]. Messages are taken one by one
+//! with [`Engine::receive`], or go to [listeners](Engine::deliver_to_listeners).
 //!
+//! # An example
 //! ```
 //! use core::task::Poll;
 //! use core::time::Duration;
@@ -142,29 +143,67 @@ const KEEP_UP: Duration = Duration::from_millis(10);
 const MOST_DISCARDED: usize = 64;
 
 /// Tells what time it is, where that is needed.
+///
+/// ```
+/// use mqtt_wasi::Instant;
+/// use mqtt_wasi::engine::Clock;
+///
+/// let now = Instant::ZERO;
+/// let mut tell = || now;
+/// let clock: Clock<'_> = &mut tell;
+/// assert_eq!(clock(), now);
+/// ```
 pub type Clock<'a> = &'a mut dyn FnMut() -> Instant;
 
-/// What is to be done that an engine cannot do.
+/// Something that the driver has to do for the engine.
+///
+/// ```
+/// use mqtt_wasi::engine::{Action, Call, Connecting, Engine};
+/// use mqtt_wasi::{Instant, Options};
+///
+/// let now = Instant::ZERO;
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// let mut connecting = Call::new(Connecting);
+/// assert!(engine.poll_call(&mut connecting, None, &mut || now).is_pending());
+/// let Some(Action::Connect { url, .. }) = engine.poll_action(now) else { panic!() };
+/// assert_eq!((url.host.as_str(), url.port), ("broker.local", 1883));
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Action {
-    /// Connect a transport to the broker at `url`, TLS included, by `until` at the latest; then call [`Engine::connected`] or
-    /// [`Engine::connect_failed`] with `attempt`. This attempt takes the place of any that is under way.
+    /// Connect a transport to the broker at `url`, TLS included, by `until`. Then call [`Engine::connected`] or
+    /// [`Engine::connect_failed`] with `attempt`. This attempt takes the place of any other that is under way.
     Connect {
-        /// Which attempt it is.
+        /// The number of the attempt.
         attempt: u64,
         /// The broker.
         url: BrokerUrl,
         /// When the attempt has failed.
         until: Instant,
     },
-    /// Close the transport, such that what was sent arrives; or give up the attempt to connect it.
+    /// Close the transport, such that what was sent arrives. If it is not connected yet, give up the attempt.
     Close,
-    /// [Run](Authentication::run) this, where it may take its time, and say what came of it: [`Engine::authenticated`].
+    /// [Run](Authentication::run) this, where it may take its time, and hand the result to [`Engine::authenticated`].
     Authenticate(Authentication),
 }
 
-/// Everything between a session and its user that is not bytes and waiting.
+/// Everything between a session and its user, except moving bytes and waiting: see the [module](self).
+///
+/// In the examples below, `network.run(&mut engine, operation)` is the loop of the module's example: it drives the
+/// engine with a broker in memory until the operation is over. `network.turn(&mut engine)` is one round of it.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::engine::{Connecting, Engine, Publishing};
+/// use mqtt_wasi::{Options, Publish, QoS, ReasonCode};
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// let message = Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce);
+/// let answer = network.run(&mut engine, Publishing(&message))?;
+/// assert_eq!(answer.reason_code, ReasonCode::NoMatchingSubscribers);
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 pub struct Engine {
     session: Session,
     /// The time that was told last.
@@ -230,12 +269,24 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine for the broker at this URL, and those of the [fallbacks](Options::fallback); without a URL, for transports
-    /// that the user [attaches](Engine::attach). `seed` is a random number, which spreads attempts to connect and keeps
-    /// no secret. Nothing happens until it is asked to [connect](Connecting).
+    /// An engine for the broker at a URL, and those of the [fallbacks](Options::fallback). Without a URL: for
+    /// transports that the user [attaches](Engine::attach). Nothing happens until the user asks it to
+    /// [connect](Connecting).
+    ///
+    /// `seed` is a random number. It spreads attempts to connect, and keeps no secret.
     ///
     /// # Errors
     /// [`Error::Url`]; [`CallError::InvalidOptions`].
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::Engine;
+    /// use mqtt_wasi::{Error, Options};
+    ///
+    /// let engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// assert!(!engine.is_connected());
+    /// assert!(matches!(Engine::new(Some("http://broker.local"), Options::new(), 0), Err(Error::Url(_))));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn new(url: Option<&str>, options: Options, seed: u64) -> Result<Self, Error> {
         options.validate().map_err(CallError::InvalidOptions)?;
         let brokers = url.map(|url| Brokers::new(url, &options.fallbacks)).transpose()?;
@@ -287,6 +338,23 @@ impl Engine {
     }
 
     /// From now on messages go to [listeners](Engine::open_listener), and are not taken with [`Engine::receive`].
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, Subscription};
+    /// use mqtt_wasi::engine::{Connecting, Engine, Held, Listening, Overflow, Publishing};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// engine.deliver_to_listeners();
+    /// network.run(&mut engine, Connecting)?;
+    /// let listener = engine.open_listener(Some("sensors/+"), Overflow::default(), network.now());
+    /// let subscription = Subscription::new("sensors/+", QoS::AtMostOnce);
+    /// network.run(&mut engine, Listening { listener, subscription })?.granted()?;
+    /// network.run(&mut engine, Publishing(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce)))?;
+    /// let taken = engine.take_message(listener, &mut Held::default(), None, &mut || network.now());
+    /// assert_eq!(taken.expect("a message").0.topic, "sensors/kitchen");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub const fn deliver_to_listeners(&mut self) {
         self.delivery = Some(&listeners::HOOKS);
     }
@@ -296,16 +364,44 @@ impl Engine {
         self.delivery.is_some()
     }
 
-    /// From now on the user authenticates step by step, with [`NextStep`] and [`Engine::answer_challenge`]: [`Connecting`]
-    /// is done once CONNECT is on its way. There is no connecting by itself then.
+    /// From now on the user authenticates step by step, with [`NextStep`] and [`Engine::answer_challenge`].
+    /// [`Connecting`] is then done once CONNECT was put into the outbound buffer, and the engine does not connect again
+    /// by itself.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine, NextStep, Step};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let options = Options::new().authentication("CHALLENGE", None);
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), options, 0)?;
+    /// engine.authenticate_by_hand();
+    /// network.run(&mut engine, Connecting)?;
+    /// let Step::Challenge(challenge) = network.run(&mut engine, NextStep)? else { panic!() };
+    /// assert_eq!(challenge.data.as_deref(), Some(&b"who are you?"[..]));
+    /// engine.answer_challenge(b"thermometer-7", network.now())?;
+    /// assert!(matches!(network.run(&mut engine, NextStep)?, Step::Authenticated(_)));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub const fn authenticate_by_hand(&mut self) {
         self.authenticates_by_hand = true;
     }
 
-    /// Changes what the next CONNECT says, and those after it. The connection that is there stays as it is.
+    /// Changes what the next connection is made with, and those after it. The connection that is there stays as it is.
     ///
     /// # Errors
     /// [`CallError::InvalidOptions`] when CONNECT has no valid bytes for it, and nothing is changed.
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::Engine;
+    /// use mqtt_wasi::{ConnectChanges, Options, WillMessage};
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// let will = Some(WillMessage::new("status/thermometer-7", "offline"));
+    /// engine.update(ConnectChanges { will: Some(will), ..ConnectChanges::default() })?;
+    /// let invalid = Some(WillMessage::new("status/#", "offline"));
+    /// assert!(engine.update(ConnectChanges { will: Some(invalid), ..ConnectChanges::default() }).is_err());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn update(&mut self, changes: ConnectChanges) -> Result<(), CallError> {
         let (has_user_name, has_password) = (changes.user_name.is_some(), changes.password.is_some());
         let clean_start = changes.clean_start;
@@ -319,37 +415,126 @@ impl Engine {
     }
 
     /// Whether [`Engine::poll_action`] has something.
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::{Call, Connecting, Engine};
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// assert!(!engine.has_action());
+    /// let _ = engine.poll_call(&mut Call::new(Connecting), None, &mut || Instant::ZERO);
+    /// assert!(engine.has_action());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn has_action(&self) -> bool {
         !self.actions.is_empty() || self.has_question()
     }
 
-    /// What is to be done.
+    /// The next thing that the driver has to do. `None`: nothing.
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::{Action, Call, Connecting, Engine};
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let now = Instant::ZERO;
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// assert!(engine.poll_action(now).is_none());
+    /// let _ = engine.poll_call(&mut Call::new(Connecting), None, &mut || now);
+    /// assert!(matches!(engine.poll_action(now), Some(Action::Connect { .. })));
+    /// assert!(engine.poll_action(now).is_none());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn poll_action(&mut self, now: Instant) -> Option<Action> {
         self.now = now;
         self.actions.pop_front().or_else(|| self.poll_authentication().map(Action::Authenticate))
     }
 
-    /// When [`Engine::handle_timeout`] has something to do.
+    /// When [`Engine::handle_timeout`] has something to do. `None`: never, as things are.
+    ///
+    #[doc = memory_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new().keep_alive(30), 0)?;
+    /// assert_eq!(engine.deadline(), None);
+    /// network.run(&mut engine, Connecting)?;
+    /// let left = engine.deadline().expect("a ping is due some time").saturating_duration_since(network.now());
+    /// assert!(left <= Duration::from_secs(30));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         soonest(self.session.deadline(), self.timers.next())
     }
 
-    /// Whether the engine's driver has something to do at once.
+    /// Whether the driver has something to do at once.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// assert!(!engine.needs_turn());
+    /// engine.try_publish(&Publish::new("sensors/kitchen", "21.5"))?;
+    /// assert!(engine.needs_turn());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn needs_turn(&self) -> bool {
         self.has_action() || self.has_more_to_write() || self.has_more_to_read()
     }
 
-    /// Whether messages that are taken one by one should make way for a turn: something is due, or has waited for a while.
+    /// Whether messages that are taken one by one should make way for a turn: something is due, or has waited to be
+    /// sent for 10 milliseconds.
+    ///
+    #[doc = memory_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// engine.try_publish(&Publish::new("sensors/kitchen", "21.5"))?;
+    /// assert!(!engine.is_overdue(network.now()));
+    /// assert!(engine.is_overdue(network.now() + Duration::from_millis(10)));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn is_overdue(&self, now: Instant) -> bool {
         self.deadline().is_some_and(|deadline| now >= deadline)
             || (self.has_outgoing() && now >= self.last_moved + KEEP_UP)
     }
 
-    /// Moves whoever has been waiting for what has happened to the end of `woken`: they are to poll again.
+    /// Moves the wakers of those who have to poll again to the end of `woken`.
+    ///
+    #[doc = memory_example!()]
+    /// use std::task::Waker;
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::engine::{Call, Connecting, Engine, Publishing};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// engine.deliver_to_listeners();
+    /// network.run(&mut engine, Connecting)?;
+    /// let message = Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce);
+    /// let mut call = Call::new(Publishing(&message));
+    /// let waker = Waker::noop(); // in an async runtime: that of the task
+    /// assert!(engine.poll_call(&mut call, Some(waker), &mut || network.now()).is_pending());
+    ///
+    /// let mut woken = Vec::new();
+    /// while woken.is_empty() {
+    ///     network.turn(&mut engine);
+    ///     engine.take_woken(&mut woken);
+    /// }
+    /// woken.into_iter().for_each(Waker::wake);
+    /// assert!(engine.poll_call(&mut call, None, &mut || network.now()).is_ready());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn take_woken(&mut self, woken: &mut Vec<Waker>) {
         if !self.woken.is_empty() {
             // Each keeps its room.
@@ -358,13 +543,37 @@ impl Engine {
         }
     }
 
-    /// Wakers that have made way for others. Dropping one may run code of its owner's, which is for where nobody waits for
-    /// the engine.
+    /// Wakers that others have replaced. To drop one may run code of its owner, so drop them where nobody waits for the
+    /// engine.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// drop(engine.take_discarded()); // after the lock of a shared engine is free
+    /// assert!(engine.take_discarded().is_empty());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn take_discarded(&mut self) -> Vec<Waker> {
         core::mem::take(&mut self.discarded)
     }
 
-    /// The driver is gone, and will not come back: ends every call, and each that is made later, with this.
+    /// Ends every call, and each that is made later, with this error: the driver is gone and does not come back.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::engine::{Connecting, Engine, Publishing};
+    /// use mqtt_wasi::{Error, Options};
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// engine.stop(Error::Stopped);
+    /// let message = Publish::new("sensors/kitchen", "21.5");
+    /// assert_eq!(network.run(&mut engine, Publishing(&message)), Err(Error::Stopped));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn stop(&mut self, error: Error) {
         self.brokers = None;
         self.has_stopped = true;
@@ -373,18 +582,52 @@ impl Engine {
     }
 
     /// The session.
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::Engine;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let engine = Engine::new(Some("mqtt://broker.local"), Options::new().client_id("thermometer-7"), 0)?;
+    /// assert_eq!(engine.session().client_id(), "thermometer-7");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn session(&self) -> &Session {
         &self.session
     }
 
     /// Whether there is a connection.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// assert!(!engine.is_connected());
+    /// network.run(&mut engine, Connecting)?;
+    /// assert!(engine.is_connected());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn is_connected(&self) -> bool {
         matches!(self.phase, Phase::Open) && matches!(self.session.status(), Status::Connected)
     }
 
     /// Whether there is a transport to move bytes over.
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::{Action, Call, Connecting, Engine};
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let now = Instant::ZERO;
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// let _ = engine.poll_call(&mut Call::new(Connecting), None, &mut || now);
+    /// let Some(Action::Connect { attempt, .. }) = engine.poll_action(now) else { panic!() };
+    /// assert!(engine.is_dialing() && !engine.has_transport());
+    /// engine.connected(attempt, now);
+    /// assert!(engine.has_transport());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn has_transport(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Greeting | Phase::Checking | Phase::Open | Phase::Closing(_))
@@ -395,22 +638,54 @@ impl Engine {
         matches!(self.phase, Phase::Greeting | Phase::Open | Phase::Closing(_))
     }
 
-    /// Whether the last bytes of a connection are leaving.
+    /// Whether the last bytes of a connection are being sent.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Disconnect, ReasonCode};
+    /// use mqtt_wasi::engine::{Call, Connecting, Disconnecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// let disconnect = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
+    /// let _ = engine.poll_call(&mut Call::new(Disconnecting(&disconnect)), None, &mut || network.now());
+    /// assert!(engine.is_closing());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn is_closing(&self) -> bool {
         matches!(self.phase, Phase::Closing(_))
     }
 
-    /// Whether a transport is being made.
+    /// Whether a transport is being connected.
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::{Call, Connecting, Engine};
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// let _ = engine.poll_call(&mut Call::new(Connecting), None, &mut || Instant::ZERO);
+    /// assert!(engine.is_dialing());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn is_dialing(&self) -> bool {
         matches!(self.phase, Phase::Dialing)
     }
 
-    /// Fails when there is no connection and none is made by itself, with why it ended.
+    /// Fails if there is no connection and the engine makes none by itself.
     ///
     /// # Errors
-    /// What ended the connection; [`CallError::NotConnected`] when the user did, or there was none.
+    /// What ended the connection. [`CallError::NotConnected`] if the user did, or if there was none.
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::Engine;
+    /// use mqtt_wasi::{CallError, Error, Options};
+    ///
+    /// let engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// assert_eq!(engine.require_open(), Err(Error::Call(CallError::NotConnected)));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn require_open(&self) -> Result<(), Error> {
         match &self.phase {
             Phase::Idle(error) => Err(error.clone()),
@@ -419,25 +694,78 @@ impl Engine {
     }
 
     /// The next message, borrowed from the receive buffer: see [`Session::receive`].
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, Subscription};
+    /// use mqtt_wasi::engine::{Connecting, Engine, Publishing, Subscribing};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// let subscriptions = &[Subscription::new("sensors/+", QoS::AtMostOnce)];
+    /// network.run(&mut engine, Subscribing { subscriptions, properties: Default::default() })?;
+    /// network.run(&mut engine, Publishing(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce)))?;
+    /// assert_eq!(engine.receive().expect("a message").payload, b"21.5");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn receive(&mut self) -> Option<Publish<'_>> {
         self.session.receive()
     }
 
-    /// As [`Engine::receive`], but it is acknowledged by [`Engine::acknowledge`].
+    /// As [`Engine::receive`], but the message is acknowledged by [`Engine::acknowledge`].
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, Subscription};
+    /// use mqtt_wasi::engine::{Connecting, Engine, Publishing, Subscribing};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// let subscriptions = &[Subscription::new("jobs", QoS::AtLeastOnce)];
+    /// network.run(&mut engine, Subscribing { subscriptions, properties: Default::default() })?;
+    /// network.run(&mut engine, Publishing(&Publish::new("jobs", "print").qos(QoS::AtLeastOnce)))?;
+    /// let (_, delivery) = engine.receive_unacknowledged().expect("a message");
+    /// let delivery = delivery.expect("a QoS 1 message");
+    /// assert!(engine.acknowledge(delivery));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn receive_unacknowledged(&mut self) -> Option<(Publish<'_>, Option<Delivery>)> {
         self.session.receive_unacknowledged()
     }
 
     /// Whether [`Engine::receive`] has a message.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// assert!(!engine.has_message());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn has_message(&mut self) -> bool {
         self.session.has_message()
     }
 
-    /// Has a message sent if there is room for it at once, and nobody waits for that.
+    /// Puts a message into the outbound buffer, if there is room at once and nobody waits for it.
     ///
     /// # Errors
-    /// [`CallError::WouldBlock`] when there is none; [`CallError::NotConnected`] while there is no connection; and as
-    /// [`Session::publish`].
+    /// [`CallError::WouldBlock`] when there is no room; [`CallError::NotConnected`] while there is no connection; and
+    /// as [`Session::publish`].
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// assert!(engine.try_publish(&Publish::new("sensors/kitchen", "21.5")).is_err(), "not connected");
+    /// network.run(&mut engine, Connecting)?;
+    /// engine.try_publish(&Publish::new("sensors/kitchen", "21.5"))?;
+    /// assert!(engine.has_outgoing());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn try_publish(&mut self, publish: &Publish<'_>) -> Result<(), Error> {
         self.require_open()?;
         if operation::needs_of(publish.qos).iter().any(|resource| self.calls.first(*resource).is_some()) {
@@ -450,32 +778,98 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether something waits to be sent, and may leave now.
+    /// Whether something waits to be sent, and may be sent now.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// engine.try_publish(&Publish::new("sensors/kitchen", "21.5"))?;
+    /// assert!(engine.has_more_to_write());
+    /// network.turn(&mut engine);
+    /// assert!(!engine.has_more_to_write());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn has_more_to_write(&self) -> bool {
         self.moves_bytes() && !self.session.transmit().is_empty()
     }
 
-    /// Whether there is room again for more from the broker, where there was none at the last turn.
+    /// Whether there is room again for more from the broker, after there was none at the last turn.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// assert!(!engine.has_more_to_read(), "there was room all the time");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn has_more_to_read(&self) -> bool {
         self.was_paused && self.has_transport() && !self.session.is_paused() && !self.holds_back()
     }
 
-    /// Acknowledges a message: see [`Session::acknowledge`].
+    /// Acknowledges a message: see [`Session::acknowledge`]. A message that several listeners got is acknowledged when
+    /// all of them have; until then returns `false`.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, Subscription};
+    /// use mqtt_wasi::engine::{Connecting, Engine, Publishing, Subscribing};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// let subscriptions = &[Subscription::new("jobs", QoS::AtLeastOnce)];
+    /// network.run(&mut engine, Subscribing { subscriptions, properties: Default::default() })?;
+    /// network.run(&mut engine, Publishing(&Publish::new("jobs", "print").qos(QoS::AtLeastOnce)))?;
+    /// let delivery = engine.receive_unacknowledged().and_then(|(_, delivery)| delivery).expect("a QoS 1 message");
+    /// assert!(engine.acknowledge(delivery));
+    /// assert!(!engine.acknowledge(delivery), "it was done before");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn acknowledge(&mut self, delivery: Delivery) -> bool {
         let Self { session, listeners, delivery: hooks, .. } = self;
         acknowledge(session, listeners, *hooks, delivery)
     }
 
-    /// Takes what has happened, where messages are taken one by one.
+    /// Takes in what has happened, where messages are taken one by one.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// network.cut();
+    /// network.turn(&mut engine);
+    /// engine.catch_up(network.now());
+    /// assert!(engine.require_open().is_err(), "the connection is lost");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn catch_up(&mut self, now: Instant) {
         self.now = now;
         self.pump();
         self.admit();
     }
 
-    /// The next event that is known.
+    /// The next event, if there is one.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine, Event};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// network.cut();
+    /// network.turn(&mut engine);
+    /// assert!(matches!(engine.take_event(network.now()), Some(Event::Disconnected(_))));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn take_event(&mut self, now: Instant) -> Option<Event> {
         self.now = now;
         self.pump();
@@ -483,42 +877,121 @@ impl Engine {
     }
 
     /// Whether something waits to be sent.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// assert!(!engine.has_outgoing());
+    /// engine.try_publish(&Publish::new("sensors/kitchen", "21.5"))?;
+    /// assert!(engine.has_outgoing());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn has_outgoing(&self) -> bool {
         !self.session.transmit().is_empty()
     }
 
     /// How many bytes wait to be sent.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// engine.try_publish(&Publish::new("a/b", "hi"))?;
+    /// assert_eq!(engine.outgoing(), 10);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn outgoing(&self) -> usize {
         self.session.transmit().len()
     }
 
-    /// How long calls wait for the broker: [`Options::response_timeout`].
+    /// The response timeout: [`Options::response_timeout`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mqtt_wasi::engine::Engine;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// assert_eq!(engine.response_timeout(), Duration::from_secs(30));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn response_timeout(&self) -> Duration {
         self.response_timeout
     }
 
-    /// What the client has done so far.
+    /// Counters over all connections.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// assert_eq!(engine.stats().packets_received, 1, "CONNACK");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.session.stats()
     }
 
-    /// The CONNACK of this connection, or of the last; `None` before the first.
+    /// The CONNACK of this connection, or of the last one. `None` before the first.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// assert_eq!(engine.connack(), None);
+    /// network.run(&mut engine, Connecting)?;
+    /// assert!(!engine.connack().expect("the broker answered").session_present);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn connack(&self) -> Option<Connack<'_>> {
         self.session.connack()
     }
 
     /// The Client Identifier: the one of the options, or the one that the broker assigned.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// assert!(engine.client_id().starts_with("assigned-"));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn client_id(&self) -> String {
         self.session.client_id().into()
     }
 
-    /// How many things are kept for users who have not come for them: calls and listeners. For tests of what grows.
+    /// How many things are kept for users: calls whose outcome nobody has taken, listeners, and what is asked of the
+    /// broker for them. For tests that nothing grows.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::engine::{Connecting, Engine, Publishing};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// network.run(&mut engine, Publishing(&Publish::new("sensors/kitchen", "21.5")))?;
+    /// assert_eq!(engine.kept(), 0);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn kept(&self) -> usize {
         self.calls.len() + self.listeners.len() + self.housekeeping.len()

@@ -15,9 +15,22 @@ use crate::respond::{Reply, Request};
 #[cfg(doc)]
 use crate::session::Session;
 
-/// Something to ask an engine for: see [`Engine::poll_call`]. What comes of it is `Output`.
+/// Something to ask an engine for: see [`Engine::poll_call`]. The operations of this module are all there are.
 ///
-/// The operations of this module are all there are.
+#[doc = memory_example!()]
+/// use std::task::Poll;
+/// use mqtt_wasi::engine::{Call, Connecting, Engine, Operation};
+/// use mqtt_wasi::{Error, Instant, Options};
+///
+/// /// Looks once how far an operation is.
+/// fn poll<O: Operation>(engine: &mut Engine, call: &mut Call<O>, now: Instant) -> Poll<Result<O::Output, Error>> {
+///     engine.poll_call(call, None, &mut || now)
+/// }
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// assert!(poll(&mut engine, &mut Call::new(Connecting), network.now()).is_pending());
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Operation: Finish {}
 
 impl<O: Finish> Operation for O {}
@@ -85,60 +98,175 @@ impl Outcome {
     }
 }
 
-/// Publishes a message: done when it is sent, at QoS 0, or when the broker has it.
+/// Publishes a message. Done once it is sent at QoS 0, and once the broker has it at QoS 1 and 2. The outcome is what
+/// the broker answered.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::codec::{Publish, QoS};
+/// use mqtt_wasi::engine::{Connecting, Engine, Publishing};
+/// use mqtt_wasi::{Options, ReasonCode};
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// let message = Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce);
+/// let answer = network.run(&mut engine, Publishing(&message))?;
+/// assert_eq!(answer.reason_code, ReasonCode::NoMatchingSubscribers);
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Publishing<'a>(pub &'a Publish<'a>);
 
-/// Has a message sent, and is done when there was room for it. Nothing tells how a message at QoS 1 or 2 went.
+/// Puts a message into the outbound buffer. Done once there was room for it. For QoS 1 and 2 there is no result.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::codec::Publish;
+/// use mqtt_wasi::engine::{Connecting, Engine, Enqueueing};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// network.run(&mut engine, Enqueueing(&Publish::new("sensors/kitchen", "21.5")))?;
+/// assert!(engine.has_outgoing());
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Enqueueing<'a>(pub &'a Publish<'a>);
 
-/// Waits until everything is sent that waits to be.
+/// Waits until everything is sent that waits to be sent now.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::codec::Publish;
+/// use mqtt_wasi::engine::{Connecting, Engine, Enqueueing, Flushing};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// network.run(&mut engine, Enqueueing(&Publish::new("sensors/kitchen", "21.5")))?;
+/// network.run(&mut engine, Flushing)?;
+/// assert!(!engine.has_outgoing());
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Flushing;
 
-/// Subscribes.
+/// Subscribes to Topic Filters. The outcome is what the broker answered.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::codec::{QoS, SubscribeProperties, Subscription};
+/// use mqtt_wasi::engine::{Connecting, Engine, Subscribing};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// let subscriptions = &[Subscription::new("sensors/+", QoS::AtLeastOnce)];
+/// let answer = network.run(&mut engine, Subscribing { subscriptions, properties: SubscribeProperties::default() })?;
+/// assert_eq!(answer.granted()?, [QoS::AtLeastOnce]);
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Subscribing<'a> {
-    /// To what.
+    /// What to subscribe to.
     pub subscriptions: &'a [Subscription<'a>],
-    /// A Subscription Identifier, User Properties.
+    /// A Subscription Identifier, and User Properties.
     pub properties: SubscribeProperties<'a>,
 }
 
-/// Subscribes to what a [listener](Engine::open_listener) listens to.
+/// Subscribes to the Topic Filter of a [listener](Engine::open_listener). The outcome is what the broker answered.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::codec::{QoS, Subscription};
+/// use mqtt_wasi::engine::{Connecting, Engine, Listening, Overflow};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// engine.deliver_to_listeners();
+/// network.run(&mut engine, Connecting)?;
+/// let listener = engine.open_listener(Some("sensors/+"), Overflow::default(), network.now());
+/// let subscription = Subscription::new("sensors/+", QoS::AtLeastOnce);
+/// let answer = network.run(&mut engine, Listening { listener, subscription })?;
+/// assert_eq!(answer.granted()?, [QoS::AtLeastOnce]);
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Listening<'a> {
-    /// Who listens.
+    /// The listener.
     pub listener: ListenerId,
-    /// To what.
+    /// What to subscribe to: with the filter of the listener.
     pub subscription: Subscription<'a>,
 }
 
-/// Unsubscribes.
+/// Unsubscribes from Topic Filters. The outcome is what the broker answered.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::codec::UnsubscribeProperties;
+/// use mqtt_wasi::engine::{Connecting, Engine, Unsubscribing};
+/// use mqtt_wasi::{Options, ReasonCode};
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// let operation = Unsubscribing { filters: &["sensors/+"], properties: UnsubscribeProperties::default() };
+/// let answer = network.run(&mut engine, operation)?;
+/// assert_eq!(answer.reason_codes, [ReasonCode::NoSubscriptionExisted]);
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Unsubscribing<'a> {
-    /// From these Topic Filters.
+    /// The Topic Filters, as they were subscribed to.
     pub filters: &'a [&'a str],
     /// User Properties.
     pub properties: UnsubscribeProperties<'a>,
 }
 
-/// Publishes a request: done when the reply is there. See [`Session::request`] for what is sent.
+/// Publishes a request: see [`Session::request`]. The outcome is the reply.
+///
+#[doc = memory_example!()]
+/// use std::time::Duration;
+/// use mqtt_wasi::codec::{Publish, QoS};
+/// use mqtt_wasi::engine::{Connecting, Engine, Requesting};
+/// use mqtt_wasi::{Error, Options};
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// let request = Publish::new("calculator/add", "1 2").qos(QoS::AtLeastOnce);
+/// let (timeout, nonce) = (Duration::from_secs(5), 0x7f3c_11d0_5a9e_4b21); // from a generator of random numbers
+/// let reply = network.run(&mut engine, Requesting { request: &request, timeout, nonce });
+/// assert_eq!(reply, Err(Error::NoResponder));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Requesting<'a> {
     /// The request.
     pub request: &'a Publish<'a>,
     /// How long to wait for room and for the reply, together.
     pub timeout: Duration,
-    /// A random number that is used once, and that nobody can guess.
+    /// A random number that is used once and that nobody can guess.
     pub nonce: u64,
 }
 
-/// Sends a reply and acknowledges its request: done when there was room for it.
+/// Sends a reply, and acknowledges its request. Done once there was room for it.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::codec::{Publish, QoS, Subscription};
+/// use mqtt_wasi::engine::{Connecting, Engine, Replying, Subscribing};
+/// use mqtt_wasi::{Options, PublishProperties, Reply, Responder};
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// let responder = engine.open_responder(Responder::new());
+/// let subscriptions = &[Subscription::new("greet", QoS::AtLeastOnce)];
+/// network.run(&mut engine, Subscribing { subscriptions, properties: Default::default() })?;
+/// let properties = PublishProperties { response_topic: Some("replies/me"), ..PublishProperties::default() };
+/// network.publish(Publish::new("greet", "Ada").qos(QoS::AtLeastOnce).properties(properties));
+/// network.turn(&mut engine);
+///
+/// let request = engine.next_request(responder, network.now()).expect("a request");
+/// network.run(&mut engine, Replying { responder, request: &request, reply: &Reply::new("Hello") })?;
+/// assert_eq!(engine.responder_stats(responder).replied, 1);
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Replying<'a> {
-    /// Who has taken the request.
+    /// The responder that has taken the request.
     pub responder: ResponderId,
     /// The request.
     pub request: &'a Request,
@@ -146,32 +274,101 @@ pub struct Replying<'a> {
     pub reply: &'a Reply,
 }
 
-/// Authenticates again over this connection (section 4.12.1). A connection that is made meanwhile does as well: it begins
-/// with that.
+/// Authenticates again over this connection (section 4.12.1). A connection that is made meanwhile authenticates too,
+/// and then this is done.
+///
+#[doc = memory_example!()]
+/// # let token = broker::Token(b"a token".to_vec());
+/// use mqtt_wasi::engine::{Authenticating, Connecting, Engine};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new().authenticator(token), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// network.run(&mut engine, Authenticating)?;
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Authenticating;
 
-/// How the broker goes on, where the user authenticates [step by step](Engine::authenticate_by_hand).
+/// Waits for the broker's next step, where the user authenticates [step by step](Engine::authenticate_by_hand).
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::engine::{Connecting, Engine, NextStep, Step};
+/// use mqtt_wasi::Options;
+///
+/// let options = Options::new().authentication("TOKEN", Some(b"a token".to_vec()));
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), options, 0)?;
+/// engine.authenticate_by_hand();
+/// network.run(&mut engine, Connecting)?;
+/// assert!(matches!(network.run(&mut engine, NextStep)?, Step::Authenticated(_)));
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct NextStep;
 
-/// Connects again, to the broker at the same URL or the first of the fallbacks that takes the connection. A connection that
-/// is still there is closed first. Comes to whether the broker had the session.
+/// Connects, to the broker at the URL or, if that fails, to the fallbacks in turn. Closes a connection that is still
+/// there first. The outcome is whether the broker had the session.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::engine::{Connecting, Engine};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// assert_eq!(network.run(&mut engine, Connecting), Ok(false));
+/// assert!(engine.is_connected());
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Connecting;
 
-/// Waits until the connection that is being made is there. Comes to whether the broker had the session.
+/// Waits until the connection that is being made is there: see [`Engine::attach`]. The outcome is whether the broker
+/// had the session.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::engine::{Connected, Engine};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(None, Options::new(), 0)?;
+/// engine.attach(network.now());
+/// assert_eq!(network.run(&mut engine, Connected), Ok(false));
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Connected;
 
-/// Disconnects: what waits is sent, then this, and the connection is closed. Comes to nothing when there is none.
+/// Sends what waits to be sent, then this DISCONNECT, and closes the connection. Does nothing if there is no
+/// connection.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::codec::{Disconnect, ReasonCode};
+/// use mqtt_wasi::engine::{Connecting, Disconnecting, Engine};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// network.run(&mut engine, Disconnecting(&Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)))?;
+/// assert!(!engine.is_connected());
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Disconnecting<'a>(pub &'a Disconnect<'a>);
 
-/// The next thing that happened to the connection.
+/// Waits for the next event.
+///
+#[doc = memory_example!()]
+/// use std::time::Duration;
+/// use mqtt_wasi::engine::{Connecting, Engine, NextEvent};
+/// use mqtt_wasi::{Error, Options};
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// let event = network.run(&mut engine, NextEvent { timeout: Duration::from_secs(5) });
+/// assert_eq!(event, Err(Error::Timeout), "nothing happened");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct NextEvent {
-    /// How long to wait for it: [`Error::Timeout`] then.
+    /// How long to wait. Then it fails with [`Error::Timeout`].
     pub timeout: Duration,
 }
 

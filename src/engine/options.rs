@@ -14,18 +14,24 @@ use crate::session::{SessionOptions, Snapshot, WillMessage};
 use crate::transport::TlsOptions;
 use crate::url::BrokerUrl;
 
-/// How to connect, and how much may pile up.
+/// How to connect, and how much may pile up: the options of a client. Each has a default.
 ///
-/// ```
-/// use core::time::Duration;
-/// use mqtt_wasi::Options;
+/// Options are checked when a client is made. [`Options::validate`] does the same.
+///
+#[doc = example!()]
+/// use std::time::Duration;
+/// use mqtt_wasi::{Client, Options, Reconnect};
 ///
 /// let options = Options::new()
 ///     .client_id("thermometer-7")
-///     .keep_alive(30)
 ///     .login("sensor", "secret")
-///     .connect_timeout(Duration::from_secs(5));
-/// # let _ = options;
+///     .keep_alive(30)
+///     .session_expiry_interval(3600)
+///     .connect_timeout(Duration::from_secs(5))
+///     .reconnect(Reconnect::default());
+/// let client = Client::connect(&url, options)?;
+/// assert_eq!(client.client_id(), "thermometer-7");
+/// # Ok::<(), mqtt_wasi::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Options {
@@ -38,55 +44,61 @@ pub struct Options {
     pub(crate) tls: Option<TlsOptions>,
 }
 
-/// How a client connects again by itself when its connection is lost: after delays that grow, each a random part of what
-/// it may be ("full jitter"), so that not all clients of a broker come back at once.
+/// How a client connects again by itself when its connection is lost. It waits before each round of attempts. Delays
+/// grow, and each is random up to its bound ("full jitter"), so that the clients of a broker do not all come back at
+/// once.
 ///
-/// Some ends are final whatever this says: a broker that refuses the login or the Client Identifier, that says that
-/// another client has taken over the session, or a network that this program may not use.
+/// Some failures are final: a refused login or Client Identifier, a session that another client has taken over, a
+/// broker without MQTT v5.0, and a network that this program may not use.
 ///
 /// ```
 /// use std::time::Duration;
 /// use mqtt_wasi::{Options, Reconnect};
 ///
 /// let patient = Reconnect { longest_delay: Duration::from_secs(300), ..Reconnect::default() };
+/// assert_eq!(patient.first_delay, Duration::from_secs(1));
+/// assert_eq!(patient.attempts, None, "no bound");
 /// let options = Options::new().client_id("thermometer-7").reconnect(patient);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reconnect {
-    /// The longest that the first delay may be. Doubles with every round of attempts. Default: 1 second.
+    /// The bound of the first delay. It doubles with each round of attempts. Default: 1 second.
     pub first_delay: Duration,
-    /// The longest that any delay may be. A connection that lasts this long makes the delays begin anew. Default: 60
-    /// seconds.
+    /// The bound of all delays. After a connection that lasted this long, delays begin with the first again. Default:
+    /// 60 seconds.
     pub longest_delay: Duration,
-    /// How many rounds of attempts may fail one after the other before the client gives up; a round tries every broker
-    /// once. `None`: any number. Default: `None`.
+    /// How many rounds of attempts in a row may fail before the client gives up. A round tries each broker once.
+    /// `None`, the default: no bound.
     pub attempts: Option<u32>,
-    /// How many times in a row the client follows a broker that names another one to use (Server Reference, section
-    /// 4.11). It logs in there as it did before, so a broker that is not to be trusted with that should not be connected
-    /// to. 0: never. Default: 3.
+    /// How many times in a row the client follows a broker that names another server (section 4.11). It sends the same
+    /// login there, so connect only to brokers that you trust with that. 0: never. Default: 3.
     pub redirects: u8,
 }
 
-/// What the next connection of a client is made with that the last one was not: what is `None` stays as it is.
+/// What to change for the next connection of a client, and those after it. What is `None` stays as it is.
 ///
 /// ```
-/// use mqtt_wasi::ConnectChanges;
+/// use mqtt_wasi::engine::Engine;
+/// use mqtt_wasi::{ConnectChanges, Options};
 ///
+/// let mut engine = Engine::new(Some("mqtt://localhost"), Options::new().login("thermometer-7", "a token"), 0)?;
 /// let new_token = ConnectChanges { password: Some(b"a new token".to_vec()), ..ConnectChanges::default() };
+/// engine.update(new_token)?; // as `Client::update` and `AsyncClient::update`
+/// # Ok::<(), mqtt_wasi::Error>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct ConnectChanges {
     /// The User Name.
     pub user_name: Option<String>,
-    /// The Password, a new token for example.
+    /// The Password, for example a new token.
     pub password: Option<Vec<u8>>,
-    /// The Will Message; `Some(None)`: no will.
+    /// The Will Message. `Some(None)`: no will.
     pub will: Option<Option<WillMessage>>,
     /// The User Properties of CONNECT, in place of all before.
     pub user_properties: Option<Vec<(String, String)>>,
-    /// The Authentication Data that CONNECT begins with.
+    /// The Authentication Data of CONNECT.
     pub authentication_data: Option<Vec<u8>>,
-    /// Whether the next connection starts a new session. What is in flight is sent as new then.
+    /// Whether the next connection begins a new session. What is in flight is then sent as new.
     pub clean_start: Option<bool>,
 }
 
@@ -128,7 +140,14 @@ impl Default for Reconnect {
 }
 
 impl Options {
-    /// A clean start with an identifier made up by the broker, a Keep Alive of 60 seconds, and the default bounds.
+    /// The defaults: a clean start, a Client Identifier assigned by the broker, and a Keep Alive of 60 seconds.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// let sent = connect(Options::new()); // what the client says in CONNECT
+    /// assert_eq!((sent.clean_start, sent.client_id, sent.keep_alive), (true, "", 60));
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -142,30 +161,54 @@ impl Options {
         }
     }
 
-    /// The Client Identifier. Empty, the default: the broker makes one up, which later connections of the same client
-    /// then use.
+    /// The Client Identifier. Default: empty, so the broker assigns one. Later connections of the client then use that.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// assert_eq!(connect(Options::new().client_id("thermometer-7")).client_id, "thermometer-7");
+    /// ```
     #[must_use]
     pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
         self.session.client_id = client_id.into();
         self
     }
 
-    /// Whether the first connection makes the broker forget the session it has for this Client Identifier. Default:
-    /// yes. Later connections of the same client always go on with the session.
+    /// Whether the broker deletes its session for this Client Identifier at the first connection. Default: true. Later
+    /// connections of the client always continue the session.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// assert!(!connect(Options::new().client_id("thermometer-7").clean_start(false)).clean_start);
+    /// ```
     #[must_use]
     pub const fn clean_start(mut self, clean_start: bool) -> Self {
         self.session.clean_start = clean_start;
         self
     }
 
-    /// The Keep Alive in seconds; 0 turns it off. Default: 60. The broker may demand another.
+    /// The Keep Alive in seconds. 0 turns it off. Default: 60. The broker may demand another.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// assert_eq!(connect(Options::new().keep_alive(30)).keep_alive, 30);
+    /// ```
     #[must_use]
     pub const fn keep_alive(mut self, seconds: u16) -> Self {
         self.session.keep_alive = seconds;
         self
     }
 
-    /// The User Name and Password.
+    /// The User Name and the Password. Default: those in the URL, if any.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// let sent = connect(Options::new().login("sensor", "secret"));
+    /// assert_eq!((sent.user_name, sent.password), (Some("sensor"), Some(&b"secret"[..])));
+    /// ```
     #[must_use]
     pub fn login(mut self, user_name: impl Into<String>, password: impl Into<Vec<u8>>) -> Self {
         self.session.user_name = Some(user_name.into());
@@ -173,22 +216,45 @@ impl Options {
         self
     }
 
-    /// The User Name alone.
+    /// The User Name, without a Password. Default: the one in the URL, if any.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// let sent = connect(Options::new().user_name("sensor"));
+    /// assert_eq!((sent.user_name, sent.password), (Some("sensor"), None));
+    /// ```
     #[must_use]
     pub fn user_name(mut self, user_name: impl Into<String>) -> Self {
         self.session.user_name = Some(user_name.into());
         self
     }
 
-    /// The Password alone, a token for example, which v5.0 allows (section 3.1.2.9).
+    /// The Password, for example a token. It needs no User Name (section 3.1.2.9). Default: the one in the URL, if any.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// let sent = connect(Options::new().password("a token"));
+    /// assert_eq!((sent.user_name, sent.password), (None, Some(&b"a token"[..])));
+    /// ```
     #[must_use]
     pub fn password(mut self, password: impl Into<Vec<u8>>) -> Self {
         self.session.password = Some(password.into());
         self
     }
 
-    /// The Authentication Method of enhanced authentication (section 4.12), with the data that it begins with, if any. See
-    /// [`Session::answer_challenge`](crate::session::Session::answer_challenge) for what comes then.
+    /// The Authentication Method of enhanced authentication (section 4.12), and the Authentication Data of CONNECT, if
+    /// any. For drivers of a [session](crate::session::Session::answer_challenge) or an engine that authenticate [step
+    /// by step](crate::engine::Engine::authenticate_by_hand). A client uses [`Options::authenticator`].
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// let sent = connect(Options::new().authentication("TOKEN", Some(b"a token".to_vec())));
+    /// assert_eq!(sent.properties.authentication_method, Some("TOKEN"));
+    /// assert_eq!(sent.properties.authentication_data, Some(&b"a token"[..]));
+    /// ```
     #[must_use]
     pub fn authentication(mut self, method: impl Into<String>, data: Option<Vec<u8>>) -> Self {
         self.session.authentication_method = Some(method.into());
@@ -196,8 +262,19 @@ impl Options {
         self
     }
 
-    /// Enhanced authentication with an [`Authenticator`], which each connection begins anew (section 4.12). All of it has the
-    /// time that CONNACK has. Each client that is made with these options gets a clone of its own.
+    /// Enhanced authentication with an [`Authenticator`] (section 4.12), which each connection begins anew. All of it
+    /// has the time that [`Options::connect_timeout`] gives CONNACK. Each client that is made with these options has
+    /// its own clone of the authenticator.
+    ///
+    #[doc = memory_example!()]
+    /// # let token = broker::Token(b"a token".to_vec());
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let options = Options::new().authenticator(token); // any `Authenticator`
+    /// let client = Client::connect_over(network, options)?;
+    /// assert!(client.is_connected());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn authenticator(mut self, authenticator: impl Authenticator + Clone + Send + 'static) -> Self {
         self.session.authentication_method = Some(authenticator.method().into());
@@ -205,39 +282,93 @@ impl Options {
         self
     }
 
-    /// The Will Message.
+    /// The Will Message: the broker publishes it if the connection ends without a normal DISCONNECT (section 3.1.2.5).
+    /// Default: none.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::{Options, WillMessage};
+    ///
+    /// let sent = connect(Options::new().will(WillMessage::new("status/thermometer-7", "offline")));
+    /// assert_eq!(sent.will.map(|will| will.topic), Some("status/thermometer-7"));
+    /// ```
     #[must_use]
     pub fn will(mut self, will: WillMessage) -> Self {
         self.session.will = Some(will);
         self
     }
 
-    /// Whether the first connection without a clean start may take up a session that the broker has and this client knows
-    /// nothing of: messages that wait for it are received, and what an earlier process had in flight is not sent again.
-    /// Default: no, the connection is ended as the specification has it `[MQTT-3.2.2-4]`. See [`Options::resume`] for
-    /// going on with a session in full.
+    /// Whether the first connection, without a clean start, may continue a session that the broker has and this client
+    /// does not know. Messages that wait in it are received. What an earlier process had in flight is not sent again:
+    /// for that see [`Options::resume`]. Default: false, and connecting fails with
+    /// [`ProtocolError::UnexpectedSession`](crate::ProtocolError::UnexpectedSession) `[MQTT-3.2.2-4]`.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// let options = Options::new().client_id("thermometer-7").session_expiry_interval(3600).clean_start(false);
+    /// drop(Client::connect_over(network.clone(), options.clone())?);
+    ///
+    /// // In a later process, which knows nothing of the session:
+    /// assert!(Client::connect_over(network.again(), options.clone()).is_err());
+    /// let client = Client::connect_over(network.again(), options.adopt_session(true))?;
+    /// assert!(client.connection_info().expect("there is a connection").session_present);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn adopt_session(mut self, adopt: bool) -> Self {
         self.session.adopt_session = adopt;
         self
     }
 
-    /// Goes on with the session of an earlier process. There is no clean start then, and the Client Identifier is the
-    /// session's, whatever else the options say.
+    /// Continues the session of an earlier process: with its Client Identifier, and without a clean start, whatever the
+    /// other options say.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::{Options, Snapshot};
+    ///
+    /// let options = Options::new().session_expiry_interval(3600);
+    /// let bytes = Session::new(options.clone().client_id("thermometer-7")).snapshot(); // as `Client::snapshot`
+    /// // In a later process:
+    /// let sent = connect(options.resume(Snapshot::from_bytes(&bytes)?));
+    /// assert_eq!((sent.client_id, sent.clean_start), ("thermometer-7", false));
+    /// # Ok::<(), mqtt_wasi::SnapshotError>(())
+    /// ```
     #[must_use]
     pub fn resume(mut self, snapshot: Snapshot) -> Self {
         self.session.resume = Some(snapshot);
         self
     }
 
-    /// Has the client connect again by itself when its connection is lost. Default: no, its calls fail until it is told to.
+    /// Whether and how the client connects again by itself when the connection is lost. Default: it does not, and calls
+    /// fail until it is told to connect.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Reconnect};
+    ///
+    /// let policy = Reconnect { first_delay: Duration::from_millis(10), ..Reconnect::default() };
+    /// let mut client = Client::connect(&url, Options::new().reconnect(policy))?;
+    /// # broker.cut();
+    /// // The connection is lost. The call connects again, and continues.
+    /// client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// assert_eq!(client.stats().reconnects, 1);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn reconnect(mut self, policy: Reconnect) -> Self {
         self.reconnect = Some(policy);
         self
     }
 
-    /// Whom to trust and what to show at `mqtts://` URLs. Default: Mozilla's roots and nothing.
+    /// Which certificates to trust and to show at `mqtts://` URLs. Default: those of [`TlsOptions::new`].
+    ///
+    /// ```
+    /// use mqtt_wasi::{Options, TlsOptions};
+    ///
+    /// let options = Options::new().tls(TlsOptions::new().alpn(["mqtt"]));
+    /// assert!(options.validate().is_ok());
+    /// ```
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: TlsOptions) -> Self {
@@ -245,71 +376,152 @@ impl Options {
         self
     }
 
-    /// Adds the URL of another broker, to try when the connection to those before it fails. A session is not taken along,
-    /// unless the brokers share it.
+    /// Adds the URL of another broker. Each is tried in turn when the ones before it fail. A session continues there
+    /// only if the brokers share their sessions.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options};
+    ///
+    /// // Nothing listens at the first one.
+    /// let client = Client::connect("mqtt://127.0.0.1:1", Options::new().fallback(&url))?;
+    /// assert!(client.is_connected());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub fn fallback(mut self, url: impl Into<String>) -> Self {
         self.fallbacks.push(url.into());
         self
     }
 
-    /// Whether subscriptions that the broker has lost with the session are asked for again by themselves, when the client
-    /// connects again. Their User Properties are not. Default: yes;
-    /// [`Event::SubscriptionLost`](crate::Event::SubscriptionLost) tells of each otherwise.
+    /// Whether the client subscribes again when the broker has lost the session, without the User Properties of the
+    /// first time. Default: true. If false, [`Event::SubscriptionLost`](crate::Event::SubscriptionLost) tells of each.
+    ///
+    #[doc = memory_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Event, Options, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect_over(network.clone(), Options::new().restore_subscriptions(false))?;
+    /// client.subscribe(&[Subscription::new("sensors/+", QoS::AtLeastOnce)])?;
+    /// # network.cut();
+    /// # assert!(client.receive().is_err());
+    /// # assert!(matches!(client.next_event(Duration::ZERO), Ok(Some(Event::Disconnected(_)))));
+    /// // The connection is lost, and with it the session.
+    /// assert!(!client.reconnect_over(network.again())?);
+    /// assert_eq!(client.next_event(Duration::ZERO)?, Some(Event::Connected { session_present: false }));
+    /// let lost = Event::SubscriptionLost { filter: "sensors/+".into(), reason_code: None };
+    /// assert_eq!(client.next_event(Duration::ZERO)?, Some(lost));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn restore_subscriptions(mut self, restore: bool) -> Self {
         self.session.restore_subscriptions = restore;
         self
     }
 
-    /// Seconds that the broker keeps the session after the connection ends. Default: 0, it ends with the connection;
-    /// `u32::MAX`: it never ends.
+    /// How long the broker keeps the session after the connection ends, in seconds. Default: 0, not at all. `u32::MAX`:
+    /// for ever.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// let sent = connect(Options::new().session_expiry_interval(3600));
+    /// assert_eq!(sent.properties.session_expiry_interval, Some(3600));
+    /// ```
     #[must_use]
     pub const fn session_expiry_interval(mut self, seconds: u32) -> Self {
         self.session.session_expiry_interval = seconds;
         self
     }
 
-    /// How many QoS 1 and 2 messages the broker may send before the first is acknowledged, 1 to 65,535. Default:
-    /// 65,535. They are acknowledged as they are received by the caller, so this bounds what waits.
+    /// How many QoS 1 and 2 messages the broker may send before the first is acknowledged, at least 1. Default: 65,535.
+    /// Messages are acknowledged when they are received, so this bounds how many wait.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// assert_eq!(connect(Options::new().receive_maximum(20)).properties.receive_maximum, Some(20));
+    /// assert!(Options::new().receive_maximum(0).validate().is_err());
+    /// ```
     #[must_use]
     pub const fn receive_maximum(mut self, receive_maximum: u16) -> Self {
         self.session.receive_maximum = receive_maximum;
         self
     }
 
-    /// The largest packet to accept, in bytes, not 0. Default: 16 MiB. The broker leaves out larger messages
+    /// The largest packet to accept in bytes, at least 1. Default: 16 MiB. The broker drops larger messages
     /// `[MQTT-3.1.2-25]`.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// let sent = connect(Options::new().maximum_packet_size(64 * 1024));
+    /// assert_eq!(sent.properties.maximum_packet_size, Some(65_536));
+    /// ```
     #[must_use]
     pub const fn maximum_packet_size(mut self, bytes: u32) -> Self {
         self.session.maximum_packet_size = bytes;
         self
     }
 
-    /// The highest Topic Alias that the broker may use. Default: 0, none. Each takes as many bytes as its Topic Name, up to
-    /// 65,535. Messages are received with their full Topic Name either way.
+    /// The highest Topic Alias that the broker may use. Default: 0, none. Each takes as much memory as its Topic Name,
+    /// up to 65,535 bytes. Received messages have their full Topic Name in any case.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// assert_eq!(connect(Options::new().topic_alias_maximum(10)).properties.topic_alias_maximum, Some(10));
+    /// ```
     #[must_use]
     pub const fn topic_alias_maximum(mut self, topic_alias_maximum: u16) -> Self {
         self.session.topic_alias_maximum = topic_alias_maximum;
         self
     }
 
-    /// How many Topic Names get a Topic Alias by themselves, if the broker takes as many: those that were published to
-    /// last. Saves bytes where long Topic Names repeat, for some time to find them. Default: 0, none.
+    /// How many Topic Names the client gives a Topic Alias by itself, up to what the broker allows: those that were
+    /// used last. Saves bytes where long Topic Names repeat. Default: 0, none.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::{Client, Options, Publish};
+    ///
+    /// let mut client = Client::connect_over(network, Options::new().outbound_topic_aliases(8))?;
+    /// let mut sent = Vec::new();
+    /// for reading in ["21.5", "21.6"] {
+    ///     let before = client.stats().bytes_sent;
+    ///     client.publish(&Publish::new("factory/hall-3/line-7/temperature", reading))?;
+    ///     sent.push(client.stats().bytes_sent - before);
+    /// }
+    /// assert_eq!(sent, [45, 12]);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn outbound_topic_aliases(mut self, aliases: u16) -> Self {
         self.session.outbound_topic_aliases = aliases;
         self
     }
 
-    /// Whether to ask the broker for Response Information. Default: no.
+    /// Whether to ask the broker for Response Information (section 3.1.2.11.6). Default: false.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// let sent = connect(Options::new().request_response_information(true));
+    /// assert_eq!(sent.properties.request_response_information, Some(true));
+    /// ```
     #[must_use]
     pub const fn request_response_information(mut self, request: bool) -> Self {
         self.session.request_response_information = request;
         self
     }
 
-    /// Whether the broker may explain failures with Reason Strings and User Properties. Default: yes.
+    /// Whether the broker may explain failures with Reason Strings and User Properties (section 3.1.2.11.7). Default:
+    /// true.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// let sent = connect(Options::new().request_problem_information(false));
+    /// assert_eq!(sent.properties.request_problem_information, Some(false));
+    /// ```
     #[must_use]
     pub const fn request_problem_information(mut self, request: bool) -> Self {
         self.session.request_problem_information = request;
@@ -317,37 +529,95 @@ impl Options {
     }
 
     /// Adds a User Property to CONNECT.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::Options;
+    ///
+    /// let sent = connect(Options::new().user_property("firmware", "1.4.2"));
+    /// assert_eq!(sent.properties.user_properties.iter().next(), Some(("firmware", "1.4.2")));
+    /// ```
     #[must_use]
     pub fn user_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.session.user_properties.push((name.into(), value.into()));
         self
     }
 
-    /// What to do about property identifiers outside the 27 of the specification. Default: the packet is malformed.
+    /// Whether to accept packets with properties that MQTT v5.0 does not define. Default:
+    /// [`UnknownProperties::Malformed`], and the connection ends.
+    ///
+    /// ```
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::{Instant, Options, UnknownProperties};
+    ///
+    /// let mut session = Session::new(Options::new().unknown_properties(UnknownProperties::Skip));
+    /// session.connect(Instant::ZERO)?;
+    /// let connack = b"\x20\x05\x00\x00\x02\x7F\x01"; // with a property 0x7F
+    /// session.read_buffer()[..connack.len()].copy_from_slice(connack);
+    /// session.received(connack.len(), Instant::ZERO);
+    /// assert_eq!(session.poll_event(), Some(Event::Connected { session_present: false }));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub const fn unknown_properties(mut self, unknown_properties: UnknownProperties) -> Self {
         self.session.decode.unknown_properties = unknown_properties;
         self
     }
 
-    /// How long making the connection may take, from looking the name up to the end of the TLS handshake, whichever of the
-    /// host's addresses it is; and then how long CONNACK may take. Default: 10 seconds each.
+    /// How long it may take to make the network connection, from looking up the name to the end of the TLS handshake,
+    /// over all addresses of the host; and then again how long the broker may take to answer CONNECT. Default: 10
+    /// seconds.
+    ///
+    #[doc = std_example!()]
+    /// use std::net::TcpListener;
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Error, Options};
+    ///
+    /// let silent = TcpListener::bind("127.0.0.1:0")?;
+    /// let options = Options::new().connect_timeout(Duration::from_millis(50));
+    /// let error = Client::connect_to(silent.local_addr()?, options).unwrap_err();
+    /// assert_eq!(error, Error::ConnectTimeout);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.session.connect_timeout = timeout;
         self
     }
 
-    /// How long a call waits for the broker: for its answer to publish, subscribe, unsubscribe and authenticate again, and
-    /// for room. Default: 30 seconds. Requests have a timeout of their own.
+    /// The response timeout: how long calls without a timeout of their own wait for the broker, and for room. Default:
+    /// 30 seconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mqtt_wasi::Options;
+    /// use mqtt_wasi::engine::Engine;
+    ///
+    /// let options = Options::new().response_timeout(Duration::from_secs(5));
+    /// let engine = Engine::new(Some("mqtt://localhost"), options, 0)?;
+    /// assert_eq!(engine.response_timeout(), Duration::from_secs(5));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
         self
     }
 
-    /// How many bytes may wait to be sent, and how many to be acknowledged, before [`CallError::WouldBlock`]. Default: 1
-    /// MiB. One packet always may.
+    /// How many bytes may wait to be sent, and how many to be acknowledged. Default: 1 MiB. One message always may.
+    /// With more, calls wait for room, and those that never wait fail with [`CallError::WouldBlock`].
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::{CallError, Options};
+    ///
+    /// let mut session = Session::new(Options::new().outbound_limit(1000));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session); // moves bytes to the broker and back
+    /// session.publish(&Publish::new("image", &[0; 5000]))?;
+    /// assert_eq!(session.publish(&Publish::new("image", &[0; 5000])), Err(CallError::WouldBlock));
+    /// # Ok::<(), CallError>(())
+    /// ```
     ///
     /// [`CallError::WouldBlock`]: crate::CallError::WouldBlock
     #[must_use]
@@ -356,60 +626,184 @@ impl Options {
         self
     }
 
-    /// How many QoS 1 and 2 messages may be in flight, if the broker's Receive Maximum is no lower. Default: 1024.
+    /// How many QoS 1 and 2 messages may be in flight, up to the broker's Receive Maximum. Default: 1,024.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::{CallError, Options};
+    ///
+    /// let mut session = Session::new(Options::new().in_flight_limit(1));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// let message = Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce);
+    /// session.publish(&message)?;
+    /// assert_eq!(session.publish(&message), Err(CallError::WouldBlock));
+    /// network.exchange(&mut session); // the broker acknowledges the first
+    /// assert!(session.publish(&message).is_ok());
+    /// # Ok::<(), CallError>(())
+    /// ```
     #[must_use]
     pub const fn in_flight_limit(mut self, messages: u16) -> Self {
         self.session.in_flight_limit = messages;
         self
     }
 
-    /// How many bytes of messages may wait to be received before no more is read off the connection. Default: 4 MiB.
+    /// How many bytes of messages may wait to be received before the client stops reading. Default: 4 MiB.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, Subscription};
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new().backlog_limit(1000));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.subscribe(&[Subscription::new("image", QoS::AtMostOnce)], Default::default())?;
+    /// network.exchange(&mut session);
+    /// network.publish(Publish::new("image", &[0; 5000]));
+    /// network.exchange(&mut session);
+    /// assert!(session.is_paused(), "nothing more is read");
+    /// session.receive();
+    /// assert!(!session.is_paused());
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub const fn backlog_limit(mut self, bytes: usize) -> Self {
         self.session.backlog_limit = bytes;
         self
     }
 
-    /// The Response Topic of requests, to which the client subscribes at QoS 1. Nothing but replies to this client should
-    /// come there, and it has to stay the same for as long as the session does. Default: made of the broker's Response
-    /// Information, if it gave [any](Options::request_response_information), or else `replies`, and of the Client
-    /// Identifier, in which whatever is no letter, no digit and not `-` is written as `_` and its byte in hexadecimal:
-    /// `replies/thermometer-7`.
+    /// The Response Topic of requests, to which the client subscribes at QoS 1. No other messages should be published
+    /// to it, and it must stay the same for as long as the session is kept. Default: the broker's [Response
+    /// Information](Options::request_response_information), or else `replies`, followed by `/` and the Client
+    /// Identifier: `replies/thermometer-7`. In that Client Identifier, each byte that is not a letter, a digit or `-`
+    /// is written as `_` and two hexadecimal digits.
+    ///
+    #[doc = memory_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new().response_topic("plant-3/replies/thermometer-7"));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// let request = Publish::new("calculator/add", "1 2");
+    /// let _ = session.request(&request, Duration::from_secs(5), 0x7f3c_11d0, network.now());
+    /// assert_eq!(session.response_topic(), Some("plant-3/replies/thermometer-7"));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub fn response_topic(mut self, topic: impl Into<String>) -> Self {
         self.session.response_topic = Some(topic.into());
         self
     }
 
-    /// How many Topic Filters one SUBSCRIBE has at the most when subscriptions are restored. Default: 64. Some brokers close
-    /// the connection over more than they take, AWS IoT over more than 8.
+    /// How many Topic Filters the client puts into one SUBSCRIBE when it restores subscriptions, at least 1. Default:
+    /// 64. Some brokers take fewer, and close the connection over more: AWS IoT takes 8.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::{Client, Options, QoS, Subscription};
+    ///
+    /// let mut client = Client::connect_over(network.clone(), Options::new().filters_per_subscribe(1))?;
+    /// client.subscribe(&["a", "b", "c"].map(|filter| Subscription::new(filter, QoS::AtMostOnce)))?;
+    /// # network.cut();
+    /// # assert!(client.receive().is_err());
+    /// // The connection is lost, and the session with it.
+    /// let before = client.stats().packets_sent;
+    /// client.reconnect_over(network.again())?;
+    /// client.flush()?;
+    /// assert_eq!(client.stats().packets_sent - before, 4, "CONNECT, and a SUBSCRIBE for each filter");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn filters_per_subscribe(mut self, filters: u16) -> Self {
         self.session.filters_per_subscribe = filters;
         self
     }
 
-    /// How many times a message at QoS 1 or 2 is sent at the most, over as many connections. Then it is given up, as
-    /// [`Event::MessageGivenUp`](crate::Event::MessageGivenUp) tells, and those behind it go on. Default: any number. With a
-    /// bound, a message at which a broker closes the connection does not stop all others for ever; a link that fails
-    /// often uses attempts up, too.
+    /// How many times a QoS 1 or 2 message may be sent, over as many connections, at least 1. Then the client gives it
+    /// up: the event [`Event::MessageGivenUp`](crate::Event::MessageGivenUp) tells of it, and the messages after it are
+    /// sent. Each connection counts for all messages that are in flight over it. Default: no bound, so a message at
+    /// which a broker closes the connection stops all others.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::{Error, Options};
+    ///
+    /// let mut session = Session::new(Options::new().attempts_per_message(1));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// let id = session.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// // It is sent, and the connection ends before the broker acknowledges it.
+    /// session.transmitted(session.transmit().len(), network.now());
+    /// session.connection_closed(Error::ConnectionClosed);
+    /// # let mut network = network.again();
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// let events: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
+    /// assert!(events.contains(&Event::MessageGivenUp { topic: "sensors/kitchen".into(), attempts: 1 }));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub const fn attempts_per_message(mut self, attempts: u32) -> Self {
         self.session.attempts_per_message = Some(attempts);
         self
     }
 
-    /// How many requests may wait for their replies. Default: 4,096.
+    /// How many requests may wait for their replies. Default: 4,096. With more, calls wait for room.
+    ///
+    #[doc = memory_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::{CallError, Options};
+    ///
+    /// let mut session = Session::new(Options::new().pending_request_limit(1));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// let mut request = |nonce| {
+    ///     session.request(&Publish::new("calculator/add", "1 2"), Duration::from_secs(5), nonce, network.now())
+    /// };
+    /// assert_eq!(request(1), Err(CallError::WouldBlock), "it subscribes to its Response Topic first");
+    /// # drop(request);
+    /// # network.exchange(&mut session);
+    /// # let mut request = |nonce| {
+    /// #     session.request(&Publish::new("calculator/add", "1 2"), Duration::from_secs(5), nonce, network.now())
+    /// # };
+    /// assert!(request(2).is_ok());
+    /// assert_eq!(request(3), Err(CallError::WouldBlock));
+    /// # Ok::<(), CallError>(())
+    /// ```
     #[must_use]
     pub const fn pending_request_limit(mut self, requests: usize) -> Self {
         self.session.pending_request_limit = requests;
         self
     }
 
-    /// Whether requests and replies say in their JSON payloads, too, what Response Topic and Correlation Data say, for
-    /// peers behind AMQP brokers that read it there: a request gets the members `correlationId` and `replyTo`, the latter
-    /// as a [routing key](crate::rabbitmq::routing_key), and a reply is `{"correlationId": …, "result": …}`. Requests
-    /// have to be JSON objects then, and replies JSON. Default: no.
+    /// Whether requests and replies carry Response Topic and Correlation Data in their JSON payloads too, for peers
+    /// behind AMQP brokers that read them there. A request gets the members `correlationId` and `replyTo`, which is the
+    /// Response Topic as a [routing key](crate::rabbitmq::routing_key). A reply is `{"correlationId": …, "result": …}`.
+    /// Requests must be JSON objects, and replies JSON: otherwise calls fail with
+    /// [`CallError::NotJson`](crate::CallError::NotJson). Default: false.
+    ///
+    #[doc = memory_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+    ///
+    /// let options = Options::new().client_id("terminal-7").json_envelope(true);
+    /// let mut client = Client::connect_over(network, options)?;
+    /// client.subscribe(&[Subscription::new("calculator/add", QoS::AtLeastOnce)])?;
+    /// let request = Publish::new("calculator/add", r#"{"numbers": [1, 2]}"#).qos(QoS::AtLeastOnce);
+    /// client.start_request_with(&request, Duration::from_secs(5), 0x7f3c_11d0)?;
+    ///
+    /// // What the other side receives:
+    /// let message = client.receive()?;
+    /// assert!(String::from_utf8_lossy(&message.payload).contains(r#""replyTo":"replies.terminal-7""#));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[cfg(feature = "json")]
     #[must_use]
     pub const fn json_envelope(mut self, envelope: bool) -> Self {
@@ -417,7 +811,16 @@ impl Options {
         self
     }
 
-    /// Takes the User Name and the Password of a URL, each unless there is one already.
+    /// Takes User Name and Password from a URL, each unless the options have it already. Clients do that by themselves.
+    ///
+    #[doc = connect_example!()]
+    /// use mqtt_wasi::{BrokerUrl, Options};
+    ///
+    /// let url: BrokerUrl = "mqtt://sensor:secret@localhost".parse()?;
+    /// let sent = connect(Options::new().password("a token").login_from(url));
+    /// assert_eq!((sent.user_name, sent.password), (Some("sensor"), Some(&b"a token"[..])));
+    /// # Ok::<(), mqtt_wasi::UrlError>(())
+    /// ```
     #[must_use]
     pub fn login_from(mut self, url: BrokerUrl) -> Self {
         self.session.user_name = self.session.user_name.or(url.user_name);
@@ -425,10 +828,18 @@ impl Options {
         self
     }
 
-    /// Fails unless CONNECT has valid bytes for these options.
+    /// Checks the options. A client does that when it is made.
     ///
     /// # Errors
-    /// [`EncodeError`] that names the option: a Client Identifier of more than 65,535 bytes, for example.
+    /// [`EncodeError`] for options that CONNECT has no valid bytes for, with the name of the field.
+    ///
+    /// ```
+    /// use mqtt_wasi::Options;
+    ///
+    /// assert!(Options::new().client_id("thermometer-7").validate().is_ok());
+    /// let error = Options::new().client_id("x".repeat(65_536)).validate().unwrap_err();
+    /// assert_eq!(error.field, "Client Identifier");
+    /// ```
     pub fn validate(&self) -> Result<(), EncodeError> {
         self.session.validate()
     }
@@ -441,7 +852,7 @@ impl Default for Options {
 }
 
 impl From<Options> for SessionOptions {
-    /// What the session is told of the options of a client.
+    /// The part of the options that the session needs.
     fn from(options: Options) -> Self {
         options.session
     }

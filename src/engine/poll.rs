@@ -13,10 +13,28 @@ use crate::message::Message;
 use crate::session::{self, OperationId};
 use crate::time::Instant;
 
-/// Something that is asked of an engine, and where it stands.
+/// An operation, and how far it is. A call that is dropped before it is over has to be [cancelled](Engine::cancel)
+/// first: otherwise the engine keeps its outcome.
 ///
-/// One that is given up before it is over has to be [cancelled](Engine::cancel), or the engine waits for somebody to take
-/// its outcome.
+#[doc = memory_example!()]
+/// use std::task::Poll;
+/// use mqtt_wasi::codec::{Publish, QoS};
+/// use mqtt_wasi::engine::{Call, Connecting, Engine, Publishing};
+/// use mqtt_wasi::Options;
+///
+/// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+/// network.run(&mut engine, Connecting)?;
+/// let message = Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce);
+/// let mut call = Call::new(Publishing(&message));
+/// let answer = loop {
+///     match engine.poll_call(&mut call, None, &mut || network.now()) {
+///         Poll::Ready(answer) => break answer,
+///         Poll::Pending => network.turn(&mut engine),
+///     }
+/// };
+/// assert!(answer.is_ok());
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Call<O> {
     operation: O,
@@ -32,12 +50,31 @@ struct Progress {
 }
 
 impl<O> Call<O> {
-    /// Nothing is done until it is [polled](Engine::poll_call).
+    /// Nothing is done until the call is [polled](Engine::poll_call).
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::{Call, Connecting};
+    ///
+    /// let call = Call::new(Connecting);
+    /// assert_eq!(call.id(), None);
+    /// ```
     pub const fn new(operation: O) -> Self {
         Self { operation, progress: Progress { id: None, goal: None } }
     }
 
-    /// What the engine has of it, if it has.
+    /// The number of the call, once the engine has something of it.
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::{Call, Connecting, Engine};
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// let mut call = Call::new(Connecting);
+    /// assert_eq!(call.id(), None);
+    /// let _ = engine.poll_call(&mut call, None, &mut || Instant::ZERO);
+    /// assert!(call.id().is_some());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[must_use]
     pub const fn id(&self) -> Option<CallId> {
         self.progress.id
@@ -45,11 +82,26 @@ impl<O> Call<O> {
 }
 
 impl Engine {
-    /// Does as much of a call as can be done now, and says what came of it if that is all. Otherwise it is to be polled
-    /// again: by whoever drives the engine by itself after each turn, and by others when `waker` is among those that
-    /// [`Engine::take_woken`] has.
+    /// Does as much of a call as can be done now. Returns the outcome if the call is over. Otherwise poll it again:
+    /// after each turn, or, with a `waker`, when [`Engine::take_woken`] returns that.
     ///
-    /// Its time begins to run when it is polled first. What has come of it in time is told, however late it is polled again.
+    /// The time of the call begins when it is polled first. An outcome that was there in time is returned, however late
+    /// the call is polled again.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::engine::{Call, Connecting, Engine, Publishing};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// let message = Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce);
+    /// let mut call = Call::new(Publishing(&message));
+    /// while engine.poll_call(&mut call, None, &mut || network.now()).is_pending() {
+    ///     network.turn(&mut engine);
+    /// }
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn poll_call<O: Operation>(
         &mut self,
         call: &mut Call<O>,
@@ -124,8 +176,25 @@ impl Engine {
         }
     }
 
-    /// Gives a call up. What was sent stays sent; a request is waited for no longer. Whom it would have woken is for the
-    /// caller to drop, where nobody waits for the engine: that may run code of its owner.
+    /// Gives a call up. What was sent stays sent. The reply to a request is dropped when it comes. Returns the waker of
+    /// the call: to drop it may run code of its owner, so do that where nobody waits for the engine.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::engine::{Call, Connecting, Engine, Publishing};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// let message = Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce);
+    /// let mut call = Call::new(Publishing(&message));
+    /// let _ = engine.poll_call(&mut call, None, &mut || network.now());
+    /// if let Some(id) = call.id() {
+    ///     drop(engine.cancel(id, network.now()));
+    /// }
+    /// assert_eq!(engine.kept(), 0);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn cancel(&mut self, id: CallId, now: Instant) -> Option<Waker> {
         self.now = now;
         let mut entry = self.calls.remove(id, &mut self.timers);
@@ -139,8 +208,31 @@ impl Engine {
         entry.as_mut().and_then(|entry| entry.waker.take())
     }
 
-    /// Polls a call until it is submitted, for an outcome that is asked for later: [`Engine::poll_reply`]. Once `owner` is
-    /// dropped nobody wants the outcome any more, and it is dropped when it comes.
+    /// Polls the call of a request until it is in the outbound buffer. Returns its number, for [`Engine::poll_reply`].
+    /// Once `owner` is dropped, the outcome is dropped when it comes.
+    ///
+    #[doc = memory_example!()]
+    /// use std::sync::Arc;
+    /// use std::task::Poll;
+    /// use std::time::Duration;
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::engine::{Call, Connecting, Engine, Requesting};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// let request = Publish::new("calculator/add", "1 2");
+    /// let mut call = Call::new(Requesting { request: &request, timeout: Duration::from_secs(5), nonce: 0x7f3c_11d0 });
+    /// let owner = Arc::new(());
+    /// let id = loop {
+    ///     match engine.poll_submitted(&mut call, &owner, &mut || network.now()) {
+    ///         Poll::Ready(id) => break id?,
+    ///         Poll::Pending => network.turn(&mut engine),
+    ///     }
+    /// };
+    /// assert!(engine.poll_reply(id, &mut || network.now()).is_pending());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn poll_submitted<O: Operation>(
         &mut self,
         call: &mut Call<O>,
@@ -162,7 +254,37 @@ impl Engine {
         }
     }
 
-    /// What has come of a request that was submitted before. It is told once; [`Error::Timeout`] after that.
+    /// The outcome of a request that was submitted before. It is returned once; after that this fails with
+    /// [`Error::Timeout`].
+    ///
+    #[doc = memory_example!()]
+    /// use std::sync::Arc;
+    /// use std::task::Poll;
+    /// use std::time::Duration;
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::engine::{Call, Connecting, Engine, Requesting};
+    /// use mqtt_wasi::{Error, Options};
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// let request = Publish::new("calculator/add", "1 2").qos(QoS::AtLeastOnce);
+    /// let mut call = Call::new(Requesting { request: &request, timeout: Duration::from_secs(5), nonce: 0x7f3c_11d0 });
+    /// let owner = Arc::new(());
+    /// let id = loop {
+    ///     match engine.poll_submitted(&mut call, &owner, &mut || network.now()) {
+    ///         Poll::Ready(id) => break id?,
+    ///         Poll::Pending => network.turn(&mut engine),
+    ///     }
+    /// };
+    /// let reply = loop {
+    ///     match engine.poll_reply(id, &mut || network.now()) {
+    ///         Poll::Ready(reply) => break reply,
+    ///         Poll::Pending => network.turn(&mut engine),
+    ///     }
+    /// };
+    /// assert_eq!(reply, Err(Error::NoResponder));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn poll_reply(&mut self, id: CallId, clock: Clock<'_>) -> Poll<Result<Message, Error>> {
         if !self.is_done(id) {
             self.now = clock();

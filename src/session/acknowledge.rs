@@ -6,9 +6,25 @@ use alloc::collections::VecDeque;
 use super::machine::Machine;
 use crate::codec::{PacketId, PacketType, Publish, QoS};
 
-/// A message that the user acknowledges by hand: what [`Session::acknowledge`](super::Session::acknowledge) takes.
+/// What acknowledges a message: see [`Client::acknowledge`](crate::Client::acknowledge) and
+/// [`Session::acknowledge`](super::Session::acknowledge).
 ///
-/// Good for the connection that the message came over. What is not acknowledged when that ends comes again.
+/// It is good for the connection of the message. If that ends before the message is acknowledged, the broker sends the
+/// message again, if it keeps the session.
+///
+#[doc = memory_example!()]
+/// use std::time::Duration;
+/// use mqtt_wasi::session::Delivery;
+/// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
+///
+/// let mut client = Client::connect_over(network, Options::new())?;
+/// client.subscribe(&[Subscription::new("jobs", QoS::AtLeastOnce)])?;
+/// client.publish(&Publish::new("jobs", "print 3 labels").qos(QoS::AtLeastOnce))?;
+/// let (message, delivery): (_, Option<Delivery>) =
+///     client.receive_unacknowledged(Duration::from_secs(5))?.expect("a message");
+/// assert!(client.acknowledge(delivery.expect("a QoS 1 message")));
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Delivery(u64);
 

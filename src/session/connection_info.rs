@@ -1,4 +1,4 @@
-//! What a broker said when it took the connection, as a value that owns it (section 3.2.2.3).
+//! What a broker said when it accepted the connection, as a value that owns it (section 3.2.2.3).
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -7,39 +7,49 @@ use alloc::vec::Vec;
 use crate::codec::{Connack, QoS};
 use crate::message::owned;
 
-/// What the broker said when it took the connection: its limits, with the specification's defaults where it said nothing.
+/// What the broker said in CONNACK (section 3.2.2.3), with the specification's defaults where it said nothing.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::{Client, Options, QoS};
+///
+/// let client = Client::connect_over(network, Options::new())?;
+/// let info = client.connection_info().expect("there is a connection");
+/// assert_eq!((info.maximum_qos, info.receive_maximum), (QoS::ExactlyOnce, 65_535));
+/// assert_eq!(info.client_id, "assigned-0");
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
-    /// The Client Identifier: the client's own, or the one that the broker assigned.
+    /// The Client Identifier: the one of the options, or the one that the broker assigned.
     pub client_id: String,
     /// Whether the broker still had the session.
     pub session_present: bool,
-    /// Seconds that the broker keeps the session, if it does not do as the client asked.
+    /// How long the broker keeps the session in seconds, if it differs from the options.
     pub session_expiry_interval: Option<u32>,
-    /// How many QoS 1 and 2 messages may be in flight.
+    /// How many QoS 1 and 2 messages the broker handles at once.
     pub receive_maximum: u16,
-    /// The highest QoS that it takes.
+    /// The highest QoS that the broker accepts.
     pub maximum_qos: QoS,
-    /// Whether it keeps retained messages.
+    /// Whether the broker keeps retained messages.
     pub retain_available: bool,
-    /// The largest packet that it takes, in bytes; `None`: any.
+    /// The largest packet in bytes that the broker accepts. `None`: no bound.
     pub maximum_packet_size: Option<u32>,
-    /// The highest Topic Alias that it takes; 0: none.
+    /// The highest Topic Alias that the broker accepts. 0: none.
     pub topic_alias_maximum: u16,
-    /// Whether it knows wildcards in Topic Filters.
+    /// Whether Topic Filters may have wildcards.
     pub wildcard_subscription_available: bool,
-    /// Whether it knows Subscription Identifiers.
+    /// Whether subscriptions may have identifiers.
     pub subscription_identifier_available: bool,
-    /// Whether it knows shared subscriptions.
+    /// Whether subscriptions may be shared.
     pub shared_subscription_available: bool,
-    /// The Keep Alive in seconds that it demands, if it does.
+    /// The Keep Alive in seconds, if the broker demands another than the options.
     pub server_keep_alive: Option<u16>,
-    /// What Response Topics are made of.
+    /// What Response Topics may be made of.
     pub response_information: Option<String>,
     /// Another server to use.
     pub server_reference: Option<String>,
-    /// Something in words.
+    /// The Reason String.
     pub reason_string: Option<String>,
     /// User Properties.
     pub user_properties: Vec<(String, String)>,

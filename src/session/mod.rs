@@ -1,11 +1,11 @@
-//! The MQTT v5.0 state machine of a client, without a clock, a socket or a thread of its own.
+//! The MQTT v5.0 protocol of a client as a state machine, without a clock, a socket or a thread of its own. `no_std`.
 //!
 //! # In scope
-//! Everything a client does between its user and a network connection: CONNECT, Keep Alive, flow control, delivery at
-//! every QoS, and what happens to all of it when the connection is lost and made again.
+//! Everything between the user of a client and its network connection: CONNECT, Keep Alive, flow control, delivery at
+//! every QoS, and what happens to all of that when the connection is lost and made again.
 //!
 //! # Out of scope
-//! The network connection itself. Whoever drives the session moves bytes and tells the time:
+//! The network connection itself. The driver of a session moves bytes and tells the time:
 //!
 //! ```text
 //!    connection ──► read_buffer, received ──►┌─────────┐──► poll_event, receive ──► user
@@ -13,8 +13,8 @@
 //!         clock ──► handle_timeout ─────────►└─────────┘──► deadline
 //! ```
 //!
-//! The rule: after each call on the left, [`Session::poll_event`] and [`Session::receive`] until both return `None`;
-//! then send what [`Session::transmit`] has; then wait for bytes or for [`Session::deadline`].
+//! The rule: after each call on the left, call [`Session::poll_event`] and [`Session::receive`] until both return
+//! `None`. Then send what [`Session::transmit`] returns. Then wait for bytes or for [`Session::deadline`].
 //!
 //! ```text
 //!                  connect                CONNACK
@@ -25,8 +25,9 @@
 //!      └────────────────────── Closing: transmit the DISCONNECT, then close
 //! ```
 //!
+//! # An example
 //! ```
-//! use core::time::Duration;
+//! use std::time::Duration;
 //! use mqtt_wasi::{Instant, Options};
 //! use mqtt_wasi::codec::{Publish, QoS};
 //! use mqtt_wasi::session::{Event, Session};
@@ -43,7 +44,7 @@
 //! session.received(5, now);
 //! assert_eq!(session.poll_event(), Some(Event::Connected { session_present: false }));
 //!
-//! session.publish(&Publish::new("t", b"!").qos(QoS::AtLeastOnce))?;
+//! session.publish(&Publish::new("t", "!").qos(QoS::AtLeastOnce))?;
 //! assert_eq!(session.transmit(), b"\x32\x07\x00\x01t\x00\x01\x00!");
 //! assert_eq!(session.deadline(), Some(now + Duration::from_secs(55)), "when a ping is due");
 //! # Ok::<(), mqtt_wasi::CallError>(())
@@ -97,6 +98,21 @@ use crate::time::Instant;
 const CONNACK_3_LEN: usize = 2;
 
 /// The client's side of one MQTT session, over any number of network connections, one after the other.
+///
+/// In the examples below, `network.exchange(&mut session)` moves bytes between the session and a broker in memory,
+/// until nothing is left to be moved. The example of the [module](self) does that by hand.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::Options;
+/// use mqtt_wasi::session::{Event, Session, Status};
+///
+/// let mut session = Session::new(Options::new().client_id("thermometer-7"));
+/// session.connect(network.now())?;
+/// network.exchange(&mut session);
+/// assert_eq!(session.poll_event(), Some(Event::Connected { session_present: false }));
+/// assert_eq!(session.status(), Status::Connected);
+/// # Ok::<(), mqtt_wasi::CallError>(())
+/// ```
 #[derive(Debug)]
 pub struct Session {
     machine: Machine,
@@ -142,16 +158,27 @@ pub(crate) enum Shortage {
     Requests,
 }
 
-/// Where the session stands with its connection.
+/// Where a session stands with its connection.
+///
+/// ```
+/// use mqtt_wasi::session::{Session, Status};
+/// use mqtt_wasi::{Instant, Options};
+///
+/// let mut session = Session::new(Options::new());
+/// assert_eq!(session.status(), Status::Disconnected);
+/// session.connect(Instant::ZERO)?;
+/// assert_eq!(session.status(), Status::Connecting);
+/// # Ok::<(), mqtt_wasi::CallError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// There is no connection.
     Disconnected,
-    /// CONNECT was sent; CONNACK is to come.
+    /// CONNECT was sent. CONNACK has not come yet.
     Connecting,
-    /// The broker took the connection.
+    /// The broker accepted the connection.
     Connected,
-    /// What [`Session::transmit`] has is the last that is sent; then the connection is to be closed.
+    /// What [`Session::transmit`] returns is the last to be sent. Then close the connection.
     Closing,
 }
 
@@ -163,6 +190,14 @@ impl Status {
 
 impl Session {
     /// A session without a connection.
+    ///
+    /// ```
+    /// use mqtt_wasi::Options;
+    /// use mqtt_wasi::session::{Session, Status};
+    ///
+    /// let session = Session::new(Options::new().client_id("thermometer-7"));
+    /// assert_eq!((session.client_id(), session.status()), ("thermometer-7", Status::Disconnected));
+    /// ```
     #[must_use]
     pub fn new(options: impl Into<SessionOptions>) -> Self {
         let options = options.into();
@@ -170,20 +205,44 @@ impl Session {
         Self { machine: Machine::new(options), reader, backlog: VecDeque::new(), topic: None, connack: Vec::new() }
     }
 
-    /// Starts over a new network connection. After the first one the session goes on: what was in flight is sent again
-    /// once the broker took the connection.
+    /// Begins over a new network connection, with CONNECT. Connections after the first continue the session: once the
+    /// broker accepts the connection, what was in flight is sent again.
     ///
     /// # Errors
     /// [`CallError::InvalidOptions`] when CONNECT has no valid bytes for the options.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::Options;
+    /// use mqtt_wasi::session::{Event, Session};
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// assert_eq!(session.poll_event(), Some(Event::Connected { session_present: false }));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn connect(&mut self, now: Instant) -> Result<(), CallError> {
         self.connection_closed(Error::ConnectionClosed);
         self.reader.cut();
         self.machine.connect(now)
     }
 
-    /// Says that the network connection is closed, because of `error` if it was not to be.
+    /// Says that the network connection is closed, and why. Messages that were received stay, and so does what is in
+    /// flight.
     ///
-    /// Messages that were received stay, and so does what is in flight.
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::{Event, Session, Status};
+    /// use mqtt_wasi::{Error, Options};
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.poll_event();
+    /// session.connection_closed(Error::ConnectionClosed);
+    /// assert_eq!(session.status(), Status::Disconnected);
+    /// assert_eq!(session.poll_event(), Some(Event::Disconnected(Error::ConnectionClosed)));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn connection_closed(&mut self, error: Error) {
         while !self.is_far_behind() && self.step() {}
         self.machine.closed(error);
@@ -191,14 +250,40 @@ impl Session {
         self.move_backlog(Origin::ThisConnection, Origin::EarlierConnection);
     }
 
-    /// Where the next bytes from the broker go. Empty while nothing more should be read, since too many messages
+    /// Where to put the next bytes from the broker. Empty while nothing more should be read, because too many messages
     /// [wait to be received](Session::receive).
+    ///
+    /// ```
+    /// use mqtt_wasi::session::{Session, Status};
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(Instant::ZERO)?;
+    /// let connack = b"\x20\x03\x00\x00\x00"; // as a socket would read it
+    /// session.read_buffer()[..connack.len()].copy_from_slice(connack);
+    /// session.received(connack.len(), Instant::ZERO);
+    /// session.poll_event();
+    /// assert_eq!(session.status(), Status::Connected);
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn read_buffer(&mut self) -> &mut [u8] {
         self.prepare_transfer().1
     }
 
-    /// Takes the packets that came, and makes room for more: [`Session::transmit`] and [`Session::read_buffer`] at once, to
-    /// move bytes both ways.
+    /// [`Session::transmit`] and [`Session::read_buffer`] at once, to move bytes both ways. Takes the packets that
+    /// came, and makes room for more.
+    ///
+    /// ```
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(Instant::ZERO)?;
+    /// let (outgoing, incoming) = session.prepare_transfer();
+    /// assert_eq!(outgoing[0], 0x10, "CONNECT");
+    /// assert!(!incoming.is_empty());
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn prepare_transfer(&mut self) -> (&[u8], &mut [u8]) {
         self.take_all();
         let incoming: &mut [u8] = if self.is_paused() {
@@ -210,10 +295,25 @@ impl Session {
         (self.machine.outbound.pending(), incoming)
     }
 
-    /// Says that the first `len` bytes of [`Session::read_buffer`] now hold the next bytes from the broker.
+    /// Says that the first `len` bytes of [`Session::read_buffer`] are the next bytes from the broker.
     ///
     /// # Panics
-    /// When that is more than the buffer had.
+    /// If that is more than the buffer had.
+    ///
+    /// ```
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(Instant::ZERO)?;
+    /// session.read_buffer()[..2].copy_from_slice(b"\x20\x03");
+    /// session.received(2, Instant::ZERO);
+    /// assert_eq!(session.poll_event(), None, "that was not a whole packet");
+    /// session.read_buffer()[..3].copy_from_slice(b"\x00\x00\x00");
+    /// session.received(3, Instant::ZERO);
+    /// assert_eq!(session.poll_event(), Some(Event::Connected { session_present: false }));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn received(&mut self, len: usize, now: Instant) {
         self.reader.filled(len);
         self.machine.stats.bytes_received += len as u64;
@@ -225,7 +325,20 @@ impl Session {
         }
     }
 
-    /// Does what is due at `now`. Harmless at any time.
+    /// Does what is due at `now`: see [`Session::deadline`]. Harmless at any time.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new().keep_alive(30));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// let deadline = session.deadline().expect("a ping is due some time");
+    /// session.handle_timeout(deadline);
+    /// assert_eq!(session.transmit(), b"\xC0\x00", "PINGREQ");
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn handle_timeout(&mut self, now: Instant) {
         self.handle_timeout_while(now, false);
     }
@@ -239,36 +352,74 @@ impl Session {
         self.machine.handle_timeout(now, is_behind);
     }
 
-    /// Takes a message to send. The session sets DUP and the Packet Identifier itself.
+    /// Puts a message into the outbound buffer. The session sets DUP and the Packet Identifier itself.
     ///
-    /// A Topic Alias of the caller's stands for the Topic Name until the connection ends: the session sends the Topic
-    /// Name when the broker does not know it, and leaves it out when it does. A message with the alias alone is sent if
-    /// one with both was before. See [`Options::outbound_topic_aliases`](crate::Options::outbound_topic_aliases) for aliases by themselves.
+    /// A [Topic Alias](crate::PublishProperties::topic_alias) of the caller's stands for the Topic Name until the
+    /// connection ends. The session sends the Topic Name with it where the broker does not know it yet, and leaves it
+    /// out where it does. A message with an empty Topic Name is sent if the alias was sent before. For aliases by
+    /// themselves see [`Options::outbound_topic_aliases`](crate::Options::outbound_topic_aliases).
     ///
-    /// Returns which [`Event::Published`] will tell how it went, at QoS 1 and 2; `None` at QoS 0, which nobody
-    /// acknowledges.
+    /// Returns the operation that [`Event::Published`] ends, at QoS 1 and 2. `None` at QoS 0, which has no answer.
     ///
     /// # Errors
-    /// [`CallError::WouldBlock`] when too much is in flight or waits to be sent,
-    /// [`CallError::NotConnected`], [`CallError::Invalid`], [`CallError::PacketTooLarge`],
-    /// [`CallError::QosNotSupported`], [`CallError::RetainNotSupported`], [`CallError::PropertyNotAllowed`],
-    /// [`CallError::PayloadNotUtf8`], [`CallError::TopicAliasInvalid`], [`CallError::UnknownTopicAlias`].
+    /// [`CallError::WouldBlock`] when too much is in flight or waits to be sent; [`CallError::NotConnected`];
+    /// [`CallError::Invalid`] for a message that has no valid bytes; [`CallError::PacketTooLarge`],
+    /// [`CallError::QosNotSupported`] and [`CallError::RetainNotSupported`] for what the broker does not accept;
+    /// [`CallError::PropertyNotAllowed`], [`CallError::PayloadNotUtf8`], [`CallError::TopicAliasInvalid`],
+    /// [`CallError::UnknownTopicAlias`].
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::{Options, ReasonCode};
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.poll_event();
+    /// let id = session.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?.expect("QoS 1");
+    /// network.exchange(&mut session);
+    /// let result = Ok(ReasonCode::NoMatchingSubscribers.into());
+    /// assert_eq!(session.poll_event(), Some(Event::Published { id, result }));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, CallError> {
         self.machine.publish(publish)
     }
 
-    /// Takes a request to send: a message whose Response Topic and Correlation Data the session sets, and whose Message
-    /// Expiry Interval is `timeout` unless it has one. Returns which [`Event::Replied`] will bring the reply, or say that
-    /// none came within `timeout`.
+    /// Puts a request into the outbound buffer: a message whose Response Topic and Correlation Data the session sets,
+    /// and whose Message Expiry Interval is `timeout` unless it has one (section 4.10). Returns the operation that
+    /// [`Event::Replied`] ends, with the reply, or with why there is none.
     ///
-    /// Before the first request the session subscribes to its Response Topic; until the broker has granted that, this is
-    /// [`CallError::WouldBlock`]. No message to that topic is ever received as others are.
+    /// Before the first request the session subscribes to its Response Topic. Until the broker has granted that,
+    /// `request` fails with [`CallError::WouldBlock`]. Messages to that topic are never received as others are.
     ///
-    /// `nonce` is what makes Correlation Data hard to guess: a random number that is used once.
+    /// `nonce` is a random number that is used once. It makes Correlation Data hard to guess.
     ///
     /// # Errors
-    /// [`CallError::WouldBlock`], [`CallError::RepliesRefused`], [`CallError::PropertyNotAllowed`] for a Response
-    /// Topic or Correlation Data of the caller's, and as [`Session::publish`].
+    /// [`CallError::WouldBlock`]; [`CallError::RepliesRefused`] when the broker does not let the client subscribe to
+    /// its Response Topic; [`CallError::PropertyNotAllowed`] for a Response Topic or Correlation Data of the caller's;
+    /// and as [`Session::publish`].
+    ///
+    #[doc = memory_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::{CallError, Error, Options};
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.poll_event();
+    /// let request = Publish::new("calculator/add", "1 2").qos(QoS::AtLeastOnce);
+    /// let (timeout, random) = (Duration::from_secs(5), 0x7f3c_11d0_5a9e_4b21);
+    /// assert_eq!(session.request(&request, timeout, random, network.now()), Err(CallError::WouldBlock));
+    /// network.exchange(&mut session); // it has subscribed to its Response Topic now
+    /// let id = session.request(&request, timeout, random, network.now())?;
+    /// network.exchange(&mut session);
+    /// assert_eq!(session.poll_event(), Some(Event::Replied { id, result: Err(Error::NoResponder) }));
+    /// # Ok::<(), CallError>(())
+    /// ```
     pub fn request(
         &mut self,
         request: &Publish<'_>,
@@ -285,23 +436,74 @@ impl Session {
         self.machine.options.envelope
     }
 
-    /// Gives a request up: its reply is dropped when it comes. Returns `false` if it has ended.
+    /// Gives a request up. Its reply is dropped when it comes. Returns `false` if it has ended.
+    ///
+    #[doc = memory_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// let request = Publish::new("calculator/add", "1 2");
+    /// # let _ = session.request(&request, Duration::from_secs(5), 0x7f3c_11d0, network.now());
+    /// # network.exchange(&mut session);
+    /// let id = session.request(&request, Duration::from_secs(5), 0x7f3c_11d0, network.now())?;
+    /// assert!(session.cancel_request(id));
+    /// assert!(!session.cancel_request(id), "it has ended");
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn cancel_request(&mut self, id: OperationId) -> bool {
         self.machine.cancel_request(id)
     }
 
-    /// The Response Topic of requests, once there was one.
+    /// The Response Topic of requests. `None` before the first request.
+    ///
+    #[doc = memory_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::codec::Publish;
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new().client_id("terminal-7"));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// assert_eq!(session.response_topic(), None);
+    /// let _ = session.request(&Publish::new("calculator/add", "1 2"), Duration::from_secs(5), 1, network.now());
+    /// assert_eq!(session.response_topic(), Some("replies/terminal-7"));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub fn response_topic(&self) -> Option<&str> {
         self.machine.requests.topic()
     }
 
-    /// Asks for messages. Returns which [`Event::Subscribed`] will tell how it went.
+    /// Subscribes to Topic Filters. Returns the operation that [`Event::Subscribed`] ends.
     ///
     /// # Errors
-    /// [`CallError::WouldBlock`], [`CallError::NotConnected`], [`CallError::Invalid`],
+    /// [`CallError::WouldBlock`], [`CallError::NotConnected`]; [`CallError::Invalid`] for what has no valid bytes;
     /// [`CallError::PacketTooLarge`], [`CallError::WildcardSubscriptionsNotSupported`],
-    /// [`CallError::SharedSubscriptionsNotSupported`], [`CallError::SubscriptionIdentifiersNotSupported`].
+    /// [`CallError::SharedSubscriptionsNotSupported`] and [`CallError::SubscriptionIdentifiersNotSupported`] for what
+    /// the broker does not accept.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{QoS, SubscribeProperties, Subscription};
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.poll_event();
+    /// let subscription = Subscription::new("sensors/+", QoS::AtLeastOnce);
+    /// let asked = session.subscribe(&[subscription], SubscribeProperties::default())?;
+    /// network.exchange(&mut session);
+    /// let Some(Event::Subscribed { id, result: Ok(answer) }) = session.poll_event() else { panic!() };
+    /// assert_eq!((id, answer.granted()), (asked, Ok(vec![QoS::AtLeastOnce])));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn subscribe(
         &mut self,
         subscriptions: &[Subscription<'_>],
@@ -320,11 +522,27 @@ impl Session {
         self.machine.subscribe_with_own_identifier(subscription, identifier)
     }
 
-    /// Asks for no more messages. Returns which [`Event::Unsubscribed`] will tell how it went.
+    /// Unsubscribes from Topic Filters. Returns the operation that [`Event::Unsubscribed`] ends.
     ///
     /// # Errors
-    /// [`CallError::WouldBlock`], [`CallError::NotConnected`], [`CallError::Invalid`],
+    /// [`CallError::WouldBlock`], [`CallError::NotConnected`]; [`CallError::Invalid`] for what has no valid bytes;
     /// [`CallError::PacketTooLarge`].
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::UnsubscribeProperties;
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::{Options, ReasonCode};
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.poll_event();
+    /// session.unsubscribe(&["sensors/+"], UnsubscribeProperties::default())?;
+    /// network.exchange(&mut session);
+    /// let Some(Event::Unsubscribed { result: Ok(answer), .. }) = session.poll_event() else { panic!() };
+    /// assert_eq!(answer.reason_codes, [ReasonCode::NoSubscriptionExisted]);
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn unsubscribe(
         &mut self,
         filters: &[&str],
@@ -333,23 +551,51 @@ impl Session {
         self.machine.unsubscribe(filters, properties)
     }
 
-    /// Answers [`Event::Challenged`]: an AUTH with this Authentication Data, and the Authentication Method of the options
-    /// (section 4.12).
+    /// Answers [`Event::Challenged`]: sends an AUTH with this Authentication Data, and the Authentication Method of the
+    /// options (section 4.12).
     ///
     /// # Errors
-    /// [`CallError::NothingToAuthenticate`] when it is not the user's turn, [`CallError::NotConnected`],
+    /// [`CallError::NothingToAuthenticate`] when no challenge waits for an answer; [`CallError::NotConnected`],
     /// [`CallError::Invalid`], [`CallError::PacketTooLarge`].
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new().authentication("CHALLENGE", None));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// let Some(Event::Challenged(challenge)) = session.poll_event() else { panic!("the broker asks") };
+    /// assert_eq!(challenge.data.as_deref(), Some(&b"who are you?"[..]));
+    /// session.answer_challenge(b"thermometer-7")?;
+    /// network.exchange(&mut session);
+    /// assert_eq!(session.poll_event(), Some(Event::Connected { session_present: false }));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn answer_challenge(&mut self, data: &[u8]) -> Result<(), CallError> {
         self.machine.answer_challenge(data)
     }
 
-    /// Has the client authenticated again, over this connection, beginning with this Authentication Data (section
-    /// 4.12.1). [`Event::Authenticated`] tells of success; a broker that refuses ends the connection.
+    /// Authenticates again over this connection, beginning with this Authentication Data (section 4.12.1).
+    /// [`Event::Authenticated`] tells of success. A broker that refuses ends the connection.
     ///
     /// # Errors
-    /// [`CallError::NothingToAuthenticate`] when the options have no Authentication Method or the client is
-    /// authenticating already, [`CallError::NotConnected`], [`CallError::Invalid`],
-    /// [`CallError::PacketTooLarge`].
+    /// [`CallError::NothingToAuthenticate`] when the options have no Authentication Method, or an authentication is
+    /// under way; [`CallError::NotConnected`], [`CallError::Invalid`], [`CallError::PacketTooLarge`].
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new().authentication("TOKEN", Some(b"a token".to_vec())));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.poll_event();
+    /// session.authenticate_again(b"a new token")?;
+    /// network.exchange(&mut session);
+    /// assert!(matches!(session.poll_event(), Some(Event::Authenticated(_))));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn authenticate_again(&mut self, data: &[u8]) -> Result<(), CallError> {
         self.machine.authenticate_again(data)
     }
@@ -365,7 +611,20 @@ impl Session {
         self.machine.fail_authentication(why);
     }
 
-    /// The Authentication Data that the next CONNECT begins with, for methods that begin with something new each time.
+    /// Sets the Authentication Data of the next CONNECT, for methods that begin with something new each time.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::Packet;
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let mut session = Session::new(Options::new().authentication("TOKEN", None));
+    /// session.set_authentication_data("a new token");
+    /// session.connect(Instant::ZERO)?;
+    /// let Ok(Some((Packet::Connect(connect), _))) = Packet::decode(session.transmit()) else { panic!("no CONNECT") };
+    /// assert_eq!(connect.properties.authentication_data, Some(&b"a new token"[..]));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn set_authentication_data(&mut self, data: impl Into<Vec<u8>>) {
         self.machine.options.authentication_data = Some(data.into());
     }
@@ -408,11 +667,26 @@ impl Session {
         }
     }
 
-    /// Ends the connection: what waits to be sent is the last, with a DISCONNECT behind it.
+    /// Ends the connection: puts DISCONNECT behind what waits to be sent. Then nothing more can be sent.
     ///
     /// # Errors
     /// [`CallError::NotConnected`], [`CallError::Invalid`], [`CallError::PacketTooLarge`];
-    /// [`CallError::PropertyNotAllowed`] for a Session Expiry Interval when the options have none.
+    /// [`CallError::PropertyNotAllowed`] for a Session Expiry Interval when that of the options is 0 (section
+    /// 3.14.2.2.2).
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Disconnect, ReasonCode};
+    /// use mqtt_wasi::session::{Session, Status};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.disconnect(&Disconnect::new(ReasonCode::NORMAL_DISCONNECTION))?;
+    /// assert_eq!(session.transmit(), b"\xE0\x00");
+    /// assert_eq!(session.status(), Status::Closing);
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), CallError> {
         self.machine.disconnect(disconnect)
     }
@@ -454,6 +728,17 @@ impl Session {
     }
 
     /// Everything that waits to be sent.
+    ///
+    /// ```
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// assert!(session.transmit().is_empty());
+    /// session.connect(Instant::ZERO)?;
+    /// assert_eq!(session.transmit()[0], 0x10, "CONNECT");
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub fn transmit(&self) -> &[u8] {
         self.machine.outbound.pending()
@@ -462,31 +747,95 @@ impl Session {
     /// Says that the first `len` bytes of [`Session::transmit`] were sent.
     ///
     /// # Panics
-    /// When that is more than there was.
+    /// If that is more than there was.
+    ///
+    /// ```
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(Instant::ZERO)?;
+    /// session.transmitted(session.transmit().len(), Instant::ZERO);
+    /// assert!(session.transmit().is_empty());
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn transmitted(&mut self, len: usize, now: Instant) {
         if len > 0 {
             self.machine.transmitted(len, now);
         }
     }
 
-    /// The next thing that happened, messages aside.
+    /// The next event: something that happened, except messages. `None`: nothing happened.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// while let Some(event) = session.poll_event() {
+    ///     match event {
+    ///         Event::Connected { session_present } => assert!(!session_present),
+    ///         other => println!("{other:?}"),
+    ///     }
+    /// }
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn poll_event(&mut self) -> Option<Event> {
         while self.machine.events.is_empty() && !self.is_paused() && self.step() {}
         self.machine.events.pop_front()
     }
 
-    /// The next message, borrowed from the receive buffer. It is acknowledged as its QoS demands: the acknowledgement
-    /// waits in [`Session::transmit`], to leave with whatever else does. It has its full Topic Name and no Topic Alias.
+    /// The next message, borrowed from the receive buffer, in the order that the broker sent them. It is acknowledged:
+    /// the acknowledgement waits in [`Session::transmit`]. It has its full Topic Name, and no Topic Alias.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, SubscribeProperties, Subscription};
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.subscribe(&[Subscription::new("sensors/+", QoS::AtLeastOnce)], SubscribeProperties::default())?;
+    /// network.exchange(&mut session);
+    /// network.publish(Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce)); // the broker sends a message
+    /// network.exchange(&mut session);
+    /// let message = session.receive().expect("a message");
+    /// assert_eq!((message.topic, message.payload), ("sensors/kitchen", &b"21.5"[..]));
+    /// assert_eq!(session.transmit(), b"\x40\x02\x00\x01", "PUBACK");
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn receive(&mut self) -> Option<Publish<'_>> {
         self.next_message(|machine, publish| machine.acknowledge(publish))
     }
 
-    /// As [`Session::receive`], but the message is acknowledged by [`Session::acknowledge`], in whatever order the user
-    /// likes: the broker gets the acknowledgements in the order of the messages. Until then it counts against the Receive
-    /// Maximum of the options, so a broker sends no more than the user keeps up with.
+    /// As [`Session::receive`], but the message is acknowledged by [`Session::acknowledge`]. Until then it counts
+    /// against the [Receive Maximum](crate::Options::receive_maximum), so the broker sends no more than the user keeps
+    /// up with.
     ///
     /// There is no [`Delivery`] where there is nothing to acknowledge: at QoS 0, and for a message of an earlier
     /// connection.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, SubscribeProperties, Subscription};
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.subscribe(&[Subscription::new("jobs", QoS::AtLeastOnce)], SubscribeProperties::default())?;
+    /// network.exchange(&mut session);
+    /// network.publish(Publish::new("jobs", "print 3 labels").qos(QoS::AtLeastOnce));
+    /// network.exchange(&mut session);
+    /// let (_, delivery) = session.receive_unacknowledged().expect("a message");
+    /// assert!(session.transmit().is_empty());
+    /// session.acknowledge(delivery.expect("a QoS 1 message"));
+    /// assert_eq!(session.transmit(), b"\x40\x02\x00\x01", "PUBACK");
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn receive_unacknowledged(&mut self) -> Option<(Publish<'_>, Option<Delivery>)> {
         let mut delivery = None;
         let publish = self.next_message(|machine, publish| delivery = machine.hold(publish))?;
@@ -533,26 +882,88 @@ impl Session {
         !self.machine.events.is_empty()
     }
 
-    /// Acknowledges a message; `false` if that was done before, or the connection that it came over is over. Then the
-    /// broker sends it again, if it keeps the session. At QoS 2 it is in time until the next connection is made: the
-    /// message is then not received again.
+    /// Acknowledges a message, in any order. The broker gets the acknowledgements in the order of the messages
+    /// `[MQTT-4.6.0-2]`. Returns `false` if it was done before, or if the connection of the message is over: then the
+    /// broker sends it again, if it keeps the session. At QoS 2 it is in time until the next connection is made, and
+    /// the message is then not received again.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, SubscribeProperties, Subscription};
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.subscribe(&[Subscription::new("jobs", QoS::AtLeastOnce)], SubscribeProperties::default())?;
+    /// network.exchange(&mut session);
+    /// network.publish(Publish::new("jobs", "print 3 labels").qos(QoS::AtLeastOnce));
+    /// network.publish(Publish::new("jobs", "print 5 labels").qos(QoS::AtLeastOnce));
+    /// network.exchange(&mut session);
+    /// let first = session.receive_unacknowledged().and_then(|(_, delivery)| delivery).expect("a QoS 1 message");
+    /// let second = session.receive_unacknowledged().and_then(|(_, delivery)| delivery).expect("another");
+    /// session.acknowledge(second);
+    /// assert!(session.transmit().is_empty(), "it waits for the first");
+    /// session.acknowledge(first);
+    /// assert_eq!(session.transmit(), b"\x40\x02\x00\x01\x40\x02\x00\x02", "PUBACK for both");
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn acknowledge(&mut self, delivery: Delivery) -> bool {
         self.machine.acknowledge_by_hand(delivery)
     }
 
     /// Whether [`Session::receive`] has a message.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, SubscribeProperties, Subscription};
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.subscribe(&[Subscription::new("sensors/+", QoS::AtMostOnce)], SubscribeProperties::default())?;
+    /// network.exchange(&mut session);
+    /// assert!(!session.has_message());
+    /// network.publish(Publish::new("sensors/kitchen", "21.5"));
+    /// network.exchange(&mut session);
+    /// assert!(session.has_message());
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn has_message(&mut self) -> bool {
         while self.backlog.is_empty() && !self.machine.outbound.is_overrun() && self.step() {}
         !self.backlog.is_empty()
     }
 
-    /// When [`Session::handle_timeout`] has something to do.
+    /// When [`Session::handle_timeout`] has something to do. `None`: never, as things are.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let mut session = Session::new(Options::new().connect_timeout(Duration::from_secs(5)));
+    /// assert_eq!(session.deadline(), None);
+    /// session.connect(Instant::ZERO)?;
+    /// assert_eq!(session.deadline(), Some(Instant::ZERO + Duration::from_secs(5)), "CONNACK must come by then");
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.machine.deadline()
     }
 
     /// Where the session stands with its connection.
+    ///
+    /// ```
+    /// use mqtt_wasi::session::{Session, Status};
+    /// use mqtt_wasi::{Instant, Options};
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(Instant::ZERO)?;
+    /// assert_eq!(session.status(), Status::Connecting);
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub const fn status(&self) -> Status {
         self.machine.status
@@ -576,7 +987,19 @@ impl Session {
         }
     }
 
-    /// The CONNACK of this connection, or of the last; `None` before the first.
+    /// The CONNACK of this connection, or of the last one. `None` before the first.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// let connack = session.connack().expect("the broker answered");
+    /// assert_eq!(connack.properties.topic_alias_maximum, Some(8));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub fn connack(&self) -> Option<Connack<'_>> {
         match Packet::decode_from_server(PacketType::Connack, 0, &self.connack, self.machine.options.decode) {
@@ -585,7 +1008,20 @@ impl Session {
         }
     }
 
-    /// The same as a value that owns what it says; `None` before the first connection.
+    /// What the broker said when it accepted the connection, with the specification's defaults where it said nothing.
+    /// `None` before the first connection.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::{Options, QoS};
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// let info = session.connection_info().expect("the broker answered");
+    /// assert_eq!((info.maximum_qos, info.topic_alias_maximum), (QoS::ExactlyOnce, 8));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub fn connection_info(&self) -> Option<ConnectionInfo> {
         self.connack().map(|connack| ConnectionInfo::new(self.client_id(), &connack))
@@ -598,18 +1034,57 @@ impl Session {
     }
 
     /// The Client Identifier: the one of the options, or the one that the broker assigned.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// assert_eq!(session.client_id(), "");
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// assert_eq!(session.client_id(), "assigned-0");
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub fn client_id(&self) -> &str {
         self.machine.assigned_client_id.as_deref().unwrap_or(&self.machine.options.client_id)
     }
 
-    /// How many messages at QoS 1 and 2 are in flight to the broker.
+    /// How many QoS 1 and 2 messages are in flight to the broker.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// assert_eq!(session.in_flight(), 1);
+    /// network.exchange(&mut session);
+    /// assert_eq!(session.in_flight(), 0);
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub const fn in_flight(&self) -> usize {
         self.machine.in_flight.messages() as usize
     }
 
-    /// What the session has done so far.
+    /// Counters over all connections of this session.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// let stats = session.stats();
+    /// assert_eq!((stats.packets_sent, stats.packets_received), (1, 1), "CONNECT and CONNACK");
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
@@ -621,13 +1096,31 @@ impl Session {
         }
     }
 
-    /// The session as bytes, for a later process to go on with: [`Options::resume`](crate::Options::resume). It has what section 4.1 calls Session
-    /// State: messages in flight, Packet Identifiers of QoS 2 messages that came, subscriptions; and messages at QoS 0 that
-    /// were not sent. It has no password and nothing else of the options but the Client Identifier.
+    /// The session as bytes, for a later process to continue: see [`Options::resume`](crate::Options::resume). It holds
+    /// the messages in flight, QoS 0 messages that were not sent, the state of QoS 2, and the subscriptions (section
+    /// 4.1). It holds no password, and of the options only the Client Identifier.
     ///
-    /// Messages that came and were not received are not in it: the broker sends them again at QoS 1 and 2. A snapshot that
-    /// is stored before what [`Session::transmit`] has is sent makes QoS 2 exactly once across processes too; an older one
-    /// makes it at least once.
+    /// Messages that were not received are not in it: the broker sends them again at QoS 1 and 2. A snapshot that is
+    /// stored before [`Session::transmit`] is sent keeps QoS 2 at exactly once over processes. An older one makes it at
+    /// least once.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::session::{Session, Snapshot};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let options = Options::new().client_id("thermometer-7").session_expiry_interval(3600);
+    /// let mut session = Session::new(options.clone());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// let bytes = session.snapshot();
+    ///
+    /// // In a later process:
+    /// let session = Session::new(options.resume(Snapshot::from_bytes(&bytes)?));
+    /// assert_eq!(session.in_flight(), 1, "it is sent once there is a connection");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
         let waiting = self.backlog.iter().filter(|waiting| waiting.origin != Origin::LostSession);
@@ -642,7 +1135,18 @@ impl Session {
         while !self.is_paused() && self.step() {}
     }
 
-    /// Whether nothing more is read, since too many messages wait to be received, or too many answers to be sent.
+    /// Whether nothing more is read, because too many messages wait to be received, or too many answers to be sent.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// assert!(!session.is_paused());
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.is_behind() || self.machine.outbound.is_overrun()

@@ -16,8 +16,16 @@ use crate::error::CallError;
 use crate::message::Message;
 use crate::message::borrowed;
 
-/// The part of a client's options that its session is about. Made of [`Options`](crate::Options), which say what each
+/// The part of a client's options that its session needs. Made of [`Options`](crate::Options), which say what each
 /// means.
+///
+/// ```
+/// use mqtt_wasi::Options;
+/// use mqtt_wasi::session::{Session, SessionOptions};
+///
+/// let options: SessionOptions = Options::new().client_id("thermometer-7").into();
+/// assert_eq!(Session::new(options).client_id(), "thermometer-7");
+/// ```
 #[derive(Clone)]
 pub struct SessionOptions {
     pub(crate) client_id: String,
@@ -52,37 +60,39 @@ pub struct SessionOptions {
     pub(crate) envelope: Option<&'static Envelope>,
 }
 
-/// The message that the broker publishes for the client when the connection ends without a normal DISCONNECT
-/// (section 3.1.2.5).
+/// The Will Message: the broker publishes it if the connection ends without a normal DISCONNECT (section 3.1.2.5).
 ///
-/// ```
-/// use mqtt_wasi::{QoS, WillMessage};
+#[doc = connect_example!()]
+/// use mqtt_wasi::{Options, QoS, WillMessage};
 ///
-/// let mut will = WillMessage::new("status/thermometer-7", "gone");
+/// let mut will = WillMessage::new("status/thermometer-7", "offline");
 /// will.qos = QoS::AtLeastOnce;
 /// will.will_delay_interval = Some(30);
+/// let sent = connect(Options::new().will(will)).will.expect("CONNECT has the Will Message");
+/// assert_eq!((sent.topic, sent.payload), ("status/thermometer-7", &b"offline"[..]));
+/// assert_eq!(sent.properties.will_delay_interval, Some(30));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WillMessage {
-    /// The Topic Name.
+    /// The Topic Name: 1 to 65,535 bytes, without the wildcards `+` and `#`.
     pub topic: String,
-    /// The payload, of 65,535 bytes at most.
+    /// The payload, at most 65,535 bytes.
     pub payload: Vec<u8>,
-    /// The QoS.
+    /// The QoS that it is published with.
     pub qos: QoS,
-    /// Whether the broker keeps it for subscribers to come.
+    /// Whether the broker keeps the message for later subscribers.
     pub retain: bool,
-    /// Seconds that the broker waits before it publishes it.
+    /// How long the broker waits before it publishes the message, in seconds. `None`: not at all.
     pub will_delay_interval: Option<u32>,
-    /// Whether the payload is UTF-8 text.
+    /// Whether the payload is UTF-8 text. `None`: unspecified bytes.
     pub payload_format_indicator: Option<bool>,
-    /// The message's lifetime in seconds.
+    /// The lifetime of the message in seconds. `None`: it does not expire.
     pub message_expiry_interval: Option<u32>,
-    /// What the payload is, a MIME type for example.
+    /// What the payload is, for example a MIME type.
     pub content_type: Option<String>,
     /// The Topic Name for a response.
     pub response_topic: Option<String>,
-    /// Tells the requester which request a response answers.
+    /// Tells the requester which request a response is for.
     pub correlation_data: Option<Vec<u8>>,
     /// User Properties.
     pub user_properties: Vec<(String, String)>,
@@ -226,6 +236,14 @@ impl fmt::Debug for SessionOptions {
 
 impl WillMessage {
     /// A message at QoS 0, not retained, without properties.
+    ///
+    /// ```
+    /// use mqtt_wasi::WillMessage;
+    ///
+    /// let will = WillMessage::new("status/thermometer-7", "offline");
+    /// assert_eq!(will.payload, b"offline");
+    /// assert!(!will.retain);
+    /// ```
     #[must_use]
     pub fn new(topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
         Self { topic: topic.into(), payload: payload.into(), ..Self::default() }

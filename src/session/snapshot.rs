@@ -27,8 +27,8 @@ use crate::error::{SNAPSHOT_VERSION, SnapshotError};
 
 const MAGIC: &[u8; 4] = b"MQSS";
 
-/// A session as [`Session::snapshot`](super::Session::snapshot) told it, checked and ready to go on with:
-/// [`Options::resume`](crate::Options::resume).
+/// A session of an earlier process, made of the bytes of [`Session::snapshot`](super::Session::snapshot), and checked:
+/// what [`Options::resume`](crate::Options::resume) takes.
 ///
 /// ```
 /// use mqtt_wasi::session::{Session, Snapshot};
@@ -57,11 +57,20 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Takes a snapshot from its bytes.
+    /// Reads a snapshot from its bytes.
     ///
     /// # Errors
-    /// [`SnapshotError`] unless they are what [`Session::snapshot`](super::Session::snapshot) of this version made, to
-    /// the last byte.
+    /// [`SnapshotError::Corrupt`] for bytes that are not a whole snapshot, and [`SnapshotError::Version`] for a
+    /// snapshot of a version of this crate that uses another format. Then start without it.
+    ///
+    /// ```
+    /// use mqtt_wasi::session::{Session, Snapshot};
+    /// use mqtt_wasi::{Options, SnapshotError};
+    ///
+    /// let bytes = Session::new(Options::new()).snapshot();
+    /// assert!(Snapshot::from_bytes(&bytes).is_ok());
+    /// assert_eq!(Snapshot::from_bytes(&bytes[1..]), Err(SnapshotError::Corrupt));
+    /// ```
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let mut reader = Reader(bytes);
         if reader.take(MAGIC.len())? != MAGIC {

@@ -2,11 +2,22 @@
 
 use core::time::Duration;
 
-/// What a client has done so far, over all its connections.
+/// Counters over all connections of a client.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::{Client, Options, Publish, QoS};
+///
+/// let mut client = Client::connect_over(network, Options::new())?;
+/// client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+/// let stats = client.stats();
+/// assert_eq!((stats.packets_sent, stats.packets_received), (2, 2));
+/// assert_eq!((stats.in_flight, stats.refused, stats.reconnects), (0, 0, 0));
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Packets that were sent, or wait to be.
+    /// Packets that were sent, or wait to be sent.
     pub packets_sent: u64,
     /// Packets that were received.
     pub packets_received: u64,
@@ -14,29 +25,40 @@ pub struct Stats {
     pub bytes_sent: u64,
     /// Bytes that were received.
     pub bytes_received: u64,
-    /// Messages at QoS 1 and 2 that are in flight to the broker.
+    /// QoS 1 and 2 messages that are in flight to the broker now.
     pub in_flight: usize,
     /// Packets that were sent again over a new connection: PUBLISH at QoS 1 and 2, and PUBREL.
     pub retransmitted: u64,
-    /// Connections that were made after the first.
+    /// Connections after the first.
     pub reconnects: u64,
-    /// How long the answer to the last PINGREQ took; `None` before the first.
+    /// How long the broker took to answer the last PINGREQ. `None` before the first answer.
     pub ping_round_trip: Option<Duration>,
     /// Messages and Topic Filters that the broker refused.
     pub refused: u64,
-    /// Messages that could not be sent over a new connection, since the broker takes no such message any more. An event
-    /// told of each.
+    /// Messages that could not be sent over a new connection, because its broker does not accept them. An event tells
+    /// of each.
     pub dropped: u64,
-    /// Requests that wait for their replies.
+    /// Requests that wait for their replies now.
     pub pending_requests: usize,
-    /// Replies that were dropped since their request had its reply, had run out of time or was given up.
+    /// Replies to requests that were over: they had a reply, their time had run out, or they were given up. Such
+    /// replies are dropped.
     pub late_replies: u64,
-    /// Messages to the Response Topic that were dropped since they answer no request of this session.
+    /// Messages to the Response Topic that answer no request of this session. They are dropped.
     pub unmatched_replies: u64,
 }
 
 impl Stats {
-    /// Each by its name, for programs that show whatever there is. `ping-round-trip-us` is in microseconds.
+    /// All counters by name, for programs that show whatever there is. `None`: there is no value yet.
+    /// `ping-round-trip-us` is in microseconds.
+    ///
+    /// ```
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let stats = Session::new(Options::new()).stats();
+    /// assert!(stats.named().any(|counter| counter == ("packets-sent", Some(0))));
+    /// assert!(stats.named().any(|counter| counter == ("ping-round-trip-us", None)));
+    /// ```
     pub fn named(&self) -> impl Iterator<Item = (&'static str, Option<u64>)> + use<> {
         let ping = self.ping_round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
         [
