@@ -310,7 +310,7 @@ pub enum TransportErrorKind {
     Other,
 }
 
-/// Why TLS failed. No byte of MQTT was sent, unless the connection was made before.
+/// Why TLS failed. If the broker's certificate was not accepted, no byte of MQTT was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsFailure {
@@ -331,7 +331,7 @@ pub enum TlsFailure {
     NothingInCommon,
     /// The peer does not speak TLS. It may be another port of the broker.
     NotTls,
-    /// The peer speaks TLS, and the URL begins with `mqtt://`.
+    /// The peer speaks TLS, and the URL begins with `mqtt://`. CONNECT was sent unencrypted.
     Expected,
     /// The connection ended during the TLS handshake.
     Cut,
@@ -852,5 +852,51 @@ impl From<SnapshotError> for Error {
 impl From<UrlError> for Error {
     fn from(error: UrlError) -> Self {
         Self::Url(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::codec::EncodeErrorKind;
+
+    #[test]
+    fn session_without_state_is_not_blamed_on_the_broker() {
+        let text = Error::from(ProtocolError::UnknownSession).to_string();
+        assert!(!text.contains("protocol"), "{text}");
+        for way_out in ["snapshot", "adopt", "Clean Start"] {
+            assert!(text.contains(way_out), "{text}");
+        }
+        let text = Error::from(ProtocolError::UnexpectedSession).to_string();
+        assert!(text.starts_with("the broker broke the protocol: "), "{text}");
+    }
+
+    #[test]
+    fn no_text_leads_away_from_tls() {
+        for failure in [TlsFailure::NotTls, TlsFailure::WrongName, TlsFailure::UnknownIssuer, TlsFailure::Cut] {
+            let error = TransportError { kind: TransportErrorKind::Tls(failure), message: String::new() };
+            assert!(!error.to_string().contains("mqtt://"), "{error}");
+        }
+        assert!(!UrlError::TlsNotSupported.to_string().contains("mqtt://"));
+    }
+
+    #[test]
+    fn refused_filters_are_named_by_their_position() {
+        let reason_codes = Vec::from([ReasonCode::GrantedQos1, ReasonCode::NotAuthorized, ReasonCode::QuotaExceeded]);
+        let user_properties = Vec::from([("try".to_owned(), "again".to_owned())]);
+        let reason = SubscribeReason { reason_codes, reason_string: Some("not today".into()), user_properties };
+        let expected = "the broker refused Topic Filter 2: Not authorized (0x87), Topic Filter 3: Quota exceeded (0x97): \
+                        not today [try: again]";
+        assert_eq!(Error::SubscribeRefused(reason.into()).to_string(), expected);
+    }
+
+    #[test]
+    fn invalid_options_are_named() {
+        let invalid = EncodeError { kind: EncodeErrorKind::ValueOutOfRange, field: "Receive Maximum" };
+        let text = format!("{}", Error::Call(CallError::InvalidOptions(invalid)));
+        assert_eq!(text, "connect options: invalid Receive Maximum: the value is out of range");
     }
 }

@@ -12,6 +12,7 @@ macro_rules! pages {
 pages! {
     Readme: "README.md",
     Bulk: "docs/bulk.md",
+    Errors: "docs/errors.md",
     RabbitMq: "docs/rabbitmq.md",
     RequestReply: "docs/request-reply.md",
 }
