@@ -10,17 +10,18 @@ macro_rules! pages {
 }
 
 pages! {
-    Readme: "README.md",
     Architecture: "docs/architecture.md",
     Bulk: "docs/bulk.md",
+    Errors: "docs/errors.md",
     GettingStarted: "docs/getting-started.md",
+    Index: "docs/README.md",
     Interface: "docs/interface.md",
     ManyInstances: "docs/many-instances.md",
     Publishing: "docs/publishing.md",
     RabbitMq: "docs/rabbitmq.md",
-    Index: "docs/README.md",
+    Readme: "README.md",
     Receiving: "docs/receiving.md",
-    RequestReplyReference: "docs/request-reply-reference.md",
     RequestReply: "docs/request-reply.md",
+    RequestReplyReference: "docs/request-reply-reference.md",
     StayingConnected: "docs/staying-connected.md",
 }

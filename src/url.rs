@@ -41,23 +41,23 @@ pub enum Scheme {
     Mqtts,
 }
 
-/// A URL that says no place to connect to.
+/// A URL that is not one of a broker that this build can connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UrlError {
     /// It does not start with `mqtt://` or `mqtts://`.
     Scheme,
-    /// There is no host, or it has characters that no host has.
+    /// There is no host, or it has characters that are not allowed in one.
     Host,
-    /// The port is no number from 1 to 65,535.
+    /// The port is not a number from 1 to 65,535.
     Port,
-    /// There is a path, query or fragment, which mean nothing here.
+    /// There is a path, a query or a fragment, which have no meaning for MQTT over TCP.
     Path,
-    /// A `%` in user name or password that two hexadecimal digits do not follow, or a user name that is not UTF-8.
+    /// The user name or password has a `%` without two hexadecimal digits, or the user name is not UTF-8.
     UserInfo,
     /// `mqtts://` in a build without TLS.
     TlsNotSupported,
-    /// `ws://` or `wss://`, which this version does not speak.
+    /// `ws://` or `wss://`, which this version does not support.
     WebSocketNotSupported,
 }
 
@@ -187,11 +187,15 @@ impl fmt::Display for UrlError {
             Self::Scheme => "a broker URL starts with mqtt:// or mqtts://",
             Self::Host => "the URL has no valid host: write mqtt://host:port, or mqtt://[address]:port for IPv6",
             Self::Port => "the URL's port must be a number from 1 to 65535",
-            Self::Path => "a broker URL has no path, query or fragment",
-            Self::UserInfo => "the URL's user name or password is not valid percent-encoding",
-            Self::WebSocketNotSupported => "WebSocket is not supported: use mqtt:// or mqtts://",
+            Self::Path => "a broker URL must not have a path, query or fragment",
+            Self::UserInfo => {
+                "the user name or password in the URL is not valid percent-encoding: write % as %25, and @ as %40"
+            }
+            Self::WebSocketNotSupported => {
+                "WebSocket is not supported: use mqtts:// in place of wss://, and mqtt:// in place of ws://"
+            }
             Self::TlsNotSupported => {
-                "this build has no TLS: use mqtt://, the component mqtt-tls.wasm, or the feature tls"
+                "this build has no TLS: use the component mqtt-tls.wasm, or build with the feature tls"
             }
         })
     }
