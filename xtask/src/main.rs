@@ -5,6 +5,7 @@ mod args;
 mod components;
 mod counts;
 mod debian;
+mod docs;
 mod error;
 mod instructions;
 mod languages;
@@ -45,7 +46,8 @@ fn execute(task: Task) -> Result<()> {
         Task::Bench(extra) => bench(&extra)?,
         Task::Counts { accepts } => counts::compare(accepts)?,
         Task::Instructions(revision) => instructions::count(revision.as_deref())?,
-        Task::Lint => lint::run_all()?,
+        Task::Lint { docs_only: false } => lint::run_all()?,
+        Task::Lint { docs_only: true } => docs::check()?,
     }
     Ok(())
 }
@@ -86,7 +88,7 @@ fn bench(extra: &[String]) -> Result<()> {
     let features = if succeeds(Command::new("cmake").arg("--version")) {
         "tls-peers,paho"
     } else {
-        step("comparing without paho-mqtt, since there is no cmake");
+        step("comparing without paho-mqtt: cmake is not installed");
         "tls-peers"
     };
     step("building the benchmark (the first time, its wasm host and its peers take minutes)");
