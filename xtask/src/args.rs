@@ -24,6 +24,7 @@ Commands:
                        Count the instructions of a message with valgrind, beside those of REVISION
   lint                 Run the static checks: format, clippy, rustdoc, the wasm build, licences
       --docs           Check the documentation only: layout, links, code, words, and names in WIT and Rust
+  newcomer             Follow the README's commands from a clean clone to a message through a component, and time them
   help                 Print this";
 
 /// What one call of `cargo xtask` is to do.
@@ -40,6 +41,7 @@ pub(crate) enum Task {
     Counts { accepts: bool },
     Instructions(Option<String>),
     Lint { docs_only: bool },
+    Newcomer,
 }
 
 /// What `cargo xtask build` is asked for; by default, everything.
@@ -72,6 +74,7 @@ impl Task {
             ("bench", _) => Ok(Self::Bench(rest)),
             ("languages", _) => Ok(Self::Languages(rest)),
             ("toolchain", []) => Ok(Self::Toolchain),
+            ("newcomer", []) => Ok(Self::Newcomer),
             ("lint", []) => Ok(Self::Lint { docs_only: false }),
             ("lint", [option]) if option == "--docs" => Ok(Self::Lint { docs_only: true }),
             ("test", []) => Ok(Self::Test(rest)),
@@ -84,7 +87,7 @@ impl Task {
             ("demo", []) => Ok(Self::Demo(rest)),
             ("demo", [option, _]) if option == "--broker" => Ok(Self::Demo(rest)),
             ("demo", [option]) if option == "--broker" => Err(usage("--broker needs a URL")),
-            ("toolchain" | "lint" | "test" | "schedules" | "demo", [first, ..]) => {
+            ("toolchain" | "newcomer" | "lint" | "test" | "schedules" | "demo", [first, ..]) => {
                 Err(usage(format!("`{name}` does not take `{first}` here")))
             }
             _ => Err(usage(format!("there is no command `{name}`"))),

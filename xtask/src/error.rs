@@ -28,6 +28,8 @@ pub(crate) enum Error {
     Worse { counts: usize },
     /// The documentation has so many problems, which were printed.
     Docs { problems: usize },
+    /// A newcomer would not get to a message, and why.
+    Newcomer(String),
     /// The guests in these languages were not built, for reasons that were printed.
     Languages { failed: Vec<&'static str> },
     /// There is no Rust for wasm32-wasip2, and none could be fetched.
@@ -66,6 +68,7 @@ impl fmt::Display for Error {
                  counts with `cargo xtask bench --counts --accept`, and give the reason in the commit message"
             ),
             Self::Docs { problems } => write!(f, "{problems} problems in the documentation, listed above by file"),
+            Self::Newcomer(why) => write!(f, "{why}"),
             Self::Languages { failed } => {
                 write!(f, "the guests in these languages were not built: {}", failed.join(", "))
             }

@@ -10,6 +10,7 @@ mod error;
 mod instructions;
 mod languages;
 mod lint;
+mod newcomer;
 mod package;
 mod process;
 mod toolchain;
@@ -46,6 +47,7 @@ fn execute(task: Task) -> Result<()> {
         Task::Bench(extra) => bench(&extra)?,
         Task::Counts { accepts } => counts::compare(accepts)?,
         Task::Instructions(revision) => instructions::count(revision.as_deref())?,
+        Task::Newcomer => newcomer::follow()?,
         Task::Lint { docs_only: false } => lint::run_all()?,
         Task::Lint { docs_only: true } => docs::check()?,
     }

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::package;
 use crate::process::step;
 use crate::workspace::root;
+pub(crate) use pages::commands;
 use tree::Tree;
 
 /// Something to change in a file.

@@ -12,12 +12,12 @@ const README_WORDS: usize = 1_300;
 const LIST: &str = "src/pages.rs";
 
 /// A fenced block of code.
-pub(super) struct Code {
+struct Code {
     /// The number of the line that opens it.
-    pub(super) line: usize,
+    line: usize,
     /// What stands behind the fence: the language, and more.
-    pub(super) info: String,
-    pub(super) text: String,
+    info: String,
+    text: String,
 }
 
 pub(super) fn check(tree: &Tree) -> Vec<Problem> {
@@ -68,13 +68,13 @@ impl Code {
         self.has("rust")
     }
 
-    pub(super) fn has(&self, word: &str) -> bool {
+    fn has(&self, word: &str) -> bool {
         self.info.split([',', ' ']).any(|found| found == word)
     }
 }
 
 /// The fenced blocks of a page.
-pub(super) fn fenced(page: &str) -> Vec<Code> {
+fn fenced(page: &str) -> Vec<Code> {
     let mut blocks = Vec::new();
     let mut open: Option<Code> = None;
     for (event, range) in Parser::new_ext(page, Options::ENABLE_TABLES).into_offset_iter() {
@@ -89,6 +89,23 @@ pub(super) fn fenced(page: &str) -> Vec<Code> {
         }
     }
     blocks
+}
+
+/// The commands in the `sh` blocks of a page: lines, joined where they continue, without those that are comments.
+pub(crate) fn commands(page: &str) -> Vec<String> {
+    let mut commands: Vec<String> = Vec::new();
+    for code in fenced(page).into_iter().filter(|code| code.has("sh")) {
+        let mut continues = false;
+        for line in code.text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let text = line.trim_end_matches('\\').trim_end();
+            match commands.last_mut() {
+                Some(command) if continues => *command += &format!(" {text}"),
+                _ => commands.push(text.into()),
+            }
+            continues = line.ends_with('\\');
+        }
+    }
+    commands
 }
 
 #[cfg(test)]
