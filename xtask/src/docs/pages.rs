@@ -91,18 +91,31 @@ fn fenced(page: &str) -> Vec<Code> {
     blocks
 }
 
-/// The commands in the `sh` blocks of a page: lines, joined where they continue, without those that are comments.
+/// The commands in the `sh` blocks of a page: each line, with those that it continues on and those of its here-document.
 pub(crate) fn commands(page: &str) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
     for code in fenced(page).into_iter().filter(|code| code.has("sh")) {
-        let mut continues = false;
-        for line in code.text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let text = line.trim_end_matches('\\').trim_end();
-            match commands.last_mut() {
-                Some(command) if continues => *command += &format!(" {text}"),
-                _ => commands.push(text.into()),
+        let mut lines = code.text.lines();
+        while let Some(line) = lines.next() {
+            let mut command = line.trim().to_owned();
+            if command.is_empty() || command.starts_with('#') {
+                continue;
             }
-            continues = line.ends_with('\\');
+            while command.ends_with('\\') {
+                command.pop();
+                command.truncate(command.trim_end().len());
+                command += &format!(" {}", lines.next().unwrap_or_default().trim());
+            }
+            if let Some((_, end)) = command.clone().split_once("<<") {
+                let end = end.trim_matches(['\'', '"', ' ']);
+                for line in lines.by_ref() {
+                    command += &format!("\n{line}");
+                    if line == end {
+                        break;
+                    }
+                }
+            }
+            commands.push(command);
         }
     }
     commands
@@ -139,6 +152,12 @@ mod tests {
         let problems = check(&Tree::of([(LIST, "\"docs/tls.md\""), ("docs/a.md", "# A\n\n```rust\nf();\n```\n")]));
         assert!(matches!(&problems[..], [problem] if problem.line == 3 && problem.what.contains(LIST)), "{problems:?}");
         assert_eq!(check(&Tree::of([("docs/a.md", "```sh\nls\n```\n"), ("bench/b.md", "```rust\nf();\n```\n")])), []);
+    }
+
+    #[test]
+    fn commands_are_lines_with_all_that_belongs_to_them() {
+        let page = "```sh\n# how\na \\\n  b\n\nc    # why\ncat > d <<'E'\n  e\n# f\nE\ng\n```\n```text\nh\n```\n";
+        assert_eq!(commands(page), ["a b", "c    # why", "cat > d <<'E'\n  e\n# f\nE", "g"]);
     }
 
     #[test]
