@@ -1,7 +1,7 @@
 //! The newcomer's way, timed: the commands of the README, from a clean clone to a message through a component.
 //!
-//! The commands are those of the `sh` blocks between `<!-- newcomer:begin -->` and `<!-- newcomer:end -->`, in the README
-//! and in `docs/getting-started.md`. A page without these marks has none.
+//! The commands are those of the `sh` blocks between `<!-- newcomer:begin -->` and `<!-- newcomer:end -->`, in the
+//! README and in `docs/getting-started.md`. A page without these marks has none.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};

@@ -91,7 +91,7 @@ fn fenced(page: &str) -> Vec<Code> {
     blocks
 }
 
-/// The commands in the `sh` blocks of a page: each line, with those that it continues on and those of its here-document.
+/// The commands in the `sh` blocks of a page: each line, with the lines that continue it and its here-document.
 pub(crate) fn commands(page: &str) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
     for code in fenced(page).into_iter().filter(|code| code.has("sh")) {
