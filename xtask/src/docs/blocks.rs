@@ -18,7 +18,12 @@ pub(super) struct Line<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Block<'a> {
     pub(super) lines: Vec<Line<'a>>,
+    /// Whether an attribute before it opens code.
+    begins_in_code: bool,
 }
+
+/// What opens and closes code.
+const FENCE: &str = "```";
 
 /// What a line of Markdown is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +42,10 @@ enum Kind {
 pub(super) fn blocks(source: &Source) -> Vec<Block<'_>> {
     let lines = source.text.lines().zip(1..);
     match source.path.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("md") => vec![Block { lines: lines.map(|(line, number)| Line::new(number, line, line)).collect() }],
+        Some("md") => {
+            let lines = lines.map(|(line, number)| Line::new(number, line, line)).collect();
+            vec![Block { lines, begins_in_code: false }]
+        }
         Some("wit") => commented(lines.filter_map(|(line, number)| Some((number, line, comment(line)?)))),
         Some("rs") => {
             let whole: Vec<&str> = source.text.lines().collect();
@@ -45,7 +53,15 @@ pub(super) fn blocks(source: &Source) -> Vec<Block<'_>> {
                 Piece::Doc(text) => Some((number, whole[number - 1], text)),
                 Piece::String(_) => None,
             });
-            commented(docs)
+            let mut blocks = commented(docs);
+            for block in &mut blocks {
+                // Counted from 1, so this is the line before it.
+                let before = block.lines[0].number.checked_sub(2).map_or("", |index| whole[index].trim_start());
+                // An attribute may open code: `#[cfg_attr(…, doc = "```no_run")]`, or a macro that makes the same.
+                let is_cut = block.lines.iter().filter(|line| line.text.starts_with(FENCE)).count() % 2 == 1;
+                block.begins_in_code = is_cut && before.starts_with("#[") && before.contains("doc = ");
+            }
+            blocks
         }
         _ => Vec::new(),
     }
@@ -105,9 +121,9 @@ fn is_item(text: &str) -> bool {
 impl<'a> Block<'a> {
     /// The lines without those of fenced code.
     pub(super) fn outside_code(&self) -> impl Iterator<Item = Line<'a>> {
-        let mut fence: Option<&str> = None;
+        let mut fence = self.begins_in_code.then_some(FENCE);
         self.lines.iter().copied().filter(move |line| {
-            let mark = ["```", "~~~"].into_iter().find(|mark| line.text.starts_with(mark));
+            let mark = [FENCE, "~~~"].into_iter().find(|mark| line.text.starts_with(mark));
             match (fence, mark) {
                 (None, Some(mark)) => {
                     fence = Some(mark);
@@ -169,6 +185,15 @@ mod tests {
         assert_eq!(texts("a.rs", rust), [[vec!["One", "two."]], [vec!["Three."]]]);
         let wit = "/// One\n///\n/// two.\ninterface a {\n  /// Three.\n  b: func();\n";
         assert_eq!(texts("a.wit", wit), [vec![vec!["One"], vec!["two."]], vec![vec!["Three."]]]);
+    }
+
+    #[test]
+    fn code_that_an_attribute_opens_is_no_prose() {
+        let rust = "/// One.\n///\n#[cfg_attr(feature = \"std\", doc = \"```no_run\")]\n\
+                    #[cfg_attr(not(feature = \"std\"), doc = \"```ignore\")]\n/// code();\n/// ```\n/// Two.\n";
+        assert_eq!(texts("a.rs", rust), [[vec!["One."]], [vec!["Two."]]]);
+        let rust = "#[doc = example!()]\n/// code();\n/// ```\n/// Two.\n";
+        assert_eq!(texts("a.rs", rust), [[vec!["Two."]]]);
     }
 
     #[test]

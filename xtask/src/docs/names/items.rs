@@ -96,7 +96,9 @@ pub(super) fn functions(source: &str, name: &str) -> Vec<String> {
 
 /// The string literals that stand behind something.
 pub(super) fn constants(source: &str, behind: &str) -> Vec<String> {
-    let joined = source.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(");
+    // Docs have strings in their examples.
+    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let joined = code.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ").replace("( ", "(");
     let start = format!("{behind}\"");
     joined.split(start.as_str()).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
 }
@@ -150,6 +152,6 @@ mod tests {
 
     #[test]
     fn constants_are_found_over_line_ends() {
-        assert_eq!(constants("f(\"a\"), g(\n    \"b\", f(\n        \"c\"", "f("), ["a", "c"]);
+        assert_eq!(constants("f(\"a\"), g(\n    \"b\", f(\n        \"c\"\n/// f(\"d\")", "f("), ["a", "c"]);
     }
 }
