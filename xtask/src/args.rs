@@ -164,8 +164,14 @@ mod tests {
     }
 
     #[test]
+    fn lint_may_be_of_the_docs_alone() {
+        assert_eq!(parse("lint").unwrap(), Task::Lint { docs_only: false });
+        assert_eq!(parse("lint --docs").unwrap(), Task::Lint { docs_only: true });
+    }
+
+    #[test]
     fn misuse_is_refused() {
-        for line in ["bild", "lint --fast", "test broker", "demo --broker", "build --only", "build mqtt"] {
+        for line in ["bild", "lint --fast", "lint --docs now", "newcomer now", "test broker", "demo --broker", "build --only", "build mqtt"] {
             assert!(matches!(parse(line), Err(Error::Usage(_))), "{line}");
         }
     }
