@@ -156,7 +156,7 @@ fn select(mut components: Vec<Component>, only: &[String]) -> Result<Vec<Compone
     let is_named = |component: &Component, name: &String| Path::new(&component.name).starts_with(name);
     if let Some(name) = only.iter().find(|name| !components.iter().any(|component| is_named(component, name))) {
         let known: Vec<_> = components.iter().map(|component| component.name.as_str()).collect();
-        return Err(Error::Usage(format!("there is no component `{name}` among {}", known.join(", "))));
+        return Err(Error::Usage(format!("there is no component `{name}`: choose from {}", known.join(", "))));
     }
     components.retain(|component| only.is_empty() || only.iter().any(|name| is_named(component, name)));
     Ok(components)
@@ -196,8 +196,8 @@ fn keeps_names() -> bool {
 }
 
 impl Component {
-    /// Where cargo builds it. The library with TLS leaves its artifact where the one without does, and each would have to
-    /// be built again after the other.
+    /// Where cargo builds it. The library with TLS and the one without have the same file name, so in one folder each
+    /// would be built again after the other.
     fn cargo_folder(&self) -> PathBuf {
         workspace::target().join(if self.name == "mqtt-tls" { "wasm-tls" } else { "wasm" })
     }
@@ -326,7 +326,7 @@ mod tests {
         let error = selected(&["mqtt", "echo"]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no component `echo` among mqtt, guests/echo, guests/echo-twice; see `cargo xtask help`"
+            "there is no component `echo`: choose from mqtt, guests/echo, guests/echo-twice; see `cargo xtask help`"
         );
     }
 }

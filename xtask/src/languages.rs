@@ -20,11 +20,11 @@ const WIT_BINDGEN: &str = "0.63.0";
 
 const WIT: &str = "examples/guests/wit";
 
-/// Builds the guests in these languages, or in all; goes on with the next where one fails.
+/// Builds the guests in these languages, or in all; if one fails, the next is built all the same.
 pub(crate) fn build(names: &[String]) -> Result<()> {
     let known = LANGUAGES.map(|(name, _)| name);
     if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(Error::Usage(format!("there is no language `{name}` among {}", known.join(", "))));
+        return Err(Error::Usage(format!("there is no language `{name}`: choose from {}", known.join(", "))));
     }
     let mut failed = Vec::new();
     for (name, build) in LANGUAGES {
