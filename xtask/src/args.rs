@@ -171,7 +171,16 @@ mod tests {
 
     #[test]
     fn misuse_is_refused() {
-        for line in ["bild", "lint --fast", "lint --docs now", "newcomer now", "test broker", "demo --broker", "build --only", "build mqtt"] {
+        for line in [
+            "bild",
+            "lint --fast",
+            "lint --docs now",
+            "newcomer now",
+            "test broker",
+            "demo --broker",
+            "build --only",
+            "build mqtt",
+        ] {
             assert!(matches!(parse(line), Err(Error::Usage(_))), "{line}");
         }
     }

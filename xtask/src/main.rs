@@ -11,11 +11,8 @@ mod error;
 mod instructions;
 mod languages;
 mod lint;
-<<<<<<< HEAD
-mod npm;
-=======
 mod newcomer;
->>>>>>> contrib
+mod npm;
 mod package;
 mod process;
 mod shrink;
