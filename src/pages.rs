@@ -11,7 +11,12 @@ macro_rules! pages {
 
 pages! {
     Readme: "README.md",
+    Authentication: "docs/authentication.md",
     Bulk: "docs/bulk.md",
+    From02: "docs/from-0.2.md",
+    FromPaho: "docs/from-paho.md",
+    FromRumqttc: "docs/from-rumqttc.md",
     RabbitMq: "docs/rabbitmq.md",
     RequestReply: "docs/request-reply.md",
+    Tls: "docs/tls.md",
 }
