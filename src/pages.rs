@@ -11,8 +11,12 @@ macro_rules! pages {
 
 pages! {
     Architecture: "docs/architecture.md",
+    Authentication: "docs/authentication.md",
     Bulk: "docs/bulk.md",
     Errors: "docs/errors.md",
+    From02: "docs/from-0.2.md",
+    FromPaho: "docs/from-paho.md",
+    FromRumqttc: "docs/from-rumqttc.md",
     GettingStarted: "docs/getting-started.md",
     Index: "docs/README.md",
     Interface: "docs/interface.md",
@@ -24,4 +28,5 @@ pages! {
     RequestReply: "docs/request-reply.md",
     RequestReplyReference: "docs/request-reply-reference.md",
     StayingConnected: "docs/staying-connected.md",
+    Tls: "docs/tls.md",
 }
