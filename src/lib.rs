@@ -28,7 +28,7 @@
 //! ```
 //!
 //! # Features
-//! - `std` (default): `Client::connect` over `std::net::TcpStream`. Without it the crate is `no_std` with `alloc`.
+//! - `std` (default): `Client::connect`, over `std::net`, or WASI's own sockets on `wasm32-wasip2`. Without it the crate is `no_std` with `alloc`.
 //! - `json`: typed payloads through serde, with `Client::publish_json` and `Message::json`.
 //! - `scram`: SCRAM-SHA-256 for enhanced authentication, with `ScramSha256`.
 //! - `tokio`: the async client, `AsyncClient`.
