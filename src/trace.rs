@@ -173,6 +173,14 @@ impl TraceContext {
     }
 
     /// As [`TraceContext::new_root`], with randomness of the system.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// let root = TraceContext::random_root(true);
+    /// assert!(root.is_sampled());
+    /// assert_ne!(root.trace_id(), TraceContext::random_root(true).trace_id());
+    /// ```
     #[cfg(feature = "std")]
     #[must_use]
     pub fn random_root(is_sampled: bool) -> Self {
@@ -180,6 +188,15 @@ impl TraceContext {
     }
 
     /// As [`TraceContext::child`], with randomness of the system.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// let root = TraceContext::random_root(true);
+    /// let child = root.random_child();
+    /// assert_eq!(child.trace_id(), root.trace_id());
+    /// assert_ne!(child.parent_id(), root.parent_id());
+    /// ```
     #[cfg(feature = "std")]
     #[must_use]
     pub fn random_child(&self) -> Self {
@@ -218,34 +235,67 @@ impl TraceContext {
         properties
     }
 
-    /// The trace-id: all messages of a trace have the same. Never all zero.
+    /// The trace-id, which all messages of a trace share. Never all zero.
+    ///
+    /// ```
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// assert_eq!(TraceContext::new_root([7; 24], true).trace_id(), [7; 16]);
+    /// ```
     #[must_use]
     pub const fn trace_id(&self) -> [u8; 16] {
         self.trace_id
     }
 
-    /// The parent-id: which operation in the trace sent the message, its span for some tracing systems. Never all zero.
+    /// The parent-id: which operation of the trace sent the message. Some tracing systems call it span. Never all zero.
+    ///
+    /// ```
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// assert_eq!(TraceContext::new_root([7; 24], true).parent_id(), [7; 8]);
+    /// ```
     #[must_use]
     pub const fn parent_id(&self) -> [u8; 8] {
         self.parent_id
     }
 
     /// Whether the sender may have recorded trace data.
+    ///
+    /// ```
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// assert!(TraceContext::new_root([7; 24], true).is_sampled());
+    /// ```
     #[must_use]
     pub const fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
 
     /// The value of `traceparent`: version 00, 55 characters.
+    ///
+    /// ```
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// let root = TraceContext::new_root([0xab; 24], true);
+    /// assert_eq!(root.traceparent(), "00-abababababababababababababababab-abababababababab-01");
+    /// ```
     #[must_use]
     pub fn traceparent(&self) -> String {
         let (trace_id, parent_id) = (u128::from_be_bytes(self.trace_id), u64::from_be_bytes(self.parent_id));
         format!("00-{trace_id:032x}-{parent_id:016x}-{:02x}", self.flags)
     }
 
-    /// The value of `tracestate`, as one list without white space around its members; empty if there is none.
+    /// The value of `tracestate`, as one list without white space around its members. Empty if there is none. At most
+    /// 32 members and 16,447 characters.
     ///
-    /// It has at most 32 members and 16,447 characters.
+    /// ```
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// let context = TraceContext::new_root([7; 24], true);
+    /// assert_eq!(context.tracestate(), "");
+    /// assert_eq!(context.with_entry("congo", "1")?.tracestate(), "congo=1");
+    /// # Ok::<(), mqtt_wasi::TraceError>(())
+    /// ```
     #[must_use]
     pub const fn tracestate(&self) -> &str {
         self.state.as_str()
@@ -279,7 +329,13 @@ impl TraceContext {
     }
 }
 
-/// Why something is no Trace Context.
+/// Why something is not a valid trace context.
+///
+/// ```
+/// use mqtt_wasi::{TraceContext, TraceError};
+///
+/// assert_eq!(TraceContext::parse("00-0af7-01", ""), Err(TraceError::Format));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceError {
@@ -399,7 +455,19 @@ fn is_value(value: &str) -> bool {
 }
 
 impl Message {
-    /// The trace context that came with it, in its User Properties; `None` if there is no valid one.
+    /// The trace context in the User Properties of the message. `None` if there is no valid one.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Message, Publish, PublishProperties, TraceContext};
+    ///
+    /// let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    /// let user_properties = [("traceparent", traceparent)];
+    /// let properties =
+    ///     PublishProperties { user_properties: (&user_properties).into(), ..PublishProperties::default() };
+    /// let message = Message::from(Publish::new("sensors/kitchen", "21.5").properties(properties));
+    /// assert_eq!(message.trace_context(), Some(TraceContext::parse(traceparent, "")?));
+    /// # Ok::<(), mqtt_wasi::TraceError>(())
+    /// ```
     #[must_use]
     pub fn trace_context(&self) -> Option<TraceContext> {
         TraceContext::from_properties(self.user_properties.iter().map(|(name, value)| (name.as_str(), value.as_str())))
@@ -407,7 +475,15 @@ impl Message {
 }
 
 impl Reply {
-    /// Adds a trace context: a [child](TraceContext::child) of the request's, mostly.
+    /// Adds a trace context: usually a [child](TraceContext::child) of that of the request.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Reply, TraceContext};
+    ///
+    /// let request = TraceContext::new_root([7; 24], true); // `request.message().trace_context()`
+    /// let reply = Reply::new("21.5").trace_context(&request.child([8; 8]));
+    /// assert_ne!(reply, Reply::new("21.5"));
+    /// ```
     #[must_use]
     pub fn trace_context(mut self, context: &TraceContext) -> Self {
         context.inject(&mut self.user_properties);
