@@ -10,6 +10,8 @@ use core::time::Duration;
 
 use super::Client;
 use crate::codec::{Publish, Subscription};
+#[cfg(doc)]
+use crate::engine::Options;
 use crate::engine::{Call, CallId, Replying, Requesting};
 use crate::error::Error;
 use crate::message::Message;
@@ -41,6 +43,7 @@ pub struct PendingReply {
 
 /// Requests. They need randomness, which comes from the system: without `std` see `Client::start_request_with`.
 #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+#[cfg_attr(docsrs, doc(cfg(feature = "std")))]
 impl<T: Transport> Client<T> {
     /// Publishes a request and returns the reply. Blocks for at most `timeout`. The client sets Response Topic and
     /// Correlation Data, and the timeout as Message Expiry Interval unless there is one (section 4.10). Before its

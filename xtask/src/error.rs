@@ -24,6 +24,10 @@ pub(crate) enum Error {
     MissingTool { tool: &'static str, remedy: &'static str },
     /// The interface in `wit/` is not valid, and why.
     Wit(String),
+    /// What rustdoc wrote cannot be used, and why.
+    Rustdoc(String),
+    /// So many public items have no example, which were printed.
+    NoExample { items: usize },
     /// So many counts got worse, which were printed.
     Worse { counts: usize },
     /// The guests in these languages were not built, for reasons that were printed.
@@ -57,6 +61,8 @@ impl fmt::Display for Error {
             Self::Failed { command, status } => write!(f, "`{command}` failed ({status})"),
             Self::File { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Wit(why) => write!(f, "wit/: {why}"),
+            Self::Rustdoc(why) => write!(f, "rustdoc's JSON: {why}"),
+            Self::NoExample { items } => write!(f, "{items} public items have no example in their documentation"),
             Self::MissingTool { tool, remedy } => write!(f, "{tool} is missing: {remedy}"),
             Self::Worse { counts } => write!(
                 f,

@@ -5,6 +5,7 @@ mod args;
 mod components;
 mod counts;
 mod debian;
+mod docs_examples;
 mod error;
 mod instructions;
 mod languages;
