@@ -160,7 +160,7 @@ impl FrameReader {
         &mut self.buffer[self.end..]
     }
 
-    /// Says that the first `len` bytes of [`FrameReader::space`] are the next bytes of the stream.
+    /// Notes that the first `len` bytes of [`FrameReader::space`] are the next bytes of the stream.
     ///
     /// # Panics
     /// If that is more than the space had.

@@ -14,7 +14,7 @@ impl Message {
     /// Reads the payload as JSON.
     ///
     /// # Errors
-    /// [`Error::Json`] when it is not the JSON that `T` wants. The text says what is wrong, and where.
+    /// [`Error::Json`] when it is not the JSON that `T` wants. The text tells what is wrong, and where.
     ///
     /// ```
     /// use mqtt_wasi::{Message, Publish};

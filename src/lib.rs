@@ -65,7 +65,7 @@
 //! ```
 //!
 //! # TLS
-//! With the feature `tls`, URLs may begin with `mqtts://`. [`TlsOptions`] says which certificates to trust and to show.
+//! With the feature `tls`, URLs may begin with `mqtts://`. [`TlsOptions`] sets which certificates to trust and to show.
 //! The default trusts Mozilla's certificate authorities.
 //!
 #![cfg_attr(all(feature = "std", feature = "tls"), doc = "```no_run")]
@@ -100,8 +100,8 @@
 //! ```
 //!
 //! # Errors
-//! All calls fail with an [`Error`]. [`Error::kind`] says what that means for the program: there are seven kinds, and
-//! later versions add no other. [`Error::name`] and the text say what happened exactly.
+//! All calls fail with an [`Error`]. [`Error::kind`] tells what it means for the program: there are seven kinds, and
+//! later versions add no other. [`Error::name`] and the text tell what happened exactly.
 //!
 //! ```
 //! use mqtt_wasi::{Error, ErrorKind};

@@ -1,7 +1,7 @@
 //! Topics and routing keys, as RabbitMQ's MQTT plugin translates one into the other.
 //!
 //! A message that is published to `sensors/kitchen` over MQTT reaches AMQP 0.9.1 consumers with a queue that is bound
-//! to the exchange `amq.topic` with `sensors.kitchen`, and the other way round. `docs/rabbitmq.md` says more.
+//! to the exchange `amq.topic` with `sensors.kitchen`, and the other way round. `docs/rabbitmq.md` has more.
 
 use alloc::string::String;
 

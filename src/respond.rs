@@ -558,7 +558,7 @@ impl Request {
         self.address.is_some()
     }
 
-    /// How long the requester still waits, by the Message Expiry Interval of the request. `None`: it did not say.
+    /// How long the requester still waits, by the Message Expiry Interval of the request. `None`: not known.
     ///
     #[doc = memory_example!()]
     /// # let mut session = network.session();

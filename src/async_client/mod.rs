@@ -139,9 +139,9 @@ impl AsyncClient {
     }
 
     /// Publishes a message. Returns once it is sent at QoS 0, and once the broker has it at QoS 1 and 2:
-    /// [`ReasonCode::Success`], or [`ReasonCode::NoMatchingSubscribers`] if the broker says that nobody has subscribed
-    /// to the topic. Waits for room when too much is in flight. Messages are sent in the order of the calls. Takes at
-    /// most [`Options::response_timeout`].
+    /// [`ReasonCode::Success`], or [`ReasonCode::NoMatchingSubscribers`] if the broker knows of no subscriber to the
+    /// topic. Waits for room when too much is in flight. Messages are sent in the order of the calls. Takes at most
+    /// [`Options::response_timeout`].
     ///
     /// # Errors
     /// [`Error::PublishRefused`]; [`Error::Call`] for a message that cannot be sent, or that the broker does not
@@ -442,7 +442,7 @@ impl AsyncClient {
         self.listen_with(subscription, Overflow::default()).await
     }
 
-    /// As [`AsyncClient::listen`]. `overflow` says how many messages may wait to be received, and what happens to more.
+    /// As [`AsyncClient::listen`]. `overflow` sets how many messages may wait to be received, and what happens to more.
     ///
     /// # Errors
     /// As [`AsyncClient::subscribe`].
@@ -494,7 +494,7 @@ impl AsyncClient {
         self.messages_with(Overflow::default())
     }
 
-    /// As [`AsyncClient::messages`]. `overflow` says how many messages may wait to be received, and what happens to
+    /// As [`AsyncClient::messages`]. `overflow` sets how many messages may wait to be received, and what happens to
     /// more.
     ///
     #[doc = async_example!()]
@@ -523,10 +523,10 @@ impl AsyncClient {
     /// for their replies at the same time, up to [`Options::pending_request_limit`].
     ///
     /// # Errors
-    /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker says that nobody has
-    /// subscribed to the topic of the request; [`Error::RequestFailed`] when the responder says that the request
-    /// failed; [`CallError::RepliesRefused`] when the broker does not let the client subscribe to its Response Topic;
-    /// and as [`AsyncClient::publish`].
+    /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker knows of no subscriber to
+    /// the topic of the request; [`Error::RequestFailed`] when the responder answers that the request failed;
+    /// [`CallError::RepliesRefused`] when the broker does not let the client subscribe to its Response Topic; and as
+    /// [`AsyncClient::publish`].
     ///
     #[doc = async_example!()]
     /// # let broker = broker.with_calculator();
@@ -640,7 +640,7 @@ impl AsyncClient {
         self.requests_with(subscription, Responder::new()).await
     }
 
-    /// As [`AsyncClient::requests`], with a [`Responder`] that says how many replies are kept, and for how long.
+    /// As [`AsyncClient::requests`], with a [`Responder`] that sets how many replies are kept, and for how long.
     ///
     /// # Errors
     /// As [`AsyncClient::subscribe`].
@@ -814,7 +814,7 @@ impl AsyncClient {
     /// let options = Options::new().client_id("thermometer-7").session_expiry_interval(60);
     /// let client = AsyncClient::connect(&url, options).await?;
     /// # broker.cut();
-    /// // The connection is lost. An event says so, and then the next event fails with the reason.
+    /// // The connection is lost. An event tells of it, and then the next event fails with the reason.
     /// client.next_event().await?;
     /// assert!(client.next_event().await.unwrap_err().is_fatal());
     ///
@@ -866,7 +866,7 @@ impl AsyncClient {
         self.run(Disconnecting(disconnect)).await
     }
 
-    /// What the broker said when it accepted the connection: its limits, the Client Identifier that it assigned, and
+    /// What the broker sent when it accepted the connection: its limits, the Client Identifier that it assigned, and
     /// more. `None` before the first connection.
     ///
     #[doc = async_example!()]

@@ -37,7 +37,7 @@ use crate::{message::borrowed, trace::TraceContext};
 #[derive(Debug)]
 pub struct PendingReply {
     pub(crate) id: CallId,
-    /// Tells the engine that there is someone who has it.
+    /// Shows the engine that somebody has it.
     _owner: Arc<()>,
 }
 
@@ -50,9 +50,9 @@ impl<T: Transport> Client<T> {
     /// first request it subscribes to its [Response Topic](Options::response_topic).
     ///
     /// # Errors
-    /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker says that nobody has
-    /// subscribed to the topic of the request; [`Error::RequestFailed`] when the responder says that the request
-    /// failed; [`CallError::RepliesRefused`](crate::CallError::RepliesRefused) when the broker does not let the client
+    /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker knows of no subscriber to
+    /// the topic of the request; [`Error::RequestFailed`] when the responder answers that the request failed;
+    /// [`CallError::RepliesRefused`](crate::CallError::RepliesRefused) when the broker does not let the client
     /// subscribe to its Response Topic; and as [`Client::publish`].
     ///
     #[doc = example!()]

@@ -230,7 +230,7 @@ impl Engine {
         self.admit();
     }
 
-    /// Says that the authenticator panicked. The engine then neither authenticates nor makes another connection.
+    /// Notes that the authenticator panicked. The engine then neither authenticates nor makes another connection.
     ///
     #[doc = memory_example!()]
     /// # let token = broker::Token(b"a token".to_vec());

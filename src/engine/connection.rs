@@ -125,7 +125,7 @@ impl fmt::Debug for Turn<'_> {
 }
 
 impl Engine {
-    /// Says that the transport of an [attempt](Action::Connect) is connected. Ignored if another attempt took its
+    /// Notes that the transport of an [attempt](Action::Connect) is connected. Ignored if another attempt took its
     /// place.
     ///
     /// ```
@@ -157,7 +157,7 @@ impl Engine {
         }
     }
 
-    /// Says that an [attempt](Action::Connect) has failed. Ignored if another attempt took its place.
+    /// Notes that an [attempt](Action::Connect) has failed. Ignored if another attempt took its place.
     ///
     /// ```
     /// use std::task::Poll;

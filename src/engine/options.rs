@@ -145,7 +145,7 @@ impl Options {
     #[doc = connect_example!()]
     /// use mqtt_wasi::Options;
     ///
-    /// let sent = connect(Options::new()); // what the client says in CONNECT
+    /// let sent = connect(Options::new()); // what the client sends as CONNECT
     /// assert_eq!((sent.clean_start, sent.client_id, sent.keep_alive), (true, "", 60));
     /// ```
     #[must_use]
@@ -320,8 +320,8 @@ impl Options {
         self
     }
 
-    /// Continues the session of an earlier process: with its Client Identifier, and without a clean start, whatever the
-    /// other options say.
+    /// Continues the session of an earlier process: with its Client Identifier, and without a clean start, regardless
+    /// of the other options.
     ///
     #[doc = connect_example!()]
     /// use mqtt_wasi::session::Session;

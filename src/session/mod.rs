@@ -227,7 +227,7 @@ impl Session {
         self.machine.connect(now)
     }
 
-    /// Says that the network connection is closed, and why. Messages that were received stay, and so does what is in
+    /// Notes that the network connection is closed, and why. Messages that were received stay, and so does what is in
     /// flight.
     ///
     #[doc = memory_example!()]
@@ -295,7 +295,7 @@ impl Session {
         (self.machine.outbound.pending(), incoming)
     }
 
-    /// Says that the first `len` bytes of [`Session::read_buffer`] are the next bytes from the broker.
+    /// Notes that the first `len` bytes of [`Session::read_buffer`] are the next bytes from the broker.
     ///
     /// # Panics
     /// If that is more than the buffer had.
@@ -744,7 +744,7 @@ impl Session {
         self.machine.outbound.pending()
     }
 
-    /// Says that the first `len` bytes of [`Session::transmit`] were sent.
+    /// Notes that the first `len` bytes of [`Session::transmit`] were sent.
     ///
     /// # Panics
     /// If that is more than there was.
@@ -1008,7 +1008,7 @@ impl Session {
         }
     }
 
-    /// What the broker said when it accepted the connection, with the specification's defaults where it said nothing.
+    /// What the broker sent in CONNACK, with the specification's defaults where it sent nothing.
     /// `None` before the first connection.
     ///
     #[doc = memory_example!()]

@@ -16,8 +16,8 @@ use crate::error::CallError;
 use crate::message::Message;
 use crate::message::borrowed;
 
-/// The part of a client's options that its session needs. Made of [`Options`](crate::Options), which say what each
-/// means.
+/// The part of a client's options that its session needs. Made of [`Options`](crate::Options), which document
+/// each.
 ///
 /// ```
 /// use mqtt_wasi::Options;

@@ -23,7 +23,7 @@ const STALLED: Duration = Duration::from_millis(20);
 /// How long [`Transport::close`] waits for the peer to close too.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// A TCP connection, with TLS over it where the URL says `mqtts://`.
+/// A TCP connection, with TLS over it at `mqtts://` URLs.
 ///
 #[doc = example!()]
 /// # let address = broker.address();

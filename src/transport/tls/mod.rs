@@ -352,7 +352,7 @@ impl Tls {
         written.map(drop).map_err(|error| TlsFailure::Other.because(error))
     }
 
-    /// Says that nothing more will come.
+    /// Notes that nothing more will come.
     fn say_goodbye(&mut self) {
         let status = self.connection.process_tls_records(&mut self.incoming[self.start..self.end]);
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state {
