@@ -282,8 +282,9 @@ impl fmt::Display for UnpackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated => f.write_str("the list ends within a frame"),
-            Self::Flags(word) => write!(f, "a frame cannot begin with {word:#x}"),
-            Self::Malformed(error) => write!(f, "a frame has no valid message: {error}"),
+            // The word may be a part of a payload, which must not be in logs.
+            Self::Flags(_) => f.write_str("the first words of a frame have bits that must be 0"),
+            Self::Malformed(error) => write!(f, "a frame holds an invalid message: {error}"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What can go wrong, split by who is to blame: the broker's bytes, its behaviour, its refusals, the caller, the
-//! connection, the clock.
+//! Everything that can fail, by whose fault it is: the broker's bytes, its behaviour, its refusals, the call, the
+//! connection, the time. `docs/errors.md` tells users what to do about each.
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -15,14 +15,18 @@ use crate::url::UrlError;
 /// The version of snapshots that this crate writes and reads.
 pub(crate) const SNAPSHOT_VERSION: u8 = 2;
 
-/// The User Property that makes a reply say that the request failed, and why.
+/// The User Property of a reply that reports a failed request, and why it failed.
 pub(crate) const ERROR_PROPERTY: &str = "reply-error";
 
 /// Why a call failed or a connection ended.
+///
+/// [`Error::kind`] says what it means for the program, [`Error::name`] what it is exactly, and its text is for people.
+/// `docs/errors.md` lists every name, with what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The broker sent bytes that are no MQTT v5.0, or a packet over the Maximum Packet Size. The connection is over.
+    /// The broker sent bytes that are not MQTT v5.0, or a packet above the Maximum Packet Size of the options. The
+    /// connection is over.
     Malformed(FrameError),
     /// The broker sent a valid packet that it must not send now. The connection is over.
     Protocol(ProtocolError),
@@ -30,59 +34,62 @@ pub enum Error {
     ConnectionRefused(Box<Reason>),
     /// The broker ended the connection, with DISCONNECT.
     Disconnected(Box<Reason>),
-    /// The broker refused a message, with PUBACK or PUBREC. The connection goes on.
+    /// The broker refused a message, with PUBACK or PUBREC. The connection continues.
     PublishRefused(Box<Reason>),
     /// The broker refused at least one Topic Filter, with SUBACK or UNSUBACK. The others are in effect, and the
-    /// connection goes on.
+    /// connection continues.
     SubscribeRefused(Box<SubscribeReason>),
-    /// The call cannot be done as it was made. Nothing was sent; the connection goes on.
+    /// The call cannot be done as it was made, or not now. Nothing was sent, and the connection continues.
     Call(CallError),
-    /// The URL says no place to connect to.
+    /// The URL is not one of a broker that this build can connect to.
     Url(UrlError),
-    /// The network failed. The connection is over.
+    /// The network or TLS failed. The connection is over.
     Transport(TransportError),
-    /// The broker did not answer CONNECT within the connect timeout. The connection is over.
+    /// The broker did not accept the connection within the [connect timeout](crate::Options::connect_timeout). The
+    /// connection is over.
     ConnectTimeout,
-    /// The broker did not answer PINGREQ: the connection is dead, whatever the network says.
+    /// The broker did not answer PINGREQ in time, so the connection is dead even if the network reports no failure.
     KeepAliveTimeout,
-    /// Enhanced authentication failed on the client's side: its [`Authenticator`](crate::Authenticator) has no answer to the
-    /// broker, or does not trust it; says why. The connection is over.
+    /// Enhanced authentication failed on the client's side, for this reason: its
+    /// [`Authenticator`](crate::Authenticator) has no answer to the broker, or does not trust it. The connection is
+    /// over.
     Authentication(String),
-    /// The connection ended without a DISCONNECT.
+    /// The connection ended, and the broker sent no DISCONNECT with a reason.
     ConnectionClosed,
-    /// The peer closed the connection instead of answering CONNECT. It may be no MQTT broker, may want TLS, or may refuse
-    /// the Client Identifier or login without saying so.
+    /// The peer closed the connection instead of answering CONNECT. It may not be an MQTT broker, may require TLS, or
+    /// may refuse the Client Identifier, User Name or Password in this way.
     ClosedBeforeConnack,
     /// The peer answered CONNECT in another protocol.
     NotMqtt(OtherProtocol),
-    /// The broker speaks MQTT 3.1.1 or older, and no MQTT v5.0.
+    /// The broker speaks MQTT 3.1.1 or older, and not MQTT v5.0.
     Mqtt3Only,
     /// The message was sent as often as [the options](crate::Options::attempts_per_message) allow, and was not
-    /// acknowledged. It is not sent again; it may have arrived.
+    /// acknowledged. It is not sent again. It may have arrived.
     GivenUp {
         /// How many times it was sent.
         attempts: u32,
     },
-    /// The task that keeps the connection of an async client is gone: its runtime was shut down, or it panicked. Make a new
-    /// client.
+    /// The task that runs an async client has ended: its runtime was shut down, or it panicked. Make a new client.
     Stopped,
-    /// The bytes are no snapshot of a session to go on with.
+    /// The bytes are not a snapshot that a session can continue from.
     Snapshot(SnapshotError),
-    /// The call's own time ran out. The connection goes on; what was sent stays in flight.
+    /// The call took longer than its timeout: its own, or the [response timeout](crate::Options::response_timeout)
+    /// for calls without one. The connection continues. What was sent stays in flight.
     Timeout,
-    /// Nobody is there to answer the request, says the broker (No matching subscribers, 0x10).
+    /// The broker reports that no client has subscribed to the topic of the request (No matching subscribers, 0x10).
     NoResponder,
-    /// The responder says that the request failed, and why.
+    /// The responder reports that the request failed, and why.
     RequestFailed(Box<Failure>),
-    /// So many messages wait to be received that no more is read, and the broker's answer is behind them: receive. What
-    /// was sent stays in flight.
+    /// The broker's answer is behind so many messages that the client reads no more until some are received. Receive
+    /// them. What was sent stays in flight.
     AnswerBehindMessages,
-    /// A typed payload that is not what its type wants, or that cannot be written; says what and where.
+    /// A payload is not the JSON of its type, or a value cannot be written as JSON. The text tells what was expected
+    /// and where, and nothing of the payload.
     #[cfg(feature = "json")]
     Json(String),
 }
 
-/// What a peer speaks that is not MQTT.
+/// Which protocol a peer speaks instead of MQTT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OtherProtocol {
@@ -92,37 +99,37 @@ pub enum OtherProtocol {
     Ssh,
 }
 
-/// What a failure means for the program. This is all there is: later versions add no other kind.
+/// What a failure means for the program. The list is complete: later versions add no other kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The call cannot be done as it was made. Nothing was sent, and the connection is as before. Change the call.
     WrongCall,
     /// Not now. Nothing was sent, and the connection is as before. Try again.
     TryLater,
-    /// The time of the call ran out. What was sent may still arrive.
+    /// The time for the call ran out. What was sent may still arrive.
     TimedOut,
-    /// The broker, or the responder of a request, refused.
+    /// The broker, or the responder of a request, refused. Trying again without a change rarely helps.
     Refused,
     /// There is no connection: it was lost, or could not be made. Connect again.
     ConnectionOver,
-    /// One side does not trust the other, by TLS or enhanced authentication, or they have no TLS in common. The connection is
-    /// over.
+    /// One side does not trust the other, by TLS or enhanced authentication, or they have no TLS in common. The
+    /// connection is over.
     NotTrusted,
-    /// The peer sent what the specification forbids. The connection is over.
+    /// The peer sent what the specification forbids. The connection is over. Report it to those who run the broker.
     ProtocolBroken,
 }
 
-/// What a responder sent instead of what it was asked for.
+/// The reply of a responder that reports a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Why, in words: the User Property `reply-error`.
+    /// Why the request failed, in the responder's words: the User Property `reply-error`.
     pub text: String,
     /// The whole reply.
     pub reply: Message,
 }
 
 impl Failure {
-    /// The reply, unless it says that the request failed.
+    /// The reply, unless it reports that the request failed.
     pub(crate) fn in_reply(reply: Message) -> Result<Message, Error> {
         match reply.user_properties.iter().find(|(name, _)| name == ERROR_PROPERTY) {
             Some((_, text)) => Err(Error::RequestFailed(Box::new(Self { text: text.clone(), reply }))),
@@ -131,25 +138,25 @@ impl Failure {
     }
 }
 
-/// What a broker says beside a Reason Code.
+/// A broker's answer: a Reason Code, and what may come with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
     /// The Reason Code.
     pub reason_code: ReasonCode,
-    /// The Reason String: why, in words.
+    /// The Reason String: the broker's explanation.
     pub reason_string: Option<String>,
-    /// Another server to use, with Reason Codes 0x9C and 0x9D.
+    /// The Server Reference: another server to use, with Reason Codes 0x9C and 0x9D.
     pub server_reference: Option<String>,
     /// User Properties.
     pub user_properties: Vec<(String, String)>,
 }
 
-/// What a broker says to SUBSCRIBE or UNSUBSCRIBE.
+/// A broker's answer to SUBSCRIBE or UNSUBSCRIBE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscribeReason {
-    /// A Reason Code for each Topic Filter, in order: the granted QoS, or why not.
+    /// A Reason Code for each Topic Filter, in order: the granted QoS, or why it was refused.
     pub reason_codes: Vec<ReasonCode>,
-    /// The Reason String: why, in words.
+    /// The Reason String: the broker's explanation.
     pub reason_string: Option<String>,
     /// User Properties.
     pub user_properties: Vec<(String, String)>,
@@ -159,7 +166,7 @@ impl SubscribeReason {
     /// The granted QoS of each Topic Filter.
     ///
     /// # Errors
-    /// [`Error::SubscribeRefused`] when any was refused.
+    /// [`Error::SubscribeRefused`] if at least one was refused.
     pub fn granted(self) -> Result<Vec<QoS>, Error> {
         if self.reason_codes.iter().any(|code| code.is_error()) {
             return Err(Error::SubscribeRefused(self.into()));
@@ -169,13 +176,13 @@ impl SubscribeReason {
     }
 }
 
-/// Why bytes are no snapshot to go on with.
+/// Why a session cannot continue from a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// They are not a snapshot, or only a part of one, or were changed.
+    /// The bytes are not a snapshot, or only a part of one, or were changed.
     Corrupt,
-    /// They are a snapshot of a version that this one does not know.
+    /// The bytes are a snapshot in a version of the format that this crate does not read.
     Version(u8),
 }
 
@@ -185,23 +192,28 @@ pub enum SnapshotError {
 pub enum ProtocolError {
     /// A packet that only clients send, or that must not come in this state of the connection.
     UnexpectedPacket(PacketType),
-    /// Session Present for a session that the client asked to be forgotten `[MQTT-3.2.2-2]`.
+    /// Session Present although the client asked for a clean start `[MQTT-3.2.2-2]`.
     UnexpectedSession,
+    /// Session Present for a session that the client has no state for, so the client has to end the connection
+    /// `[MQTT-3.2.2-4]`. The broker did nothing wrong: [resume](crate::Options::resume) a snapshot,
+    /// [adopt](crate::Options::adopt_session) the session, or connect with a
+    /// [clean start](crate::Options::clean_start).
+    UnknownSession,
     /// More QoS 1 and 2 messages at once than the Receive Maximum allows `[MQTT-3.3.4-9]`.
     ReceiveMaximumExceeded,
-    /// A Topic Alias over the Topic Alias Maximum `[MQTT-3.1.2-26]`.
+    /// A Topic Alias that is 0 or above the Topic Alias Maximum `[MQTT-3.1.2-26]`.
     TopicAliasInvalid(u16),
-    /// A Topic Alias without a Topic Name that was never told what it stands for (section 3.3.4).
+    /// A Topic Alias without a Topic Name, which never came with one over this connection (section 3.3.4).
     UnknownTopicAlias(u16),
-    /// An acknowledgement of something that is not in flight.
+    /// An acknowledgement for a Packet Identifier that is not in flight.
     UnknownPacketId(PacketType),
     /// SUBACK or UNSUBACK with more or fewer Reason Codes than there were Topic Filters `[MQTT-3.8.4-6]`.
     ReasonCodeCount,
-    /// AUTH or CONNACK with another Authentication Method than CONNECT had, or none `[MQTT-4.12.0-5]`.
+    /// AUTH or CONNACK without the Authentication Method of CONNECT, or with another one `[MQTT-4.12.0-5]`.
     AuthenticationMethod,
-    /// A property that a server does not send in this packet `[MQTT-3.14.2-2]`.
+    /// A property that a server must not send in this packet `[MQTT-3.14.2-2]`.
     PropertyNotAllowed(PropertyId),
-    /// Something that was not asked for, as a Reason String without Request Problem Information `[MQTT-3.1.2-29]`.
+    /// A Reason String or User Properties although Request Problem Information was 0 `[MQTT-3.1.2-29]`.
     ProblemInformationNotRequested(PacketType),
 }
 
@@ -209,84 +221,88 @@ pub enum ProtocolError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError {
-    /// Not now: too much is in flight or waiting to be sent. Try again when something was acknowledged or sent.
+    /// Not now: too much is in flight or waits to be sent. Try again once something was acknowledged or sent.
     WouldBlock,
     /// There is no connection.
     NotConnected,
-    /// The specification has no valid bytes for it: a wildcard in a Topic Name, say, or a string that is too long.
+    /// MQTT cannot express it, for example a wildcard in a Topic Name or a string that is too long.
     Invalid(EncodeError),
-    /// The packet is larger than the broker takes.
+    /// The packet is larger than the broker accepts.
     PacketTooLarge {
         /// The packet's size in bytes.
         size: usize,
         /// The broker's Maximum Packet Size in bytes.
         maximum: u32,
     },
-    /// The broker takes no messages at this QoS `[MQTT-3.2.2-11]`.
+    /// The broker accepts no messages at this QoS `[MQTT-3.2.2-11]`.
     QosNotSupported {
-        /// The highest QoS that it takes.
+        /// The highest QoS that the broker accepts.
         maximum: QoS,
     },
-    /// The broker keeps no retained messages `[MQTT-3.2.2-14]`.
+    /// The broker does not support retained messages `[MQTT-3.2.2-14]`.
     RetainNotSupported,
-    /// The broker knows no wildcards in Topic Filters.
+    /// The broker does not support wildcards in Topic Filters.
     WildcardSubscriptionsNotSupported,
-    /// The broker knows no shared subscriptions.
+    /// The broker does not support shared subscriptions.
     SharedSubscriptionsNotSupported,
-    /// The broker knows no Subscription Identifiers.
+    /// The broker does not support Subscription Identifiers.
     SubscriptionIdentifiersNotSupported,
-    /// A property that the session sets by itself, that clients do not send `[MQTT-3.3.4-6]`, or that does not fit what
-    /// CONNECT said, as a Session Expiry Interval in DISCONNECT (section 3.14.2.2.2).
+    /// A property that the caller must not set here: the client sets it itself, clients do not send it
+    /// `[MQTT-3.3.4-6]`, or it contradicts CONNECT, as a Session Expiry Interval in DISCONNECT may (section
+    /// 3.14.2.2.2).
     PropertyNotAllowed(PropertyId),
-    /// The Payload Format Indicator says that the payload is UTF-8 text, and it is not (section 3.3.2.3.2).
+    /// The Payload Format Indicator marks the payload as UTF-8 text, and it is not (section 3.3.2.3.2).
     PayloadNotUtf8,
-    /// A Topic Alias that is 0 or over what the broker takes `[MQTT-3.3.2-8]` `[MQTT-3.3.2-9]`.
+    /// A Topic Alias that is 0 or above what the broker accepts `[MQTT-3.3.2-8]` `[MQTT-3.3.2-9]`.
     TopicAliasInvalid {
-        /// The highest that it takes; 0: none.
+        /// The highest Topic Alias that the broker accepts. 0: none.
         maximum: u16,
     },
-    /// A Topic Alias without a Topic Name, with which none was sent over this connection: give both.
+    /// A Topic Alias without a Topic Name, which was not sent with one over this connection. Send both first.
     UnknownTopicAlias(u16),
-    /// Nothing to answer, or nothing to authenticate with: no challenge of the broker waits for an answer, the options have
-    /// no Authentication Method, or the client is authenticating already.
+    /// There is nothing to answer or to authenticate with: no challenge of the broker waits for an answer, the options
+    /// have no Authentication Method, or the client is authenticating already.
     NothingToAuthenticate,
-    /// There is no room until the broker has answered, and its answer is behind messages that wait to be received:
-    /// receive them first.
+    /// There is no room until the broker has answered, and its answer is behind messages that wait to be received.
+    /// Receive them first.
     ReceiveFirst,
-    /// The broker does not let the client subscribe to its Response Topic, for this reason: no reply would come.
+    /// The broker refused the client's subscription to its Response Topic with this Reason Code, so no reply could
+    /// come.
     RepliesRefused(ReasonCode),
-    /// The payload is no JSON object, or no JSON, which [`Options::json_envelope`](crate::Options::json_envelope) needs.
+    /// The payload of a request is not a JSON object, or that of a reply not JSON, which
+    /// [`Options::json_envelope`](crate::Options::json_envelope) needs.
     #[cfg(feature = "json")]
     NotJson,
-    /// Too long a payload for a Will Message, or other options that CONNECT has no valid bytes for.
+    /// MQTT cannot express these options in CONNECT, for example a Will Message with too long a payload.
     InvalidOptions(EncodeError),
 }
 
-/// A failure of the network.
+/// A failure of the network or of TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportError {
-    /// What kind of failure.
+    /// The kind of failure.
     pub kind: TransportErrorKind,
-    /// The system's own words.
+    /// Details, in the words of the system or of the TLS library. May be empty.
     pub message: String,
 }
 
-/// Kinds of failure of the network.
+/// Kinds of failure of the network and of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportErrorKind {
-    /// The host's name has no address.
+    /// The host name has no address.
     UnknownHost,
     /// Nothing listens at the port.
     ConnectionRefused,
-    /// The host does not answer, or there is no way to it.
+    /// The host does not answer, or there is no route to it.
     Unreachable,
-    /// The connection could not be made in time.
+    /// The network connection, TLS included, could not be made within the
+    /// [connect timeout](crate::Options::connect_timeout), or within the system's own.
     ConnectTimeout,
-    /// The peer or the network cut the connection, or the peer has not acknowledged what was sent for so long that the system
-    /// gave the connection up.
+    /// The peer or the network cut the connection, or the peer acknowledged no bytes for so long that the system gave
+    /// the connection up.
     ConnectionReset,
-    /// The host of this component does not let it use the network there.
+    /// The program may not use the network there: the host of a component, or the system, does not allow it.
     AccessDenied,
     /// TLS failed.
     Tls(TlsFailure),
@@ -294,40 +310,42 @@ pub enum TransportErrorKind {
     Other,
 }
 
-/// Why TLS failed. Not a byte of MQTT was sent unless the connection was made before.
+/// Why TLS failed. If the broker's certificate was not accepted, no byte of MQTT was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsFailure {
-    /// The broker's certificate is from nobody that is trusted: its authority is unknown, or it is its own.
+    /// The broker's certificate is not signed by a trusted authority: the authority is unknown, or the certificate is
+    /// self-signed.
     UnknownIssuer,
     /// The broker's certificate is for another name.
     WrongName,
-    /// The broker's certificate was valid once.
+    /// The broker's certificate has expired.
     Expired,
-    /// The broker's certificate will be valid one day, by this machine's clock.
+    /// The broker's certificate is not valid yet, by this machine's clock.
     NotYetValid,
-    /// The broker's certificate is wrong in another way.
+    /// The broker's certificate is invalid in another way.
     BadCertificate,
-    /// The broker wants a client certificate, and got none or not the one it wants.
+    /// The broker requires a client certificate, and got none or one that it does not accept.
     ClientCertificateRequired,
-    /// There is no version or no cipher suite that both sides have.
+    /// The two sides have no TLS version or no cipher suite in common.
     NothingInCommon,
-    /// The peer does not speak TLS: perhaps it is `mqtt://` that it speaks.
+    /// The peer does not speak TLS. It may be another port of the broker.
     NotTls,
-    /// The peer speaks TLS, and the URL says `mqtt://`.
+    /// The peer speaks TLS, and the URL begins with `mqtt://`. CONNECT was sent unencrypted.
     Expected,
-    /// The connection ended before TLS was agreed on.
+    /// The connection ended during the TLS handshake.
     Cut,
-    /// The connection ended without TLS saying so: what was under way may be missing, and somebody else may have cut it.
+    /// The connection ended without the closing message of TLS, so bytes may be missing, and an attacker may have cut
+    /// it.
     Truncated,
-    /// A certificate, key or name of the options cannot be used.
+    /// A certificate, key or name in the options cannot be used.
     Configuration,
     /// Anything else.
     Other,
 }
 
 impl Error {
-    /// The Reason Code behind it, as the broker gave it or as the DISCONNECT carried it; `None` where there is none.
+    /// The Reason Code that the broker gave, or that the broker was sent with DISCONNECT. `None` if there is none.
     #[must_use]
     pub fn reason_code(&self) -> Option<ReasonCode> {
         match self {
@@ -341,7 +359,7 @@ impl Error {
             Self::Call(CallError::RepliesRefused(code)) => Some(*code),
             // 0x8D, Keep Alive timeout, is for servers to send (section 3.14.2.1).
             Self::KeepAliveTimeout => Some(ReasonCode::UnspecifiedError),
-            // To MQTT v5.0, what others speak is malformed.
+            // To MQTT v5.0, another protocol is malformed.
             Self::NotMqtt(_) | Self::Mqtt3Only => Some(ReasonCode::MalformedPacket),
             _ => None,
         }
@@ -379,8 +397,8 @@ impl Error {
         self.kind_and_name().0
     }
 
-    /// What it is, exactly: a name that stays the same, for logs and for programs that tell failures of a kind apart. The
-    /// component's interface lists them by kind, in `wit/mqtt.wit`.
+    /// What it is, exactly: a stable name, for logs and for programs that distinguish failures of one kind. The names
+    /// are the same in the component's interface. `docs/errors.md` lists them all.
     ///
     /// ```
     /// use mqtt_wasi::{CallError, Error};
@@ -427,7 +445,7 @@ impl Error {
 }
 
 impl CallError {
-    /// Whether the same call may be made again as it is.
+    /// Whether the same call may be made again unchanged.
     #[cfg(all(feature = "component", target_arch = "wasm32"))]
     pub(crate) const fn is_temporary(self) -> bool {
         matches!(self, Self::WouldBlock | Self::ReceiveFirst | Self::NotConnected)
@@ -526,53 +544,72 @@ impl ProtocolError {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(error) => write!(f, "the broker sent bytes that are not MQTT v5.0: {error}"),
-            Self::Protocol(error) => write!(f, "the broker broke the protocol: {error}"),
-            Self::ConnectionRefused(reason) => write!(f, "the broker refused the connection: {reason}"),
-            Self::Disconnected(reason) => write!(f, "the broker ended the connection: {reason}"),
-            Self::PublishRefused(reason) => write!(f, "the broker refused the message: {reason}"),
-            Self::SubscribeRefused(reason) => {
-                f.write_str("the broker refused:")?;
-                for code in reason.reason_codes.iter().filter(|code| code.is_error()) {
-                    write!(f, " {code}")?;
+        let text = match self {
+            Self::Malformed(error) => return write!(f, "the broker sent an invalid packet: {error}"),
+            // Not the broker's fault.
+            Self::Protocol(error @ ProtocolError::UnknownSession) => return error.fmt(f),
+            Self::Protocol(error) => return write!(f, "the broker broke the protocol: {error}"),
+            Self::ConnectionRefused(reason) => return write!(f, "the broker refused the connection: {reason}"),
+            Self::Disconnected(reason) => {
+                write!(f, "the broker ended the connection: {reason}")?;
+                match reason.reason_code {
+                    ReasonCode::SessionTakenOver => "; another connection uses this Client Identifier",
+                    _ => "",
                 }
-                if let Some(reason_string) = &reason.reason_string {
-                    write!(f, ": {reason_string}")?;
-                }
-                reason.user_properties.iter().try_for_each(|(name, value)| write!(f, " [{name}: {value}]"))
             }
-            Self::Call(error) => error.fmt(f),
-            Self::Url(error) => error.fmt(f),
-            Self::Transport(error) => error.fmt(f),
-            Self::ConnectTimeout => f.write_str("the broker did not answer CONNECT in time"),
-            Self::KeepAliveTimeout => f.write_str("the broker did not answer PINGREQ: the connection is dead"),
-            Self::Snapshot(error) => error.fmt(f),
-            Self::Authentication(why) => write!(f, "authentication failed: {why}"),
-            Self::ConnectionClosed => f.write_str("the connection ended without a DISCONNECT"),
-            Self::ClosedBeforeConnack => f.write_str(
-                "the peer closed the connection instead of answering CONNECT: check that an MQTT broker listens there, \
-                 whether it wants TLS (mqtts://), the Client Identifier and the login",
-            ),
+            Self::PublishRefused(reason) => return write!(f, "the broker refused the message: {reason}"),
+            Self::SubscribeRefused(reason) => return reason.fmt_refusals(f),
+            Self::Call(error) => return error.fmt(f),
+            Self::Url(error) => return error.fmt(f),
+            Self::Transport(error) => return error.fmt(f),
+            Self::Snapshot(error) => return error.fmt(f),
+            Self::Authentication(why) => return write!(f, "enhanced authentication failed: {why}"),
             Self::NotMqtt(protocol) => {
                 let name = match protocol {
                     OtherProtocol::Http => "HTTP",
                     OtherProtocol::Ssh => "SSH",
                 };
-                write!(f, "the peer speaks {name}, not MQTT: check host and port")
+                return write!(f, "the peer speaks {name}, not MQTT: check the host and the port");
             }
-            Self::Mqtt3Only => f.write_str("the broker speaks MQTT 3.1.1 or older: MQTT v5.0 is needed"),
             Self::GivenUp { attempts } => {
-                write!(f, "the message was sent {attempts} times and not acknowledged: it is given up")
+                return write!(
+                    f,
+                    "the message was sent {attempts} times, as often as the options allow, and not acknowledged: it is \
+                     not sent again"
+                );
             }
-            Self::Stopped => f.write_str("the client's task is gone: make a new client"),
-            Self::NoResponder => f.write_str("nobody is there to answer the request, says the broker"),
-            Self::RequestFailed(failure) => write!(f, "the responder says that the request failed: {}", failure.text),
-            Self::Timeout => f.write_str("the time given for the call ran out"),
-            Self::AnswerBehindMessages => f.write_str("the broker's answer is behind messages that wait: receive them"),
+            Self::RequestFailed(failure) => return write!(f, "the request failed at the responder: {}", failure.text),
             #[cfg(feature = "json")]
-            Self::Json(message) => write!(f, "the payload is not the JSON wanted: {message}"),
-        }
+            Self::Json(message) => message,
+            Self::ConnectTimeout => {
+                "the broker did not accept the connection within the connect timeout: check that it is an MQTT broker, \
+                 or allow more time"
+            }
+            Self::KeepAliveTimeout => {
+                "the broker did not answer PINGREQ in the time that the Keep Alive sets: the connection is dead"
+            }
+            Self::ConnectionClosed => "the connection ended, and the broker sent no DISCONNECT with a reason",
+            Self::ClosedBeforeConnack => {
+                "the peer closed the connection instead of answering CONNECT: check the port, whether it needs TLS \
+                 (mqtts://), the Client Identifier, User Name and Password"
+            }
+            Self::Mqtt3Only => "the broker does not support MQTT v5.0, only 3.1.1 or older: enable v5.0 there",
+            Self::Stopped => {
+                "the task that runs this client has ended, by a panic or with its runtime: make a new client"
+            }
+            Self::NoResponder => {
+                "no client has subscribed to the topic of the request: start the responder, or check the topic"
+            }
+            Self::Timeout => {
+                "the call took longer than its timeout (its own, or the response timeout for calls without one); what \
+                 was sent may still arrive"
+            }
+            Self::AnswerBehindMessages => {
+                "the broker's answer is behind messages that wait to be received: receive them; what was sent may \
+                 still arrive"
+            }
+        };
+        f.write_str(text)
     }
 }
 
@@ -587,6 +624,21 @@ impl core::error::Error for Error {
             Self::Transport(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+impl SubscribeReason {
+    /// Which Topic Filters were refused, by their position, and why.
+    fn fmt_refusals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = "the broker refused";
+        for (index, code) in self.reason_codes.iter().enumerate().filter(|(_, code)| code.is_error()) {
+            write!(f, "{before} Topic Filter {}: {code}", index + 1)?;
+            before = ",";
+        }
+        if let Some(reason_string) = &self.reason_string {
+            write!(f, ": {reason_string}")?;
+        }
+        self.user_properties.iter().try_for_each(|(name, value)| write!(f, " [{name}: {value}]"))
     }
 }
 
@@ -609,9 +661,9 @@ impl fmt::Display for Reason {
 impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Corrupt => f.write_str("not a snapshot of a session, or not all of one: start without it"),
+            Self::Corrupt => f.write_str("the bytes are not a complete snapshot: start without it"),
             Self::Version(version) => {
-                write!(f, "a snapshot of version {version}, where {SNAPSHOT_VERSION} is known: start without it")
+                write!(f, "the snapshot has version {version}, not {SNAPSHOT_VERSION}: start without it")
             }
         }
     }
@@ -623,19 +675,22 @@ impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnexpectedPacket(packet_type) => write!(f, "{packet_type} must not come now"),
-            Self::UnexpectedSession => f.write_str(
-                "Session Present, for a session that this client asked to be forgotten or knows nothing of: without a \
-                 clean start, the option to adopt a session takes it up",
+            Self::UnexpectedSession => f.write_str("Session Present, although CONNECT had Clean Start"),
+            Self::UnknownSession => f.write_str(
+                "the broker kept a session for this Client Identifier, and this client has no state for it: resume \
+                 from a snapshot, set the option to adopt the session, or connect with Clean Start",
             ),
-            Self::ReceiveMaximumExceeded => f.write_str("more messages at once than the Receive Maximum"),
-            Self::TopicAliasInvalid(alias) => write!(f, "Topic Alias {alias} is over the Topic Alias Maximum"),
-            Self::UnknownTopicAlias(alias) => write!(f, "Topic Alias {alias} stands for nothing yet"),
-            Self::UnknownPacketId(packet_type) => write!(f, "{packet_type} for something that is not in flight"),
+            Self::ReceiveMaximumExceeded => f.write_str("more QoS 1 and 2 messages at once than the Receive Maximum"),
+            Self::TopicAliasInvalid(alias) => write!(f, "Topic Alias {alias} is 0 or above the Topic Alias Maximum"),
+            Self::UnknownTopicAlias(alias) => write!(f, "Topic Alias {alias} has no Topic Name yet"),
+            Self::UnknownPacketId(packet_type) => {
+                write!(f, "{packet_type} has a Packet Identifier that is not in flight")
+            }
             Self::AuthenticationMethod => f.write_str("the Authentication Method is not the one of CONNECT"),
-            Self::ReasonCodeCount => f.write_str("not one Reason Code for each Topic Filter"),
-            Self::PropertyNotAllowed(id) => write!(f, "{} is not for servers to send here", id.name()),
+            Self::ReasonCodeCount => f.write_str("there is not one Reason Code for each Topic Filter"),
+            Self::PropertyNotAllowed(id) => write!(f, "a server must not send {} here", id.name()),
             Self::ProblemInformationNotRequested(packet_type) => {
-                write!(f, "{packet_type} has problem information that was not requested")
+                write!(f, "{packet_type} has a Reason String or User Properties that were not requested")
             }
         }
     }
@@ -645,40 +700,55 @@ impl core::error::Error for ProtocolError {}
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WouldBlock => f.write_str("too much is in flight or waiting to be sent: try again later"),
-            Self::NotConnected => f.write_str("not connected: connect first"),
-            Self::Invalid(error) => error.fmt(f),
-            Self::InvalidOptions(error) => write!(f, "connect options: {error}"),
+        let text = match self {
+            Self::Invalid(error) => return error.fmt(f),
+            Self::InvalidOptions(error) => return write!(f, "connect options: {error}"),
             Self::PacketTooLarge { size, maximum } => {
-                write!(f, "a packet of {size} bytes is over the broker's Maximum Packet Size of {maximum}")
+                return write!(
+                    f,
+                    "a packet of {size} bytes is larger than the broker's Maximum Packet Size of {maximum}"
+                );
             }
             Self::QosNotSupported { maximum } => {
-                write!(f, "the broker takes messages up to QoS {} only", *maximum as u8)
+                return write!(f, "the broker accepts messages up to QoS {} only", *maximum as u8);
             }
-            Self::RetainNotSupported => f.write_str("the broker keeps no retained messages"),
-            Self::WildcardSubscriptionsNotSupported => f.write_str("the broker knows no wildcards in Topic Filters"),
-            Self::SharedSubscriptionsNotSupported => f.write_str("the broker knows no shared subscriptions"),
-            Self::SubscriptionIdentifiersNotSupported => f.write_str("the broker knows no Subscription Identifiers"),
-            Self::PropertyNotAllowed(id) => write!(f, "{} is not for the caller to set", id.name()),
-            Self::PayloadNotUtf8 => f.write_str("the payload is marked as UTF-8 text and is none"),
-            Self::NothingToAuthenticate => {
-                f.write_str("no challenge to answer, or no Authentication Method to begin with")
+            Self::PropertyNotAllowed(id) => return write!(f, "{} must not be set in this call", id.name()),
+            Self::TopicAliasInvalid { maximum: 0 } => "the broker accepts no Topic Aliases",
+            Self::TopicAliasInvalid { maximum } => {
+                return write!(f, "the broker accepts Topic Aliases from 1 to {maximum} only");
             }
-            Self::TopicAliasInvalid { maximum: 0 } => f.write_str("the broker takes no Topic Aliases"),
-            Self::TopicAliasInvalid { maximum } => write!(f, "the broker takes Topic Aliases from 1 to {maximum}"),
             Self::UnknownTopicAlias(alias) => {
-                write!(f, "Topic Alias {alias} stands for nothing on this connection: send the Topic Name with it")
+                return write!(
+                    f,
+                    "Topic Alias {alias} has no Topic Name on this connection yet: send it with one first"
+                );
             }
             Self::RepliesRefused(code) => {
-                write!(f, "the broker does not let the client subscribe to its Response Topic: {code}")
+                return write!(
+                    f,
+                    "no reply could come: the broker refused the subscription to the Response Topic with {code}; allow \
+                     it there, or set another"
+                );
+            }
+            Self::WouldBlock => "no room now: too much is in flight or waits to be sent; try again later",
+            Self::NotConnected => "there is no connection: connect first, or wait until the client has connected again",
+            Self::RetainNotSupported => "the broker does not support retained messages",
+            Self::WildcardSubscriptionsNotSupported => "the broker does not support wildcards in Topic Filters",
+            Self::SharedSubscriptionsNotSupported => "the broker does not support shared subscriptions",
+            Self::SubscriptionIdentifiersNotSupported => "the broker does not support Subscription Identifiers",
+            Self::PayloadNotUtf8 => "the payload is not UTF-8, although its Payload Format Indicator says so",
+            Self::NothingToAuthenticate => {
+                "no challenge waits for an answer, the options have no Authentication Method, or the client is \
+                 authenticating already"
             }
             #[cfg(feature = "json")]
-            Self::NotJson => f.write_str("the payload is not the JSON that an envelope goes around"),
+            Self::NotJson => "the JSON envelope needs a JSON object as request, and JSON as reply",
             Self::ReceiveFirst => {
-                f.write_str("no room: messages wait to be received, and the broker's answers are behind them")
+                "no room until the broker answers, and its answer is behind messages that wait to be received: receive \
+                 them first"
             }
-        }
+        };
+        f.write_str(text)
     }
 }
 
@@ -700,14 +770,16 @@ impl TransportErrorKind {
 
     pub(crate) const fn text(self) -> &'static str {
         match self {
-            Self::UnknownHost => "the host's name has no address",
-            Self::ConnectionRefused => "nothing listens there",
+            Self::UnknownHost => "the host name could not be resolved",
+            Self::ConnectionRefused => "nothing listens at this host and port",
             Self::Unreachable => "the host cannot be reached",
-            Self::ConnectTimeout => "the connection could not be made in time",
-            Self::ConnectionReset => "the connection was cut",
-            Self::AccessDenied => "this component may not use the network there",
+            Self::ConnectTimeout => "no network connection within the connect timeout, or the system's own",
+            Self::ConnectionReset => "the peer or the network cut the connection",
+            Self::AccessDenied => {
+                "this program may not use the network there; the system or WebAssembly host must allow it"
+            }
             Self::Tls(failure) => failure.text(),
-            Self::Other => "the network failed",
+            Self::Other => "the network or the system failed",
         }
     }
 }
@@ -725,19 +797,23 @@ impl TlsFailure {
     const fn text(self) -> &'static str {
         match self {
             Self::UnknownIssuer => {
-                "TLS: the broker's certificate is from nobody that is trusted; add its CA to trust it"
+                "TLS: no trusted CA has signed the broker's certificate; if the CA is your own, add it to the options"
             }
-            Self::WrongName => "TLS: the broker's certificate is for another name",
-            Self::Expired => "TLS: the broker's certificate has expired",
-            Self::NotYetValid => "TLS: the broker's certificate is not valid yet, by this machine's clock",
-            Self::BadCertificate => "TLS: the broker's certificate cannot be accepted",
-            Self::ClientCertificateRequired => "TLS: the broker wants a client certificate that it accepts",
-            Self::NothingInCommon => "TLS: no version or cipher suite in common with the broker",
-            Self::NotTls => "the peer does not speak TLS: use mqtt:// or another port",
+            Self::WrongName => {
+                "TLS: the broker's certificate is for another name; check the URL's host and the server name option"
+            }
+            Self::Expired => "TLS: the broker's certificate has expired; renew it, or correct this machine's clock",
+            Self::NotYetValid => "TLS: the broker's certificate is not valid yet; check this machine's clock",
+            Self::BadCertificate => "TLS: the broker's certificate is invalid",
+            Self::ClientCertificateRequired => {
+                "TLS: the broker requires a client certificate, or does not accept the one in the options"
+            }
+            Self::NothingInCommon => "TLS: no TLS version or cipher suite in common with the broker",
+            Self::NotTls => "TLS: the peer does not speak TLS; check the port",
             Self::Expected => "the peer speaks TLS: use mqtts://",
-            Self::Cut => "TLS: the connection ended in the handshake",
-            Self::Truncated => "TLS: the connection was cut",
-            Self::Configuration => "TLS: the options cannot be used",
+            Self::Cut => "TLS: the connection ended during the handshake; the broker's log may tell why",
+            Self::Truncated => "TLS: the connection ended without close_notify; bytes may be missing",
+            Self::Configuration => "TLS: a certificate, key or name in the options cannot be used",
             Self::Other => "TLS failed",
         }
     }
@@ -776,5 +852,51 @@ impl From<SnapshotError> for Error {
 impl From<UrlError> for Error {
     fn from(error: UrlError) -> Self {
         Self::Url(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::codec::EncodeErrorKind;
+
+    #[test]
+    fn session_without_state_is_not_blamed_on_the_broker() {
+        let text = Error::from(ProtocolError::UnknownSession).to_string();
+        assert!(!text.contains("protocol"), "{text}");
+        for way_out in ["snapshot", "adopt", "Clean Start"] {
+            assert!(text.contains(way_out), "{text}");
+        }
+        let text = Error::from(ProtocolError::UnexpectedSession).to_string();
+        assert!(text.starts_with("the broker broke the protocol: "), "{text}");
+    }
+
+    #[test]
+    fn no_text_leads_away_from_tls() {
+        for failure in [TlsFailure::NotTls, TlsFailure::WrongName, TlsFailure::UnknownIssuer, TlsFailure::Cut] {
+            let error = TransportError { kind: TransportErrorKind::Tls(failure), message: String::new() };
+            assert!(!error.to_string().contains("mqtt://"), "{error}");
+        }
+        assert!(!UrlError::TlsNotSupported.to_string().contains("mqtt://"));
+    }
+
+    #[test]
+    fn refused_filters_are_named_by_their_position() {
+        let reason_codes = Vec::from([ReasonCode::GrantedQos1, ReasonCode::NotAuthorized, ReasonCode::QuotaExceeded]);
+        let user_properties = Vec::from([("try".to_owned(), "again".to_owned())]);
+        let reason = SubscribeReason { reason_codes, reason_string: Some("not today".into()), user_properties };
+        let expected = "the broker refused Topic Filter 2: Not authorized (0x87), Topic Filter 3: Quota exceeded (0x97): \
+                        not today [try: again]";
+        assert_eq!(Error::SubscribeRefused(reason.into()).to_string(), expected);
+    }
+
+    #[test]
+    fn invalid_options_are_named() {
+        let invalid = EncodeError { kind: EncodeErrorKind::ValueOutOfRange, field: "Receive Maximum" };
+        let text = format!("{}", Error::Call(CallError::InvalidOptions(invalid)));
+        assert_eq!(text, "connect options: invalid Receive Maximum: the value is out of range");
     }
 }

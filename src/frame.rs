@@ -352,7 +352,7 @@ impl fmt::Display for FrameError {
         match self {
             Self::Malformed(error) => error.fmt(f),
             Self::PacketTooLarge { size, maximum } => {
-                write!(f, "a packet of {size} bytes is over the Maximum Packet Size of {maximum}")
+                write!(f, "{size} bytes, more than the Maximum Packet Size of {maximum}")
             }
         }
     }

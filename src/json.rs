@@ -1,6 +1,7 @@
 //! Typed payloads: values as JSON, through serde.
 
-use alloc::string::ToString;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::codec::PublishProperties;
@@ -14,7 +15,7 @@ impl Message {
     /// Reads the payload as JSON.
     ///
     /// # Errors
-    /// [`Error::Json`] when it is not the JSON that `T` wants. The text tells what is wrong, and where.
+    /// [`Error::Json`] if it is not JSON, or not the JSON of a `T`. The text tells what was expected and where.
     ///
     /// ```
     /// use mqtt_wasi::{Message, Publish};
@@ -26,7 +27,8 @@ impl Message {
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        serde_json::from_slice(&self.payload).map_err(|error| Error::Json(error.to_string()))
+        serde_json::from_slice(&self.payload)
+            .map_err(|error| Error::Json(format!("the payload is not the JSON that its type needs: {}", why(&error))))
     }
 }
 
@@ -35,7 +37,7 @@ impl Reply {
     /// UTF-8 text.
     ///
     /// # Errors
-    /// [`Error::Json`] when the value cannot be written as JSON.
+    /// [`Error::Json`] if it cannot be written as JSON.
     ///
     /// ```
     /// use mqtt_wasi::Reply;
@@ -61,5 +63,61 @@ pub(crate) fn json_properties<'a>() -> PublishProperties<'a> {
 
 /// A value as JSON.
 pub(crate) fn to_json(value: &(impl serde::Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(value).map_err(|error| Error::Json(error.to_string()))
+    serde_json::to_vec(value)
+        .map_err(|error| Error::Json(format!("the value cannot be written as JSON: {}", why(&error))))
+}
+
+/// Why JSON and a type do not fit, without anything of the payload, which must not be in logs.
+fn why(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if !error.is_data() || text.starts_with("missing field") || text.starts_with("duplicate field") {
+        return text;
+    }
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None if error.line() > 0 => format!("a wrong value at line {} column {}", error.line(), error.column()),
+        None => "its type refused".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Color {
+        Red,
+    }
+
+    fn read<'a, T: serde::Deserialize<'a> + core::fmt::Debug>(message: &'a Message, payload: &str) -> String {
+        assert_eq!(message.payload, payload.as_bytes());
+        message.json::<T>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn failure_tells_what_was_expected_and_nothing_of_the_payload() {
+        let prefix = "the payload is not the JSON that its type needs: ";
+        for (payload, expected) in [
+            (r#"{"a": "secret, expected secret"}"#, "expected u8 at line 1 column 31"),
+            (r#"{"a": 4242}"#, "expected u8 at line 1 column 10"),
+            (r#"{"a" 1}"#, "expected `:` at line 1 column 6"),
+        ] {
+            let message = Message { payload: payload.into(), ..Message::default() };
+            let text = read::<alloc::collections::BTreeMap<String, u8>>(&message, payload);
+            assert_eq!(text.strip_prefix(prefix), Some(expected));
+        }
+        let message = Message { payload: br#""secret""#.into(), ..Message::default() };
+        let text = read::<Color>(&message, r#""secret""#);
+        assert_eq!(text.strip_prefix(prefix), Some("expected `red` at line 1 column 8"));
+        let text = read::<core::net::IpAddr>(&message, r#""secret""#);
+        assert_eq!(text.strip_prefix(prefix), Some("a wrong value at line 1 column 8"));
+    }
+
+    #[test]
+    fn value_without_json_is_refused() {
+        let keys = alloc::collections::BTreeMap::from([((1, 2), 3)]);
+        let text = to_json(&keys).unwrap_err().to_string();
+        assert_eq!(text, "the value cannot be written as JSON: key must be a string");
+    }
 }

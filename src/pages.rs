@@ -10,8 +10,23 @@ macro_rules! pages {
 }
 
 pages! {
-    Readme: "README.md",
+    Architecture: "docs/architecture.md",
+    Authentication: "docs/authentication.md",
     Bulk: "docs/bulk.md",
+    Errors: "docs/errors.md",
+    From02: "docs/from-0.2.md",
+    FromPaho: "docs/from-paho.md",
+    FromRumqttc: "docs/from-rumqttc.md",
+    GettingStarted: "docs/getting-started.md",
+    Index: "docs/README.md",
+    Interface: "docs/interface.md",
+    ManyInstances: "docs/many-instances.md",
+    Publishing: "docs/publishing.md",
     RabbitMq: "docs/rabbitmq.md",
+    Readme: "README.md",
+    Receiving: "docs/receiving.md",
     RequestReply: "docs/request-reply.md",
+    RequestReplyReference: "docs/request-reply-reference.md",
+    StayingConnected: "docs/staying-connected.md",
+    Tls: "docs/tls.md",
 }

@@ -7,7 +7,7 @@ use crate::error::TransportError;
 pub(crate) fn nonce() -> Result<u64, TransportError> {
     getrandom::u64().map_err(|error| TransportError {
         kind: crate::error::TransportErrorKind::Other,
-        message: alloc::format!("no randomness: {error}"),
+        message: alloc::format!("no random numbers: {error}"),
     })
 }
 

@@ -83,7 +83,7 @@ impl Authenticator for ScramSha256 {
 
     fn start(&mut self) -> Result<Vec<u8>, String> {
         let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce).map_err(|error| format!("no randomness: {error}"))?;
+        getrandom::fill(&mut nonce).map_err(|error| format!("the system has no random numbers: {error}"))?;
         self.nonce = BASE64.encode(nonce);
         self.server_signature = None;
         Ok(format!("{GS2_HEADER}{}", self.first_bare()).into_bytes())
@@ -92,20 +92,20 @@ impl Authenticator for ScramSha256 {
     fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {
         let server_first = core::str::from_utf8(challenge).map_err(|_| "the broker's challenge is not UTF-8")?;
         if self.nonce.is_empty() || self.server_signature.is_some() {
-            return Err("the broker's challenge comes out of turn".to_owned());
+            return Err("the broker sent a challenge out of turn".to_owned());
         }
         let mut attributes = server_first.split(',');
         let mut attribute = |name: &str| {
             let value = attributes.next().and_then(|attribute| attribute.strip_prefix(name)?.strip_prefix('='));
-            value.ok_or_else(|| format!("the broker's challenge has no {name}= where it belongs"))
+            value.ok_or_else(|| format!("the broker's challenge has no {name}= in its place"))
         };
         let (nonce, salt, iterations) = (attribute("r")?, attribute("s")?, attribute("i")?);
         if nonce.strip_prefix(self.nonce.as_str()).is_none_or(str::is_empty) {
-            return Err("the broker's nonce does not go on from the client's".to_owned());
+            return Err("the broker's nonce does not begin with the client's".to_owned());
         }
         let salt = BASE64.decode(salt).map_err(|_| "the broker's salt is not Base64")?;
         let iterations = iterations.parse().ok().filter(|iterations| ITERATIONS.contains(iterations));
-        let iterations = iterations.ok_or("the broker asks for too few or too many iterations")?;
+        let iterations = iterations.ok_or("the broker asks for fewer than 4,096 or more than 10,000,000 iterations")?;
 
         let salted_password = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(self.password.as_bytes(), &salt, iterations);
         let client_key = hmac(&salted_password, b"Client Key");
@@ -122,11 +122,11 @@ impl Authenticator for ScramSha256 {
     }
 
     fn finish(&mut self, data: &[u8]) -> Result<(), String> {
-        let expected = self.server_signature.take().ok_or("the broker skipped the exchange")?;
+        let expected = self.server_signature.take().ok_or("the broker reported success without the exchange")?;
         self.nonce.clear();
         let said = core::str::from_utf8(data).ok().and_then(|said| said.split(',').next()).unwrap_or_default();
         if let Some(error) = said.strip_prefix("e=") {
-            return Err(format!("the broker says: {error}"));
+            return Err(format!("the broker refused: {error}"));
         }
         let signature = said.strip_prefix("v=").and_then(|signature| BASE64.decode(signature).ok());
         // Nobody gains by guessing: the exchange is over either way, so this need not take the same time each time.
@@ -156,7 +156,7 @@ pub struct ProhibitedCharacter;
 
 impl fmt::Display for ProhibitedCharacter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the user name or password has a character that SASLprep does not allow")
+        f.write_str("the user name or password has a character that SASLprep (RFC 4013) does not allow")
     }
 }
 

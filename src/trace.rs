@@ -364,13 +364,13 @@ impl fmt::Display for TraceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Format => "a traceparent is version-traceid-parentid-flags, with 2, 32, 16 and 2 digits",
-            Self::HexDigit => "the fields of a traceparent are lower-case hexadecimal digits",
+            Self::HexDigit => "the fields of a traceparent must be lower-case hexadecimal digits",
             Self::Version => "the traceparent's version ff is forbidden",
             Self::TraceId => "the traceparent's trace-id is all zero",
             Self::ParentId => "the traceparent's parent-id is all zero",
             Self::Key => "a tracestate key is up to 256 of a-z, 0-9, '_', '-', '*' and '/', or tenant@system",
             Self::Value => {
-                "a tracestate value is 1 to 256 printable ASCII characters but ',' and '=', not ending in a space"
+                "a tracestate value is 1 to 256 printable ASCII characters except ',' and '=', not ending in a space"
             }
         })
     }

@@ -49,7 +49,7 @@ pub enum Scheme {
     Mqtts,
 }
 
-/// Why a URL cannot be used.
+/// A URL that is not one of a broker that this build can connect to.
 ///
 /// ```
 /// use mqtt_wasi::{BrokerUrl, UrlError};
@@ -62,13 +62,13 @@ pub enum Scheme {
 pub enum UrlError {
     /// It does not begin with `mqtt://` or `mqtts://`.
     Scheme,
-    /// There is no host, or it has characters that no host has.
+    /// There is no host, or it has characters that are not allowed in one.
     Host,
     /// The port is not a number from 1 to 65,535.
     Port,
-    /// There is a path, query or fragment, which MQTT URLs do not have.
+    /// There is a path, a query or a fragment, which have no meaning for MQTT over TCP.
     Path,
-    /// User Name or Password has a `%` without two hexadecimal digits after it, or the User Name is not UTF-8.
+    /// The user name or password has a `%` without two hexadecimal digits, or the user name is not UTF-8.
     UserInfo,
     /// `mqtts://` in a build without TLS: use the feature `tls`.
     TlsNotSupported,
@@ -210,11 +210,15 @@ impl fmt::Display for UrlError {
             Self::Scheme => "a broker URL starts with mqtt:// or mqtts://",
             Self::Host => "the URL has no valid host: write mqtt://host:port, or mqtt://[address]:port for IPv6",
             Self::Port => "the URL's port must be a number from 1 to 65535",
-            Self::Path => "a broker URL has no path, query or fragment",
-            Self::UserInfo => "the URL's user name or password is not valid percent-encoding",
-            Self::WebSocketNotSupported => "WebSocket is not supported: use mqtt:// or mqtts://",
+            Self::Path => "a broker URL must not have a path, query or fragment",
+            Self::UserInfo => {
+                "the user name or password in the URL is not valid percent-encoding: write % as %25, and @ as %40"
+            }
+            Self::WebSocketNotSupported => {
+                "WebSocket is not supported: use mqtts:// in place of wss://, and mqtt:// in place of ws://"
+            }
             Self::TlsNotSupported => {
-                "this build has no TLS: use mqtt://, the component mqtt-tls.wasm, or the feature tls"
+                "this build has no TLS: use the component mqtt-tls.wasm, or build with the feature tls"
             }
         })
     }

@@ -1,7 +1,7 @@
 //! Codecs of several crates side by side: what it takes to encode a packet, and to decode it.
 //!
-//! Each does it the way that its documentation shows, or a faster one where it has that. To encode, it is given a packet
-//! of its own type that was made before, and a buffer that was used before. To decode, it is given one packet after the
+//! Each does it as its documentation shows, or in a faster way if it has one. To encode, it is given a packet of its
+//! type that was made before, and a buffer that was used before. To decode, it is given one packet after the
 //! other of bytes that are in memory, the same for all codecs; that ends when the packet is dropped.
 
 use std::hint::black_box;

@@ -30,7 +30,7 @@ pub(crate) struct Allocations {
     pub(crate) bytes: u64,
 }
 
-/// How many there were since the start of the process, in every thread that is counted; but for the last few of other
+/// How many there were since the start of the process, in every thread that is counted, except the last few of other
 /// threads.
 pub(crate) fn allocations() -> Allocations {
     tell();

@@ -25,7 +25,7 @@ const SIZES: [u32; 6] = [16, 64, 1 << 10, 4 << 10, 64 << 10, 1 << 20];
 const SEVERAL: u32 = 64;
 const SIZES_OF_SEVERAL: [u32; 3] = [16, 64, 1 << 10];
 
-/// About how long a measurement takes, in nanoseconds, and how many calls it has at the least.
+/// About how long a measurement takes, in nanoseconds, and how many calls it has at least.
 const TIME: u64 = 2_000_000;
 const FEWEST: u32 = 10;
 

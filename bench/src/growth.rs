@@ -279,7 +279,7 @@ struct Requester {
 }
 
 impl Requester {
-    /// With so many requests pending at the most.
+    /// With at most so many requests pending.
     fn new(limit: usize) -> Self {
         let mut session = connected(Options::new().client_id("bench").pending_request_limit(limit));
         let request = plain(PAYLOAD);

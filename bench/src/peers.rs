@@ -18,17 +18,17 @@ usage: cargo xtask bench [--quick] [--json FILE] [FILTER]
 
 Measures this client beside its peers: every job, or those whose names contain FILTER.
 
-  --quick         A short run that shows that all of it works; its figures say little
-  --json FILE     Write the results to FILE, and make docs/performance.md of them if it was a full run of everything
-  --tls           Only the jobs by TLS, or those of them whose names contain FILTER
+  --quick         A short run, to see that everything works. Its figures are rough
+  --json FILE     Write the results to FILE. A full run also writes docs/performance.md
+  --tls           Only the jobs with TLS, or those whose names contain FILTER
   --latency       Only how long requests take
   --engine        Only codec, session and client without a network
-  --codecs        Only codecs beside one another
-  --growth        Only how cost grows
-  --elements      Only what messages cost between two components, by the type that WIT declares for them
-  --report FILE   Measure nothing: make docs/performance.md of the results in FILE
-  --counts        Compare counts with bench/counts.txt, and fail where one got worse; --accept writes them there
-  --instructions  Count the instructions of a message, with valgrind, beside those of an earlier revision";
+  --codecs        Only the codecs of several crates
+  --growth        Only how cost grows with size and number
+  --elements      Only what messages cost between two components, for each type that WIT can declare for them
+  --report FILE   Measure nothing: write docs/performance.md from the results in FILE
+  --counts        Compare counts with bench/counts.txt, and fail if one is worse; --accept writes them there
+  --instructions  Count the instructions of a message with valgrind, beside those of REVISION";
 
 /// What is asked for.
 #[derive(Default)]
@@ -52,7 +52,7 @@ pub(crate) fn main(args: &[String]) {
                 call.part = Some(argument.clone());
             }
             "--help" => return println!("{HELP}"),
-            option if option.starts_with("--") => panic!("there is no option {option}: see --help"),
+            option if option.starts_with("--") => panic!("there is no option {option}; see --help"),
             filter => call.filter = filter.into(),
         }
     }
@@ -138,7 +138,7 @@ fn make_report(file: &Path) {
     let results = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs");
     report::write(&results, &folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    eprintln!("{} is made of {}", folder.join("performance.md").display(), file.display());
+    eprintln!("wrote {} from {}", folder.join("performance.md").display(), file.display());
 }
 
 /// What `cargo xtask bench` counted before, if there is valgrind.

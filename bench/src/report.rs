@@ -108,15 +108,15 @@ fn text(results: &Results, boards: &[Board<'_>], bars: &[Chart]) -> String {
 fn head(results: &Results) -> String {
     let mut head = String::from("# Performance\n\n");
     head += &paragraph(
-        "What this client costs beside its peers and beside itself as it was published before: natively and in \
-         WebAssembly, in time and in what no busy machine can blur. Every figure below was measured by the first of \
-         these commands, and this file is made of its results; [profile.md](profile.md) says where the time goes:",
+        "What this client costs beside its peers, and beside version 0.2.0: natively and in WebAssembly, in time and in \
+         counts, which a busy machine does not change. The first of these commands measured every figure below and \
+         wrote this file from them. [profile.md](profile.md) shows where the time goes.",
     );
-    head += "```sh\ncargo xtask bench --json FILE    # measures everything, and makes this file of it\n";
-    head += "cargo xtask bench --report FILE  # only makes this file again\n```\n\n";
+    head += "```sh\ncargo xtask bench --json FILE    # measures everything, and writes this file\n";
+    head += "cargo xtask bench --report FILE  # writes this file again from FILE\n```\n\n";
     head += &machine(&results.machine);
     if results.is_quick {
-        head += &paragraph(&format!("{}: these figures say little.", bold("This was a run with `--quick`")));
+        head += &paragraph(&format!("{}: these figures are rough.", bold("This was a run with `--quick`")));
     }
     if results.machine.is_noisy() {
         head += &paragraph(&format!("{}: {}.", bold("The machine was noisy"), results.machine.warning()));
@@ -142,18 +142,17 @@ fn method(results: &Results) -> String {
         "**A process each.** A measurement is a child process with one contender and one job. Where they are \
          not the job, connecting, subscribing and a warm-up come before the clock starts."
             .to_owned(),
-        "**A sink.** In the same process, in threads of its own, is a peer that takes every message, acknowledges it, \
-         and sends messages as fast as they are taken. So what is measured is the client and the way to the peer, and \
-         no broker's speed."
+        "**A sink.** In the same process, in separate threads, a peer takes every message, acknowledges it, and sends \
+         messages as fast as they are taken. So the client and the way to the peer are measured, and not the speed of \
+         a broker."
             .to_owned(),
         format!(
             "**Rounds in turns.** There are {rounds} rounds, in which all contenders take turns, so that what slows \
              the machine down slows them all down. A figure is the median of its rounds. The *spread* is how far apart \
              the slowest and the fastest lie, as a share of the median: differences within it are none."
         ),
-        "**Settings.** Every contender does the job by what its own documentation shows for it, with its default \
-         settings but for those that the head of its file in `bench/src/contenders` names. What it cannot do is shown \
-         as such."
+        "**Settings.** Every contender does the job as its own documentation shows, with its default settings except \
+         those that the head of its file in `bench/src/contenders` names. What it cannot do is shown as such."
             .to_owned(),
     ];
     let columns = [
@@ -164,7 +163,7 @@ fn method(results: &Results) -> String {
         "*time ×* and *CPU ×*: how many times what the first contender of the table takes; less than 1 is better.",
         "*allocations* and *bytes allocated*: requests to Rust's allocator, reallocations included, without the \
          sink's. Those of a guest in its own memory, and of a library in C, are not seen.",
-        "*system calls*: counted by strace in runs of their own, without the sink's, for messages of 64 B.",
+        "*system calls*: counted by strace in separate runs, without the sink's, for messages of 64 B.",
         "*wake-ups*: how often a thread other than the sink's gave up the processor by itself.",
         "*bytes sent* and *received*: on the wire, by the contender.",
         "*peak memory*: the most that the whole process ever had in use, the sink included.",

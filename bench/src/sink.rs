@@ -1,6 +1,6 @@
 //! A peer that speaks just enough MQTT to keep a client busy: it takes every message, acknowledges it, and sends
-//! messages when it is told to. It runs in two threads of its own, which the stage leaves out of what a contender costs:
-//! one reads and acknowledges, one sends messages. Where it is told to, it does so by TLS.
+//! messages when it is told to. It runs in two threads, which the stage leaves out of what a contender costs: one reads
+//! and acknowledges, one sends messages. It does so by TLS if it is told to.
 
 mod tls;
 
@@ -38,7 +38,7 @@ const SILENCE: Duration = Duration::from_millis(200);
 /// How long a contender may take until what is waited for has arrived.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The handle of a sink, which goes on for as long as the process.
+/// The handle of a sink, which lives as long as the process.
 pub(crate) struct Sink {
     address: SocketAddr,
     threads: Vec<i32>,
@@ -48,9 +48,9 @@ pub(crate) struct Sink {
 /// What went over a sink's connections, as the sink sees it.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Traffic {
-    /// Bytes.
+    /// Bytes that the client sent.
     pub(crate) received: u64,
-    /// Bytes.
+    /// Bytes that the client received.
     pub(crate) sent: u64,
     /// Handshakes in which a TLS session was resumed.
     pub(crate) resumed: u64,

@@ -108,8 +108,8 @@ impl Stage {
         }
     }
 
-    /// [`Work::Reconnect`] only: waits until no more messages come, [begins](Stage::begin), cuts the connection, and has
-    /// everything acknowledged from then on.
+    /// [`Work::Reconnect`] only: waits until no more messages come, [begins](Stage::begin), and cuts the connection.
+    /// From then on everything is acknowledged.
     pub(crate) fn cut(&self) {
         let sink = self.sink.as_ref().expect("only a sink cuts connections");
         sink.wait_for_silence();
@@ -225,7 +225,7 @@ fn cpu_of(thread: i32) -> u64 {
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0)
 }
 
-/// How often threads of this process gave up the processor by themselves, but for these.
+/// How often threads of this process gave up the processor by themselves, except these.
 fn wake_ups(without: &[i32]) -> u64 {
     let Ok(threads) = fs::read_dir("/proc/self/task") else { return 0 };
     let others = threads.flatten().filter(|entry| {

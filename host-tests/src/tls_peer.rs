@@ -26,7 +26,10 @@ use mqtt_wasi::codec::{ConnackProperties, Packet};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{AlertDescription, HandshakeKind, ServerConfig, ServerConnection, SupportedProtocolVersion};
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::{
+    AlertDescription, HandshakeKind, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+};
 
 use crate::broker::{ANY_PORT, tls_url};
 use crate::certificates::Certified;
@@ -54,6 +57,17 @@ pub struct Seen {
     pub alert: Option<AlertDescription>,
     /// Whether the last handshake resumed a TLS session.
     pub is_resumed: bool,
+    /// The host that the client asked for (SNI), of a peer that is [`demanding`](TlsPeer::demanding).
+    pub server_name: Option<String>,
+}
+
+/// What a peer demands of clients.
+#[derive(Debug, Clone, Copy)]
+pub struct Demands<'a> {
+    /// The application protocol that they have to offer (ALPN).
+    pub alpn: &'static str,
+    /// The authority that they need a certificate of; without one they need none.
+    pub client_ca_pem: Option<&'a str>,
 }
 
 /// How a server ends a connection.
@@ -171,6 +185,27 @@ impl TlsPeer {
         })
     }
 
+    /// Takes a client that offers what is demanded: answers CONNECT with CONNACK, and waits for the client to go. Any other
+    /// client gets no CONNACK.
+    ///
+    /// # Panics
+    /// As [`TlsPeer::speaking`]; when the authority's certificate is none.
+    #[must_use = "a peer that is not finished fails unseen"]
+    pub fn demanding(certified: &Certified, version: &'static SupportedProtocolVersion, demands: &Demands<'_>) -> Self {
+        let mut config = server_config_for(certified, version, demands.client_ca_pem);
+        config.alpn_protocols = vec![demands.alpn.into()];
+        let mut tls = ServerConnection::new(Arc::new(config)).expect("a server");
+        let alpn = demands.alpn.as_bytes();
+        Self::start(move |connection| {
+            let has_packet = connection.hear_packet(&mut tls);
+            connection.seen.server_name = tls.server_name().map(String::from);
+            if has_packet && tls.alpn_protocol() == Some(alpn) {
+                write_connack(&mut tls);
+                connection.speak(&mut tls, |_| false);
+            }
+        })
+    }
+
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
@@ -230,15 +265,19 @@ impl Connection {
 
     /// Answers CONNECT with CONNACK.
     fn take_client(&mut self, tls: &mut ServerConnection, end: End) {
-        let is_packet = |inside: &[u8]| matches!(Packet::decode(inside), Ok(Some(_)));
-        self.speak(tls, is_packet);
-        assert!(is_packet(&self.seen.inside), "{:?} instead of CONNECT", self.seen.alert);
-        let connack = bytes(&[connack(ConnackProperties::default())]);
-        tls.writer().write_all(&connack).expect("there is room in memory");
+        assert!(self.hear_packet(tls), "{:?} instead of CONNECT", self.seen.alert);
+        write_connack(tls);
         if end == End::CloseNotify {
             tls.send_close_notify();
         }
         self.flush_tls(tls);
+    }
+
+    /// Speaks TLS until the client has sent a packet; `false` if it ends before that.
+    fn hear_packet(&mut self, tls: &mut ServerConnection) -> bool {
+        let is_packet = |inside: &[u8]| matches!(Packet::decode(inside), Ok(Some(_)));
+        self.speak(tls, is_packet);
+        is_packet(&self.seen.inside)
     }
 
     /// Answers the first that comes, and leaves the end to the client, who is to see by itself what it got.
@@ -318,18 +357,45 @@ fn accept(listener: &TcpListener) -> TcpStream {
     stream
 }
 
+fn write_connack(tls: &mut ServerConnection) {
+    let connack = bytes(&[connack(ConnackProperties::default())]);
+    tls.writer().write_all(&connack).expect("there is room in memory");
+}
+
 fn server(certified: &Certified, version: &'static SupportedProtocolVersion) -> ServerConnection {
     ServerConnection::new(server_config(certified, version)).expect("a server")
 }
 
 fn server_config(certified: &Certified, version: &'static SupportedProtocolVersion) -> Arc<ServerConfig> {
-    let certificate = CertificateDer::from_pem_slice(certified.certificate_pem.as_bytes()).expect("a certificate");
+    Arc::new(server_config_for(certified, version, None))
+}
+
+/// Of a server that demands client certificates of this authority, if there is one.
+fn server_config_for(
+    certified: &Certified,
+    version: &'static SupportedProtocolVersion,
+    client_ca_pem: Option<&str>,
+) -> ServerConfig {
+    let certificate = read_certificate(&certified.certificate_pem);
     let key = PrivateKeyDer::from_pem_slice(certified.key_pem.as_bytes()).expect("a key");
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let provider = Arc::new(ring::default_provider());
+    let clients = match client_ca_pem {
+        None => Arc::new(NoClientAuth),
+        Some(pem) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(read_certificate(pem)).expect("an authority");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+            verifier.build().expect("an authority")
+        }
+    };
+    ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .expect("the version is one of the provider's")
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_single_cert(vec![certificate], key)
-        .expect("the certificate's key");
-    Arc::new(config)
+        .expect("the certificate's key")
+}
+
+fn read_certificate(pem: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate")
 }

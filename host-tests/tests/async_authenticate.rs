@@ -250,7 +250,7 @@ fn client_without_an_authenticator_has_no_answer() {
         client.disconnect().await.unwrap();
 
         let options = Options::new().authentication(COUNT, Some(vec![1]));
-        let failure = authentication("the broker has a challenge, and the client no authenticator");
+        let failure = authentication("the broker sent a challenge: set an authenticator, or authenticate step by step");
         assert_eq!(AsyncClient::connect(&broker.url(), options).await.unwrap_err(), failure);
     }));
     broker.finish();

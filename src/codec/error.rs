@@ -1,4 +1,4 @@
-//! What can be wrong with bytes from a peer ([`DecodeError`]) and with a packet that is to be sent ([`EncodeError`]).
+//! Errors of the codec: invalid bytes from a peer ([`DecodeError`]), and packets that cannot be sent ([`EncodeError`]).
 
 use core::fmt;
 
@@ -10,9 +10,9 @@ use super::{PacketType, PropertyId, ReasonCode, TopicError};
 pub struct DecodeError {
     /// What is wrong.
     pub kind: DecodeErrorKind,
-    /// The packet it was found in; `None` when the fixed header names no packet type.
+    /// The packet that it was found in. `None` if the fixed header has no valid packet type.
     pub packet_type: Option<PacketType>,
-    /// The field it was found in, in the specification's words.
+    /// The field that it was found in, as the specification names it.
     pub field: &'static str,
     /// How many bytes of the packet's body (what follows the Remaining Length) were read before it was found.
     pub offset: usize,
@@ -22,7 +22,7 @@ pub struct DecodeError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// A length points past the end of the packet.
+    /// A length reaches past the end of the packet.
     UnexpectedEnd,
     /// Bytes are left after the last field.
     TrailingBytes,
@@ -32,27 +32,27 @@ pub enum DecodeErrorKind {
     InvalidUtf8,
     /// A string with a null character `[MQTT-1.5.4-2]`.
     NullCharacter,
-    /// Packet type 0 is reserved (section 2.1.2).
+    /// Packet type 0, which is reserved (section 2.1.2).
     ReservedPacketType,
-    /// Reserved bits that are not as the specification demands `[MQTT-2.1.3-1]`.
+    /// Reserved bits that do not have the value that the specification demands `[MQTT-2.1.3-1]`.
     ReservedBits,
     /// A Packet Identifier of zero `[MQTT-2.2.1-3]`.
     ZeroPacketId,
-    /// QoS 3 does not exist `[MQTT-3.3.1-4]`.
+    /// QoS 3, which does not exist `[MQTT-3.3.1-4]`.
     InvalidQos,
-    /// DUP is set on a QoS 0 message `[MQTT-3.3.1-2]`.
+    /// DUP set on a QoS 0 message `[MQTT-3.3.1-2]`.
     DupOnQos0,
-    /// A property identifier outside the 27 (section 2.2.2.2).
+    /// A property identifier that is none of the 27 (section 2.2.2.2).
     UnknownProperty(u32),
-    /// A property that does not belong in this packet (section 2.2.2.2).
+    /// A property that is not allowed in this packet (section 2.2.2.2).
     PropertyNotAllowed(PropertyId),
-    /// A property that may be there once is there twice.
+    /// A property that may appear once appears twice.
     DuplicateProperty(PropertyId),
-    /// A property that must be there is missing.
+    /// A required property is missing.
     MissingProperty(PropertyId),
-    /// A number outside the range that the specification gives it.
+    /// A number outside its range in the specification.
     ValueOutOfRange,
-    /// A Reason Code that does not exist, or not in this packet (section 2.4).
+    /// A Reason Code that does not exist, or is not allowed in this packet (section 2.4).
     InvalidReasonCode(u8),
     /// The Protocol Name is not `MQTT` `[MQTT-3.1.2-1]`.
     InvalidProtocolName,
@@ -62,11 +62,11 @@ pub enum DecodeErrorKind {
     InvalidTopic(TopicError),
     /// An empty Topic Name without a Topic Alias (section 3.3.2.1).
     MissingTopic,
-    /// SUBSCRIBE, SUBACK, UNSUBSCRIBE or UNSUBACK without a single entry `[MQTT-3.8.3-2]`.
+    /// SUBSCRIBE, SUBACK, UNSUBSCRIBE or UNSUBACK without an entry `[MQTT-3.8.3-2]`.
     EmptyList,
     /// No Local on a shared subscription `[MQTT-3.8.3-4]`.
     NoLocalOnSharedSubscription,
-    /// Session Present beside a Reason Code that is not Success `[MQTT-3.2.2-6]`.
+    /// Session Present with a Reason Code other than Success `[MQTT-3.2.2-6]`.
     SessionPresentOnRefusal,
 }
 
@@ -108,40 +108,40 @@ impl core::error::Error for DecodeError {}
 impl fmt::Display for DecodeErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnexpectedEnd => f.write_str("a length points past the end of the packet"),
+            Self::UnexpectedEnd => f.write_str("a length reaches past the end of the packet"),
             Self::TrailingBytes => f.write_str("bytes are left after the last field"),
             Self::VariableByteInteger => f.write_str("not a valid Variable Byte Integer"),
             Self::InvalidUtf8 => f.write_str("not well-formed UTF-8"),
-            Self::NullCharacter => f.write_str("a null character in a string"),
+            Self::NullCharacter => f.write_str("a string has a null character"),
             Self::ReservedPacketType => f.write_str("packet type 0 is reserved"),
-            Self::ReservedBits => f.write_str("reserved bits are not as they must be"),
+            Self::ReservedBits => f.write_str("reserved bits have the wrong value"),
             Self::ZeroPacketId => f.write_str("a Packet Identifier must not be zero"),
             Self::InvalidQos => f.write_str("QoS 3 does not exist"),
-            Self::DupOnQos0 => f.write_str("DUP on a QoS 0 message"),
+            Self::DupOnQos0 => f.write_str("DUP is set on a QoS 0 message"),
             Self::UnknownProperty(id) => write!(f, "unknown property identifier {id:#04x}"),
-            Self::PropertyNotAllowed(id) => write!(f, "{} does not belong in this packet", id.name()),
-            Self::DuplicateProperty(id) => write!(f, "{} more than once", id.name()),
+            Self::PropertyNotAllowed(id) => write!(f, "{} is not allowed in this packet", id.name()),
+            Self::DuplicateProperty(id) => write!(f, "{} appears more than once", id.name()),
             Self::MissingProperty(id) => write!(f, "{} is missing", id.name()),
-            Self::ValueOutOfRange => f.write_str("a value outside its range"),
-            Self::InvalidReasonCode(code) => write!(f, "Reason Code {code:#04x} does not exist in this packet"),
+            Self::ValueOutOfRange => f.write_str("the value is out of range"),
+            Self::InvalidReasonCode(code) => write!(f, "Reason Code {code:#04x} is not allowed in this packet"),
             Self::InvalidProtocolName => f.write_str("the Protocol Name is not MQTT"),
             Self::UnsupportedProtocolVersion(version) => write!(f, "Protocol Version {version} is not 5"),
             Self::InvalidTopic(error) => error.fmt(f),
-            Self::MissingTopic => f.write_str("an empty Topic Name without a Topic Alias"),
-            Self::EmptyList => f.write_str("there must be at least one entry"),
-            Self::NoLocalOnSharedSubscription => f.write_str("No Local on a shared subscription"),
-            Self::SessionPresentOnRefusal => f.write_str("Session Present beside a refusal"),
+            Self::MissingTopic => f.write_str("the Topic Name is empty and there is no Topic Alias"),
+            Self::EmptyList => f.write_str("at least one entry is needed"),
+            Self::NoLocalOnSharedSubscription => f.write_str("No Local is set on a shared subscription"),
+            Self::SessionPresentOnRefusal => f.write_str("Session Present is set on a refusal"),
         }
     }
 }
 
-/// A packet that cannot be encoded because the specification has no valid bytes for it.
+/// A packet that cannot be encoded because MQTT v5.0 has no valid bytes for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EncodeError {
     /// What is wrong.
     pub kind: EncodeErrorKind,
-    /// The field that is wrong, in the specification's words.
+    /// The invalid field, as the specification names it.
     pub field: &'static str,
 }
 
@@ -153,9 +153,9 @@ pub enum EncodeErrorKind {
     TooLong,
     /// A string with a null character `[MQTT-1.5.4-2]`.
     NullCharacter,
-    /// A number outside the range that the specification gives it.
+    /// A number outside its range in the specification.
     ValueOutOfRange,
-    /// A Reason Code that does not exist in this packet (section 2.4).
+    /// A Reason Code that is not allowed in this packet (section 2.4).
     InvalidReasonCode,
     /// A Topic Name or Topic Filter breaks the rules of section 4.7.
     InvalidTopic(TopicError),
@@ -164,23 +164,23 @@ pub enum EncodeErrorKind {
     /// A PUBLISH at QoS 1 or 2 without a Packet Identifier `[MQTT-2.2.1-3]`, or one at QoS 0 with one
     /// `[MQTT-2.2.1-2]`.
     PacketId,
-    /// DUP on a QoS 0 message `[MQTT-3.3.1-2]`.
+    /// DUP set on a QoS 0 message `[MQTT-3.3.1-2]`.
     DupOnQos0,
-    /// A list that must have at least one entry is empty.
+    /// An empty list where at least one entry is needed.
     EmptyList,
-    /// A property without the one that it depends on: Authentication Data without Authentication Method.
+    /// A property without the one that it depends on: Authentication Data without an Authentication Method.
     MissingProperty,
     /// No Local on a shared subscription `[MQTT-3.8.3-4]`.
     NoLocalOnSharedSubscription,
-    /// Session Present beside a Reason Code that is not Success `[MQTT-3.2.2-6]`.
+    /// Session Present with a Reason Code other than Success `[MQTT-3.2.2-6]`.
     SessionPresentOnRefusal,
-    /// More than the 268,435,455 bytes that a Remaining Length can tell.
+    /// More than 268,435,455 bytes, the highest Remaining Length.
     PacketTooLarge,
 }
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.kind)
+        write!(f, "invalid {}: {}", self.field, self.kind)
     }
 }
 
@@ -190,18 +190,18 @@ impl fmt::Display for EncodeErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLong => "more than 65,535 bytes",
-            Self::NullCharacter => "a null character in a string",
-            Self::ValueOutOfRange => "a value outside its range",
-            Self::InvalidReasonCode => "a Reason Code that does not exist in this packet",
+            Self::NullCharacter => "a string has a null character",
+            Self::ValueOutOfRange => "the value is out of range",
+            Self::InvalidReasonCode => "the Reason Code is not allowed in this packet",
             Self::InvalidTopic(error) => return error.fmt(f),
-            Self::MissingTopic => "an empty Topic Name without a Topic Alias",
-            Self::PacketId => "a Packet Identifier goes with QoS 1 and 2, and only with them",
-            Self::DupOnQos0 => "DUP on a QoS 0 message",
-            Self::EmptyList => "there must be at least one entry",
+            Self::MissingTopic => "the Topic Name is empty and there is no Topic Alias",
+            Self::PacketId => "a Packet Identifier is needed at QoS 1 and 2, and not allowed at QoS 0",
+            Self::DupOnQos0 => "DUP is set on a QoS 0 message",
+            Self::EmptyList => "at least one entry is needed",
             Self::MissingProperty => "Authentication Data needs an Authentication Method",
-            Self::NoLocalOnSharedSubscription => "No Local on a shared subscription",
-            Self::SessionPresentOnRefusal => "Session Present beside a refusal",
-            Self::PacketTooLarge => "more than 268,435,455 bytes",
+            Self::NoLocalOnSharedSubscription => "No Local is set on a shared subscription",
+            Self::SessionPresentOnRefusal => "Session Present is set on a refusal",
+            Self::PacketTooLarge => "the packet has more than 268,435,455 bytes",
         })
     }
 }

@@ -33,10 +33,10 @@ pub enum TopicError {
 impl fmt::Display for TopicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Empty => "it is empty",
-            Self::TooLong => "it is longer than 65,535 bytes",
-            Self::NullCharacter => "it has a null character",
-            Self::Wildcard => "a Topic Name cannot have the wildcards '+' and '#'",
+            Self::Empty => "a topic must not be empty",
+            Self::TooLong => "a topic has at most 65,535 bytes",
+            Self::NullCharacter => "a topic must not have a null character",
+            Self::Wildcard => "a Topic Name must not have the wildcards '+' and '#'",
             Self::MisplacedWildcard => "'+' must be alone in its level, and '#' alone in the last level",
             Self::InvalidShare => "a shared subscription is written $share/name/filter, with no wildcard in the name",
         })

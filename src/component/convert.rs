@@ -40,7 +40,7 @@ impl<'a> TryFrom<&'a wit::Subscription> for Subscription<'a> {
             (true, false) => RetainHandling::SendIfNew,
             (false, true) => RetainHandling::DoNotSend,
             (true, true) => {
-                return Err(wrong_call("invalid-argument", "retained-if-new and no-retained exclude each other"));
+                return Err(wrong_call("invalid-argument", "use either retained-if-new or no-retained"));
             }
         };
         Ok(Self {
@@ -116,7 +116,7 @@ impl<'a> Said<'a> {
         let user_properties = self.user_properties();
         let publish = self.lend(&user_properties)?;
         if publish.properties.topic_alias.is_some() {
-            return Err(wrong_call("invalid-argument", "a Will Message has no Topic Alias"));
+            return Err(wrong_call("invalid-argument", "a Will Message must not have a Topic Alias"));
         }
         let will_delay_interval = delay_interval.filter(|seconds| *seconds > 0);
         Ok(WillMessage { will_delay_interval, ..Message::of(&publish).into() })

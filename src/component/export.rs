@@ -309,7 +309,7 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 
     fn set_proxy(&self, _: String) {
-        self.fail(wrong_call("proxy-not-supported", "this component connects without a proxy only"));
+        self.fail(wrong_call("proxy-not-supported", "this component does not support proxies"));
     }
 
     fn add_fallback(&self, url: String) {
@@ -457,7 +457,10 @@ fn answer_of(reason: SubscribeReason) -> wit::SubscribeAnswer {
 }
 
 fn unknown_request() -> wit::Failure {
-    wrong_call("unknown-request", "there is no request with this number: it was answered, cancelled or never started")
+    wrong_call(
+        "unknown-request",
+        "there is no request with this number: it was answered, cancelled, released or never started",
+    )
 }
 
 impl wit::GuestClient for ExportedClient {
@@ -643,7 +646,7 @@ impl wit::GuestClient for ExportedClient {
                 }
                 wit::Property::UserProperty(pair) => reply.user_properties.push(pair),
                 _ => {
-                    let message = "a reply has one Content Type at most, and User Properties";
+                    let message = "a reply may have one Content Type and User Properties, and no other property";
                     return Err(wrong_call("invalid-argument", message));
                 }
             }

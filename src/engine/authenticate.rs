@@ -399,7 +399,7 @@ impl Engine {
         } else if self.has_authenticator() {
             self.authentication.ask(Question::Challenge(challenge));
         } else {
-            let why = "the broker has a challenge, and the client no authenticator";
+            let why = "the broker sent a challenge: set an authenticator, or authenticate step by step";
             self.session.fail_authentication(why.into());
         }
     }

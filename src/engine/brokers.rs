@@ -158,7 +158,7 @@ fn is_final(error: &Error) -> bool {
             matches!(reason.reason_code, Code::SessionTakenOver | Code::NotAuthorized | Code::Banned)
         }
         Error::Transport(error) => error.kind == TransportErrorKind::AccessDenied,
-        Error::Protocol(ProtocolError::UnexpectedSession)
+        Error::Protocol(ProtocolError::UnexpectedSession | ProtocolError::UnknownSession)
         | Error::Call(_)
         | Error::Url(_)
         | Error::Mqtt3Only

@@ -1,4 +1,4 @@
-//! What happens to the connection, and to what depends on it.
+//! Events: what happens to the connection, and to everything that depends on it.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -7,21 +7,21 @@ use core::fmt;
 use crate::codec::{QoS, ReasonCode};
 use crate::error::{CallError, Error};
 
-/// As many events wait to be asked for at the most; then the oldest goes.
+/// How many events wait to be taken at most. Then the oldest is dropped.
 const MOST_EVENTS: usize = 1024;
 
-/// Something that happened to the connection, or to what depends on it.
+/// Something that happened to the connection, or to something that depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// There is a connection again. Not told of the first one.
+    /// The client is connected again. There is no event for the first connection.
     Connected {
         /// Whether the broker still had the session.
         session_present: bool,
     },
-    /// The connection is over, and why.
+    /// The connection is over, for this reason.
     Disconnected(Error),
-    /// The broker had lost the session, and this subscription with it; it has granted it again, at this QoS.
+    /// The broker had lost the session, and this subscription with it. It has granted the subscription again.
     SubscriptionRestored {
         /// The Topic Filter.
         filter: String,
@@ -32,40 +32,40 @@ pub enum Event {
     SubscriptionLost {
         /// The Topic Filter.
         filter: String,
-        /// Why it could not be restored; `None` when the options say not to.
+        /// Why it could not be restored. `None` if the [options](crate::Options::restore_subscriptions) say not to.
         reason_code: Option<ReasonCode>,
     },
-    /// A message at QoS 0 that the last connection ended before was not sent over this one either, since the broker takes
-    /// no such message any more.
+    /// A message at QoS 0 was dropped. It was not sent before the last connection ended, and the broker of the new
+    /// connection does not accept it, for this reason.
     MessageDropped(CallError),
-    /// A message at QoS 1 or 2 was sent as often as [the options](crate::Options::attempts_per_message) allow, and was not
-    /// acknowledged. It is not sent again.
+    /// A message at QoS 1 or 2 was sent as often as [the options](crate::Options::attempts_per_message) allow, and was
+    /// not acknowledged. It is not sent again. It may have arrived.
     MessageGivenUp {
         /// Its Topic Name.
         topic: String,
         /// How many times it was sent.
         attempts: u32,
     },
-    /// An attempt to connect again has failed, and there will be another. Of many in a row that fail alike, the first, the
-    /// second, the fourth, the eighth and so on are told.
+    /// An attempt to connect again failed, and another will follow. If many in a row fail alike, there is an event for
+    /// the first, the second, the fourth, the eighth and so on.
     AttemptFailed {
         /// How many attempts in a row have failed.
         failures: u32,
-        /// Why this one did.
+        /// Why this one failed.
         error: Error,
     },
-    /// A reply cannot be sent, to this Response Topic: that is none, or the reply is larger than the broker takes. The
-    /// request is acknowledged all the same.
+    /// A reply was dropped, since its Response Topic is not a valid Topic Name or the broker does not accept the reply,
+    /// for example because it is too large. The request is acknowledged.
     ReplyDropped {
-        /// The Response Topic, as the request has it.
+        /// The Response Topic of the request.
         response_topic: String,
-        /// Why.
+        /// Why it cannot be sent.
         error: CallError,
     },
 }
 
 impl Event {
-    /// What it is, exactly: a name that stays the same, for logs and for programs that tell events apart.
+    /// What it is, exactly: a stable name, for logs and for programs that distinguish events.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -105,7 +105,7 @@ impl Event {
         }
     }
 
-    /// Why, as [`Error::name`] has it.
+    /// Why it happened: the [name](Error::name) of an error.
     #[must_use]
     pub fn cause(&self) -> Option<&'static str> {
         match self {
@@ -121,7 +121,7 @@ impl fmt::Display for Event {
         match self {
             Self::Connected { session_present: true } => f.write_str("connected again, and the session continues"),
             Self::Connected { session_present: false } => {
-                f.write_str("connected again, and the broker no longer had the session")
+                f.write_str("connected again with a new session: the broker no longer had the old one")
             }
             Self::Disconnected(error) => write!(f, "disconnected: {error}"),
             Self::AttemptFailed { failures, error } => {
@@ -131,23 +131,23 @@ impl fmt::Display for Event {
                 write!(f, "subscribed to {filter} again, at QoS {}", *qos as u8)
             }
             Self::SubscriptionLost { filter, reason_code: Some(reason_code) } => {
-                write!(f, "lost the subscription to {filter}: {reason_code}")
+                write!(f, "lost the subscription to {filter}, and could not restore it: {reason_code}")
             }
             Self::SubscriptionLost { filter, reason_code: None } => {
-                write!(f, "lost the subscription to {filter}, and was not to subscribe again")
+                write!(f, "lost the subscription to {filter}, and the options say not to restore it")
             }
-            Self::MessageDropped(error) => write!(f, "a QoS 0 message was not sent: {error}"),
+            Self::MessageDropped(error) => write!(f, "dropped a QoS 0 message: {error}"),
             Self::MessageGivenUp { topic, attempts } => {
-                write!(f, "a message to {topic} was sent {attempts} times and not acknowledged: it is given up")
+                write!(f, "gave up a message to {topic}, sent {attempts} times and not acknowledged")
             }
             Self::ReplyDropped { response_topic, error } => {
-                write!(f, "a reply to {response_topic} cannot be sent: {error}")
+                write!(f, "dropped a reply to {response_topic}: {error}")
             }
         }
     }
 }
 
-/// Events that nobody has asked for yet.
+/// Events that were not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Events(VecDeque<Event>);
 

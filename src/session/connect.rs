@@ -48,9 +48,12 @@ impl Machine {
         }
         self.end_authentication(connack)?;
         if connack.session_present && !self.has_session {
-            // The broker kept what this side knows nothing of `[MQTT-3.2.2-2]` `[MQTT-3.2.2-4]`.
-            if self.options.clean_start || !self.options.adopt_session {
+            // The broker kept what this side has no state for `[MQTT-3.2.2-2]` `[MQTT-3.2.2-4]`.
+            if self.options.clean_start {
                 return Err(ProtocolError::UnexpectedSession.into());
+            }
+            if !self.options.adopt_session {
+                return Err(ProtocolError::UnknownSession.into());
             }
         }
         if let Some(maximum) = properties.maximum_packet_size.filter(|&most| most < SMALLEST_MAXIMUM_PACKET_SIZE) {

@@ -1,4 +1,4 @@
-//! What the session tells its user.
+//! Events of the session.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -8,15 +8,15 @@ use crate::codec::{QoS, ReasonCode};
 use crate::error::{CallError, Error, Reason, SubscribeReason};
 use crate::message::Message;
 
-/// Which call an [`Event`] ends. Never used twice by one session.
+/// Which call an [`Event`] ends. A session uses each number once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub(super) u64);
 
-/// Set in the numbers of requests, of whose acknowledgement the user is told nothing.
+/// Set in the numbers of requests, whose acknowledgements are not events.
 const REQUEST: u64 = 1 << 63;
 
 impl OperationId {
-    /// Higher than those of all that came before, and never used twice.
+    /// Higher than all numbers before it, and used once.
     pub(crate) const fn number(self) -> u64 {
         self.0 & !REQUEST
     }
@@ -30,52 +30,54 @@ impl OperationId {
     }
 }
 
-/// Something that happened, beside messages, which [`Session::receive`](super::Session::receive) hands out.
+/// Something that happened, except messages, which [`Session::receive`](super::Session::receive) returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The broker took the connection; [`Session::connack`](super::Session::connack) has its terms.
+    /// The broker accepted the connection. [`Session::connack`](super::Session::connack) has its terms.
     Connected {
         /// Whether the broker still had the session.
         session_present: bool,
     },
-    /// The broker wants more to authenticate the client: [`Session::answer_challenge`](super::Session::answer_challenge).
+    /// The broker sent a challenge to authenticate the client. Answer it with
+    /// [`Session::answer_challenge`](super::Session::answer_challenge).
     Challenged(Challenge),
-    /// The broker has authenticated the client again, as
-    /// [`Session::authenticate_again`](super::Session::authenticate_again) asked for.
+    /// The broker has authenticated the client again, after
+    /// [`Session::authenticate_again`](super::Session::authenticate_again).
     Authenticated(Challenge),
-    /// A message at QoS 1 or 2 has gone all its way to the broker, or never will.
+    /// The broker has acknowledged a message at QoS 1 or 2, or never will.
     Published {
         /// What [`Session::publish`](super::Session::publish) returned.
         id: OperationId,
-        /// What the broker said. [`Error::PublishRefused`] when it refused; [`Error::Call`] when it takes no such
-        /// message since it was connected to again: a smaller Maximum Packet Size, a lower Maximum QoS, no RETAIN.
+        /// The broker's answer. [`Error::PublishRefused`] if it refused. [`Error::GivenUp`] if the message was sent as
+        /// often as the options allow. [`Error::Call`] if the broker of a new connection does not accept the message:
+        /// its Maximum Packet Size is smaller, its Maximum QoS is lower, or it does not support retained messages.
         result: Result<Reason, Error>,
     },
-    /// The reply to a request came, or will be waited for no longer.
+    /// The reply to a request came, or the session no longer waits for it.
     Replied {
         /// What [`Session::request`](super::Session::request) returned.
         id: OperationId,
-        /// The reply. [`Error::Timeout`] when none came in time; [`Error::NoResponder`] when the broker says that nobody
-        /// serves such requests; [`Error::RequestFailed`] when the responder says that it failed; and what else may
-        /// become of a message.
+        /// The reply. [`Error::Timeout`] if none came in time. [`Error::NoResponder`] if the broker reports that no
+        /// client has subscribed to the topic. [`Error::RequestFailed`] if the responder reports a failure. Otherwise
+        /// as for [`Event::Published`].
         result: Result<Box<Message>, Error>,
     },
     /// The broker answered SUBSCRIBE, or never will.
     Subscribed {
         /// What [`Session::subscribe`](super::Session::subscribe) returned.
         id: OperationId,
-        /// What the broker said; why the connection ended, when it did first.
+        /// The broker's answer, or why the connection ended before it came.
         result: Result<SubscribeReason, Error>,
     },
     /// The broker answered UNSUBSCRIBE, or never will.
     Unsubscribed {
         /// What [`Session::unsubscribe`](super::Session::unsubscribe) returned.
         id: OperationId,
-        /// What the broker said; why the connection ended, when it did first.
+        /// The broker's answer, or why the connection ended before it came.
         result: Result<SubscribeReason, Error>,
     },
-    /// The broker had lost the session, and this subscription with it; it has granted it again, at this QoS.
+    /// The broker had lost the session, and this subscription with it. It has granted the subscription again.
     SubscriptionRestored {
         /// The Topic Filter.
         filter: String,
@@ -86,29 +88,30 @@ pub enum Event {
     SubscriptionLost {
         /// The Topic Filter.
         filter: String,
-        /// Why it could not be restored; `None` when the options say not to.
+        /// Why it could not be restored. `None` if the options say not to.
         reason_code: Option<ReasonCode>,
     },
-    /// A message at QoS 0 that the last connection ended before was not sent over this one either, since the broker takes
-    /// no such message any more.
+    /// A message at QoS 0 was dropped. It was not sent before the last connection ended, and the broker of the new
+    /// connection does not accept it, for this reason.
     MessageDropped(CallError),
-    /// A message at QoS 1 or 2 was sent as often as the options allow, and is not sent again.
+    /// A message at QoS 1 or 2 was sent as often as the options allow, and was not acknowledged. It is not sent again.
     MessageGivenUp {
         /// Its Topic Name.
         topic: String,
         /// How many times it was sent.
         attempts: u32,
     },
-    /// The connection is over, but for the DISCONNECT that may still wait to be sent. What failed with it comes next.
+    /// The connection is over, except for a DISCONNECT that may still wait to be sent. Events for everything that
+    /// failed with it follow.
     Disconnected(Error),
 }
 
-/// What a broker says in AUTH.
+/// A broker's AUTH.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
-    /// The Authentication Data, which the Authentication Method gives a meaning.
+    /// The Authentication Data. Its meaning depends on the Authentication Method.
     pub data: Option<Vec<u8>>,
-    /// The Reason String: something in words.
+    /// The Reason String: the broker's explanation.
     pub reason_string: Option<String>,
     /// User Properties.
     pub user_properties: Vec<(String, String)>,

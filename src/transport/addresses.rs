@@ -51,7 +51,7 @@ impl Addresses {
         let address = self.left.pop_front()?;
         let remaining = self.until.saturating_duration_since(now);
         if remaining.is_zero() && !self.failures.is_empty() {
-            self.failed(address, &TransportErrorKind::ConnectTimeout.because("no time left"));
+            self.failed(address, &TransportErrorKind::ConnectTimeout.because("not tried, no time was left"));
             return None;
         }
         Some((address, now + remaining / left))
@@ -79,7 +79,7 @@ impl Addresses {
     /// All of them have failed.
     pub(crate) fn into_error(self) -> TransportError {
         if self.failures.is_empty() {
-            return TransportErrorKind::UnknownHost.because("no address for this name");
+            return TransportErrorKind::UnknownHost.because("it has no address");
         }
         TransportError { kind: self.kind, message: self.failures }
     }
@@ -125,12 +125,11 @@ mod tests {
         let (address, _) = addresses.next(start).unwrap();
         addresses.failed(address, &TransportErrorKind::ConnectionRefused.because("refused"));
         let (address, _) = addresses.next(start).unwrap();
-        addresses.failed(address, &TransportErrorKind::ConnectTimeout.because(""));
+        addresses.failed(address, &TransportErrorKind::ConnectTimeout.because("no answer"));
         assert_eq!(addresses.next(start + SECOND), None);
         let error = addresses.into_error();
         assert_eq!(error.kind, TransportErrorKind::ConnectTimeout);
-        let expected = "[0:0:0:0:0:0:0:1]:1: refused; 1.1.1.1:1: the connection could not be made in time; \
-                        2.2.2.2:1: no time left";
+        let expected = "[0:0:0:0:0:0:0:1]:1: refused; 1.1.1.1:1: no answer; 2.2.2.2:1: not tried, no time was left";
         assert_eq!(error.message, expected);
     }
 

@@ -350,9 +350,9 @@ impl TcpConnector {
                     let connected = match connected.recv_timeout(wait) {
                         Ok(connected) => connected,
                         Err(RecvTimeoutError::Timeout) if now() < *end => return None,
-                        Err(RecvTimeoutError::Timeout) => Err(too_long("to look the name up, or to connect")),
+                        Err(RecvTimeoutError::Timeout) => Err(timeout("while looking up the name, or connecting")),
                         Err(RecvTimeoutError::Disconnected) => {
-                            Err(TransportErrorKind::Other.because("the thread that connects has panicked"))
+                            Err(TransportErrorKind::Other.because("the thread that connects panicked"))
                         }
                     };
                     match begin(layers, url, connected) {
@@ -368,7 +368,7 @@ impl TcpConnector {
                     Ok(false) if now() < *end => return None,
                     Ok(false) => {
                         stream.close();
-                        return Some(Err(too_long("the TLS handshake").into()));
+                        return Some(Err(timeout("during the TLS handshake").into()));
                     }
                     Err(error) => return Some(Err(error.into())),
                 },
@@ -429,8 +429,8 @@ fn connect_elsewhere(
     Ok(receiver)
 }
 
-fn too_long(what: &str) -> TransportError {
-    TransportErrorKind::ConnectTimeout.because(&alloc::format!("it took too long: {what}"))
+fn timeout(when: &str) -> TransportError {
+    TransportErrorKind::ConnectTimeout.because(when)
 }
 
 /// One clock for all connections, so that time goes on from one to the next.

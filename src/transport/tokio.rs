@@ -45,10 +45,11 @@ impl TokioConnection {
 /// Connects to the broker at this URL, and agrees on TLS if that is wanted, until then at the latest.
 pub(crate) async fn connect(mut layers: Layers, url: BrokerUrl, until: Instant) -> Result<TokioConnection, Error> {
     layers.prepare(&url)?;
-    let mut addresses = Addresses::new(in_time(until, resolve(&url.host, url.port)).await?, until);
+    let mut addresses =
+        Addresses::new(in_time(until, "while looking up the name", resolve(&url.host, url.port)).await?, until);
     let tcp = loop {
         let Some((address, until)) = addresses.next(now()) else { return Err(addresses.into_error().into()) };
-        match in_time(until, open(address)).await {
+        match in_time(until, "no answer", open(address)).await {
             Ok(tcp) => break tcp,
             Err(error) => addresses.failed(address, &error),
         }
@@ -65,18 +66,19 @@ pub(crate) async fn connect(mut layers: Layers, url: BrokerUrl, until: Instant) 
             Err(error) => Poll::Ready(Err(error)),
         }
     });
-    in_time(until, handshake).await?;
+    in_time(until, "during the TLS handshake", handshake).await?;
     Ok(stream)
 }
 
 /// Waits for a step of connecting, until then.
 async fn in_time<R>(
     until: Instant,
+    when: &str,
     step: impl Future<Output = Result<R, TransportError>>,
 ) -> Result<R, TransportError> {
     match tokio::time::timeout(until.saturating_duration_since(now()).min(FAR), step).await {
         Ok(done) => done,
-        Err(_) => Err(TransportErrorKind::ConnectTimeout.because("it took too long")),
+        Err(_) => Err(TransportErrorKind::ConnectTimeout.because(when)),
     }
 }
 

@@ -113,7 +113,7 @@ impl WasiConnector {
                 return Ok(None);
             }
             stream.close();
-            return Err(TransportErrorKind::ConnectTimeout.because("in the TLS handshake").into());
+            return Err(TransportErrorKind::ConnectTimeout.because("during the TLS handshake").into());
         }
         Ok(attempt.stream.take())
     }
@@ -159,7 +159,7 @@ impl Attempt {
                     if is_ready || WasiTransport::clock() < self.until {
                         return Ok(is_ready);
                     }
-                    return Err(TransportErrorKind::ConnectTimeout.because("while looking the name up").into());
+                    return Err(TransportErrorKind::ConnectTimeout.because("while looking up the name").into());
                 }
                 Err(error) => return Err(look_up_error(error).into()),
             }
@@ -309,7 +309,7 @@ impl Transport for WasiTransport {
         incoming: &mut [u8],
         until: Option<Instant>,
     ) -> Result<Transferred, TransportError> {
-        let connection = self.connection.as_ref().ok_or(TransportErrorKind::ConnectionReset.because("closed"))?;
+        let connection = self.connection.as_ref().ok_or(TransportErrorKind::ConnectionReset.because("it is closed"))?;
         loop {
             let sent = connection.write(outgoing)?;
             if sent > 0 {
@@ -461,7 +461,7 @@ fn look_up_error(error: ErrorCode) -> TransportError {
     match error {
         // What a host says that allows no look-ups at all.
         ErrorCode::AccessDenied | ErrorCode::PermanentResolverFailure => {
-            TransportErrorKind::AccessDenied.because("the host allows no name look-up; an IP address needs none")
+            TransportErrorKind::AccessDenied.because("name look-up is not allowed (an IP address needs none)")
         }
         _ => TransportErrorKind::UnknownHost.because(error.name()),
     }

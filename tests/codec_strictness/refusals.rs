@@ -21,7 +21,7 @@ fn a_refusal_says_where_it_is() {
     }
     assert_eq!(
         refusal(b"\x20\x05\0\0\x02\x25\x02").to_string(),
-        "CONNACK, Retain Available, byte 5: a value outside its range"
+        "CONNACK, Retain Available, byte 5: the value is out of range"
     );
     assert_eq!(refusal(b"\x0F").to_string(), "fixed header: packet type 0 is reserved");
 }

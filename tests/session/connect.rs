@@ -335,7 +335,7 @@ fn session_that_the_client_knows_nothing_of_ends_the_connection() {
     s.connect();
     s.expect_connect();
     s.broker_sends(connack(true, Default::default()));
-    s.expect_disconnected(ProtocolError::UnexpectedSession);
+    s.expect_disconnected(ProtocolError::UnknownSession);
     s.expect_sent(disconnect(ReasonCode::ProtocolError));
 }
 

@@ -1,4 +1,4 @@
-//! What the command line may say, and what it means.
+//! The command line: what it may have, and what it means.
 
 use crate::error::{Error, Result};
 
@@ -12,17 +12,19 @@ Commands:
       --only NAME..    Only these: a component such as guests/echo, or a folder such as examples
       --deny-warnings  Fail on a compiler warning (always so where the variable CI is set)
       --quiet          Print only errors and what takes long
-  languages [NAME..]   Build the guests in other languages: javascript, python, c and go, all of them by default
-  toolchain            Print which Rust builds for wasm32-wasip2; fetch one if there is none
+  languages [NAME..]   Build the guests in other languages: javascript, python, c, go (default: all)
+  toolchain            Print which Rust builds for wasm32-wasip2, and fetch one if there is none
   test [-- ARGS]       Build, then run every test; ARGS go to `cargo test` and run the workspace's tests only
-  schedules [NUMBER]   Run the async client under so many schedules chosen at random (20,000 by default)
-  demo [--broker URL]  Build, then run the demo against a broker (an embedded one by default)
+  schedules [NUMBER]   Test the async client under NUMBER random schedules (default: 20,000)
+  demo [--broker URL]  Build, then run the demo against a broker (default: an embedded one)
   bench [ARGS]         Run the benchmarks; ARGS go to them, and `bench --help` lists them
-  bench --counts       Count what no busy machine can blur, and fail where it got worse than bench/counts.txt
-      --accept         Write the counts there instead
+  bench --counts       Count allocations, writes, instructions and sizes; fail if one is worse than bench/counts.txt
+      --accept         Write the counts into bench/counts.txt instead
   bench --instructions [--against REVISION]
-                       Count the instructions of a message, with valgrind, beside those of an earlier revision
+                       Count the instructions of a message with valgrind, beside those of REVISION
   lint                 Run the static checks: format, clippy, rustdoc, the wasm build, licences
+      --docs           Check the documentation only: layout, links, code, words, and names in WIT and Rust
+  newcomer             Follow the README's commands from a clean clone to a message through a component, and time them
   help                 Print this";
 
 /// What one call of `cargo xtask` is to do.
@@ -38,7 +40,8 @@ pub(crate) enum Task {
     Bench(Vec<String>),
     Counts { accepts: bool },
     Instructions(Option<String>),
-    Lint,
+    Lint { docs_only: bool },
+    Newcomer,
 }
 
 /// What `cargo xtask build` is asked for; by default, everything.
@@ -71,18 +74,20 @@ impl Task {
             ("bench", _) => Ok(Self::Bench(rest)),
             ("languages", _) => Ok(Self::Languages(rest)),
             ("toolchain", []) => Ok(Self::Toolchain),
-            ("lint", []) => Ok(Self::Lint),
+            ("newcomer", []) => Ok(Self::Newcomer),
+            ("lint", []) => Ok(Self::Lint { docs_only: false }),
+            ("lint", [option]) if option == "--docs" => Ok(Self::Lint { docs_only: true }),
             ("test", []) => Ok(Self::Test(rest)),
             ("test", [separator, extra @ ..]) if separator == "--" => Ok(Self::Test(extra.to_vec())),
             ("schedules", []) => Ok(Self::Schedules(None)),
             ("schedules", [number]) => match number.parse() {
                 Ok(number) => Ok(Self::Schedules(Some(number))),
-                Err(_) => Err(usage(format!("`{number}` is no number of schedules"))),
+                Err(_) => Err(usage(format!("`{number}` is not a number of schedules"))),
             },
             ("demo", []) => Ok(Self::Demo(rest)),
             ("demo", [option, _]) if option == "--broker" => Ok(Self::Demo(rest)),
             ("demo", [option]) if option == "--broker" => Err(usage("--broker needs a URL")),
-            ("toolchain" | "lint" | "test" | "schedules" | "demo", [first, ..]) => {
+            ("toolchain" | "newcomer" | "lint" | "test" | "schedules" | "demo", [first, ..]) => {
                 Err(usage(format!("`{name}` does not take `{first}` here")))
             }
             _ => Err(usage(format!("there is no command `{name}`"))),
@@ -159,8 +164,23 @@ mod tests {
     }
 
     #[test]
+    fn lint_may_be_of_the_docs_alone() {
+        assert_eq!(parse("lint").unwrap(), Task::Lint { docs_only: false });
+        assert_eq!(parse("lint --docs").unwrap(), Task::Lint { docs_only: true });
+    }
+
+    #[test]
     fn misuse_is_refused() {
-        for line in ["bild", "lint --fast", "test broker", "demo --broker", "build --only", "build mqtt"] {
+        for line in [
+            "bild",
+            "lint --fast",
+            "lint --docs now",
+            "newcomer now",
+            "test broker",
+            "demo --broker",
+            "build --only",
+            "build mqtt",
+        ] {
             assert!(matches!(parse(line), Err(Error::Usage(_))), "{line}");
         }
     }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use crate::args::BuildOptions;
+use crate::binaryen::Binaryen;
 use crate::error::{At, Error, Result};
 use crate::package;
 use crate::process::{run, step};
+use crate::shrink;
 use crate::toolchain::{TARGET, Toolchain};
 use crate::workspace;
 
@@ -61,7 +63,9 @@ pub(crate) fn build(options: &BuildOptions) -> Result<()> {
     for package in components.chunk_by(|one, next| one.command == next.command) {
         compile(package, &toolchain, options)?;
     }
-    let sizes = components.iter().map(Component::install).collect::<Result<Vec<_>>>()?;
+    let binaryen = if components.iter().any(Component::is_shrunk) { Binaryen::find_or_install()? } else { None };
+    let sizes = components.iter().map(|component| component.install(binaryen.as_ref()));
+    let sizes = sizes.collect::<Result<Vec<_>>>()?;
     let package = package::build()?;
     if !options.quiet {
         print_table(&components, &sizes, &package);
@@ -152,7 +156,7 @@ fn select(mut components: Vec<Component>, only: &[String]) -> Result<Vec<Compone
     let is_named = |component: &Component, name: &String| Path::new(&component.name).starts_with(name);
     if let Some(name) = only.iter().find(|name| !components.iter().any(|component| is_named(component, name))) {
         let known: Vec<_> = components.iter().map(|component| component.name.as_str()).collect();
-        return Err(Error::Usage(format!("there is no component `{name}` among {}", known.join(", "))));
+        return Err(Error::Usage(format!("there is no component `{name}`: choose from {}", known.join(", "))));
     }
     components.retain(|component| only.is_empty() || only.iter().any(|name| is_named(component, name)));
     Ok(components)
@@ -169,7 +173,7 @@ fn compile(components: &[Component], toolchain: &Toolchain, options: &BuildOptio
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     // In place of what `.cargo/config.toml` says.
     let mut rustflags = String::from("--cfg tokio_unstable");
-    if std::env::var_os("CARGO_PROFILE_WASM_STRIP").is_none() {
+    if !keeps_names() {
         // Numbers as short as they are: a twentieth less. The linker does it only where nothing is kept for debuggers.
         rustflags.push_str(" -Clink-arg=--compress-relocations");
     }
@@ -186,9 +190,14 @@ fn compile(components: &[Component], toolchain: &Toolchain, options: &BuildOptio
     run(&mut cargo)
 }
 
+/// Whether the build is to be looked at with a debugger or a profiler.
+fn keeps_names() -> bool {
+    std::env::var_os("CARGO_PROFILE_WASM_STRIP").is_some()
+}
+
 impl Component {
-    /// Where cargo builds it. The library with TLS leaves its artifact where the one without does, and each would have to
-    /// be built again after the other.
+    /// Where cargo builds it. The library with TLS and the one without have the same file name, so in one folder each
+    /// would be built again after the other.
     fn cargo_folder(&self) -> PathBuf {
         workspace::target().join(if self.name == "mqtt-tls" { "wasm-tls" } else { "wasm" })
     }
@@ -197,10 +206,18 @@ impl Component {
         folder().join(format!("{}.wasm", self.name))
     }
 
+    /// Whether it is what users get, and not a guest of ours that tests and measures; nor one for debuggers.
+    fn is_shrunk(&self) -> bool {
+        !self.name.starts_with("guests/") && !keeps_names()
+    }
+
     /// Copies it from cargo's folder, if it changed, and returns its size.
-    fn install(&self) -> Result<usize> {
+    fn install(&self, binaryen: Option<&Binaryen>) -> Result<usize> {
         let built = self.cargo_folder().join(TARGET).join(PROFILE).join(format!("{}.wasm", self.artifact));
         let mut bytes = without_names(fs::read(&built).at(&built)?);
+        if self.is_shrunk() {
+            bytes = shrink::shrink(&bytes, binaryen)?;
+        }
         if let Some(world) = self.world {
             package::add_docs(&mut bytes, world)?;
         }
@@ -309,7 +326,7 @@ mod tests {
         let error = selected(&["mqtt", "echo"]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no component `echo` among mqtt, guests/echo, guests/echo-twice; see `cargo xtask help`"
+            "there is no component `echo`: choose from mqtt, guests/echo, guests/echo-twice; see `cargo xtask help`"
         );
     }
 }

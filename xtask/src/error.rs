@@ -1,4 +1,4 @@
-//! Why a command failed, in words for whoever ran it.
+//! Why a command failed, in words for the person who ran it.
 
 use std::fmt;
 use std::io;
@@ -28,22 +28,28 @@ pub(crate) enum Error {
     Rustdoc(String),
     /// So many public items have no example, which were printed.
     NoExample { items: usize },
+    /// A component could not be read as one, and why.
+    Wasm(String),
     /// So many counts got worse, which were printed.
     Worse { counts: usize },
+    /// The documentation has so many problems, which were printed.
+    Docs { problems: usize },
+    /// A newcomer would not get to a message, and why.
+    Newcomer(String),
     /// The guests in these languages were not built, for reasons that were printed.
     Languages { failed: Vec<&'static str> },
     /// There is no Rust for wasm32-wasip2, and none could be fetched.
     NoToolchain(Box<Unavailable>),
 }
 
-/// Why Debian's Rust is no way out on this machine.
+/// Why Debian's Rust cannot be used on this machine.
 #[derive(Debug)]
 pub(crate) enum Unavailable {
     /// Debian's packages are not known to work on this architecture.
     Architecture(&'static str),
     /// The active toolchain, which is to link, has no linker for components.
     Linker,
-    /// Neither `XDG_CACHE_HOME` nor a home folder says where to keep it.
+    /// Neither `XDG_CACHE_HOME` nor `HOME` is set, so there is no folder to keep it in.
     CacheFolder,
     /// This machine's apt knows no mirror of Debian.
     Mirror,
@@ -60,23 +66,28 @@ impl fmt::Display for Error {
             Self::Start { program, source } => write!(f, "cannot start {program}: {source}"),
             Self::Failed { command, status } => write!(f, "`{command}` failed ({status})"),
             Self::File { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Wasm(why) => write!(f, "a component that was built cannot be read: {why}"),
             Self::Wit(why) => write!(f, "wit/: {why}"),
             Self::Rustdoc(why) => write!(f, "rustdoc's JSON: {why}"),
             Self::NoExample { items } => write!(f, "{items} public items have no example in their documentation"),
             Self::MissingTool { tool, remedy } => write!(f, "{tool} is missing: {remedy}"),
             Self::Worse { counts } => write!(
                 f,
-                "{counts} counts got worse than in bench/counts.txt: find out why; where it is worth it, \
-                 `cargo xtask bench --counts --accept` writes what they are now, in a commit that says why"
+                "{counts} counts are worse than in bench/counts.txt: find out why. If the change is worth it, write the new \
+                 counts with `cargo xtask bench --counts --accept`, and give the reason in the commit message"
             ),
-            Self::Languages { failed } => write!(f, "not built: the guests in {}", failed.join(", ")),
+            Self::Docs { problems } => write!(f, "{problems} problems in the documentation, listed above by file"),
+            Self::Newcomer(why) => write!(f, "{why}"),
+            Self::Languages { failed } => {
+                write!(f, "the guests in these languages were not built: {}", failed.join(", "))
+            }
             Self::NoToolchain(why) => write!(
                 f,
-                "no Rust standard library for wasm32-wasip2 here, and Debian's is no way out: {why}\n\n\
+                "no Rust standard library for wasm32-wasip2, and Debian's cannot be used: {why}\n\n\
                  What helps:\n\
                  - with rustup: rustup target add wasm32-wasip2\n\
-                 - on Debian: {} of suite {}, which this command fetches by itself, without root, \
-                 where apt-get reaches a mirror and rustup's Rust is there to link",
+                 - on Debian: this command fetches {} of suite {} by itself, without root. It needs \
+                 an apt-get that reaches a mirror, and rustup's Rust to link with",
                 debian::PACKAGES.join(", "),
                 debian::SUITE,
             ),
@@ -87,10 +98,12 @@ impl fmt::Display for Error {
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Architecture(name) => write!(f, "it is known to work on x86_64 and aarch64, and this is {name}"),
+            Self::Architecture(name) => write!(f, "it works on x86_64 and aarch64, and this is {name}"),
             Self::Linker => write!(f, "the active toolchain has no wasm-component-ld to link with"),
-            Self::CacheFolder => write!(f, "neither XDG_CACHE_HOME nor HOME says where to keep it"),
-            Self::Mirror => write!(f, "apt knows no mirror of Debian that answers"),
+            Self::CacheFolder => {
+                write!(f, "neither XDG_CACHE_HOME nor HOME is set, so there is no folder to keep it in")
+            }
+            Self::Mirror => write!(f, "no mirror of Debian that apt knows answers"),
             Self::Step(error) => error.fmt(f),
             Self::Broken => write!(f, "the rustc that was fetched does not run here"),
         }

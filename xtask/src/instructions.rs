@@ -1,4 +1,4 @@
-//! Counting the instructions of a message, which no busy machine can blur, and those of an earlier revision beside them.
+//! Counting the instructions of a message, beside those of an earlier revision. A busy machine does not change them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ pub(crate) fn now() -> Result<Vec<(String, u64)>> {
 /// As [`now`], in a file with a line for each; `None` where there is no valgrind.
 pub(crate) fn file() -> Result<Option<PathBuf>> {
     if !has_valgrind() {
-        step("counting no instructions, since there is no valgrind");
+        step("not counting instructions: valgrind is not installed");
         return Ok(None);
     }
     let text: String = now()?.into_iter().map(|(name, count)| format!("{count}\t{name}\n")).collect();
@@ -77,7 +77,7 @@ fn has_valgrind() -> bool {
 }
 
 fn require_valgrind() -> Result<()> {
-    let remedy = "apt-get install valgrind, or as your system has it";
+    let remedy = "install it, for example with `apt-get install valgrind`";
     if has_valgrind() { Ok(()) } else { Err(Error::MissingTool { tool: "valgrind", remedy }) }
 }
 
@@ -115,5 +115,5 @@ fn instructions(program: &Path, job: &str, batches: u64) -> Result<u64> {
     read(valgrind.arg(program).args([job, &batches.to_string()]))?;
     let text = fs::read_to_string(&counts).at(&counts)?;
     let total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
-    total.ok_or(Error::Usage("valgrind counted nothing".into()))
+    total.ok_or(Error::Usage("valgrind's output has no `totals:` line".into()))
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::components;
 use crate::error::{At, Error, Result};
+use crate::npm;
 use crate::process::{read, run, step};
 use crate::workspace::{self, cargo};
 
@@ -19,11 +20,11 @@ const WIT_BINDGEN: &str = "0.63.0";
 
 const WIT: &str = "examples/guests/wit";
 
-/// Builds the guests in these languages, or in all; goes on with the next where one fails.
+/// Builds the guests in these languages, or in all; if one fails, the next is built all the same.
 pub(crate) fn build(names: &[String]) -> Result<()> {
     let known = LANGUAGES.map(|(name, _)| name);
     if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(Error::Usage(format!("there is no language `{name}` among {}", known.join(", "))));
+        return Err(Error::Usage(format!("there is no language `{name}`: choose from {}", known.join(", "))));
     }
     let mut failed = Vec::new();
     for (name, build) in LANGUAGES {
@@ -40,7 +41,7 @@ pub(crate) fn build(names: &[String]) -> Result<()> {
 }
 
 fn javascript() -> Result<()> {
-    let tools = packages_for_node("javascript")?;
+    let tools = npm::install(&workspace::root().join("examples/guests/javascript"), &folder().join("javascript"))?;
     for (program, name) in [("guest", "javascript"), ("stress", "stress")] {
         starlingmonkey(&tools, program, "guest-with-stdout", name)?;
         build_one(&format!("{name}-quickjs"), |wasm| {
@@ -173,25 +174,6 @@ fn bindings(bindgen: &Path, language: &str, world: &str, to: &Path, more: impl F
     command.args([language, "--world", world, "examples/guests/wit/deps/mqtt", "--out-dir"]).arg(to);
     more(&mut command);
     run_quietly(&mut command)
-}
-
-/// Installs what `package-lock.json` says; returns the folder of the programs.
-fn packages_for_node(guest: &str) -> Result<PathBuf> {
-    let source = workspace::root().join("examples/guests").join(guest);
-    let folder = folder().join(guest);
-    create_folder(&folder)?;
-    let lock = source.join("package-lock.json");
-    let locked = fs::read(&lock).at(&lock)?;
-    let installed = folder.join("installed-package-lock.json");
-    if !fs::read(&installed).is_ok_and(|old| old == locked) {
-        for name in ["package.json", "package-lock.json"] {
-            let (from, to) = (source.join(name), folder.join(name));
-            fs::copy(&from, &to).at(&from)?;
-        }
-        run(command("npm").current_dir(&folder).args(["ci", "--no-audit", "--no-fund"]))?;
-        fs::write(&installed, locked).at(&installed)?;
-    }
-    Ok(folder.join("node_modules/.bin"))
 }
 
 /// Installs what `requirements.txt` says, with that of the other languages; returns the folder of the programs.

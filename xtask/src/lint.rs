@@ -42,7 +42,7 @@ fn clippy(selection: &str) -> Result<()> {
     run(&mut cargo(&format!("clippy --locked {selection} -- -Dwarnings")))
 }
 
-/// What `deny.toml` says, but for the advisories, which have to be fetched.
+/// What `deny.toml` demands, except the advisories, which have to be fetched.
 fn dependencies() -> Result<()> {
     if succeeds(&mut cargo("deny --version")) {
         step("checking the dependencies");
@@ -52,6 +52,6 @@ fn dependencies() -> Result<()> {
     if is_ci() {
         return Err(missing);
     }
-    step(&format!("the dependencies are not checked: {missing}"));
+    step(&format!("not checking the dependencies: {missing}"));
     Ok(())
 }

@@ -2,16 +2,21 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod binaryen;
 mod components;
 mod counts;
 mod debian;
+mod docs;
 mod docs_examples;
 mod error;
 mod instructions;
 mod languages;
 mod lint;
+mod newcomer;
+mod npm;
 mod package;
 mod process;
+mod shrink;
 mod toolchain;
 mod workspace;
 
@@ -46,7 +51,9 @@ fn execute(task: Task) -> Result<()> {
         Task::Bench(extra) => bench(&extra)?,
         Task::Counts { accepts } => counts::compare(accepts)?,
         Task::Instructions(revision) => instructions::count(revision.as_deref())?,
-        Task::Lint => lint::run_all()?,
+        Task::Newcomer => newcomer::follow()?,
+        Task::Lint { docs_only: false } => lint::run_all()?,
+        Task::Lint { docs_only: true } => docs::check()?,
     }
     Ok(())
 }
@@ -87,7 +94,7 @@ fn bench(extra: &[String]) -> Result<()> {
     let features = if succeeds(Command::new("cmake").arg("--version")) {
         "tls-peers,paho"
     } else {
-        step("comparing without paho-mqtt, since there is no cmake");
+        step("comparing without paho-mqtt: cmake is not installed");
         "tls-peers"
     };
     step("building the benchmark (the first time, its wasm host and its peers take minutes)");

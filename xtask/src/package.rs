@@ -10,7 +10,7 @@ use crate::workspace;
 /// What the file is called in the folder of components.
 const FILE: &str = "mqtt-wasi-client.wit.wasm";
 
-/// What a component has of its world's documentation: tools show it with the component's own world, which they call this.
+/// Where a component has the docs of its world: tools call the component's own world `root`, and show the docs with it.
 const ROOT: &str = "package root:component;\n\n";
 
 /// Encodes the package of `wit/`, with its documentation, and returns how large the file is.
@@ -35,7 +35,8 @@ pub(crate) fn add_docs(component: &mut Vec<u8>, world: &str) -> Result<()> {
     Ok(())
 }
 
-fn parse() -> Result<(Resolve, PackageId)> {
+/// The package of `wit/`.
+pub(crate) fn parse() -> Result<(Resolve, PackageId)> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(workspace::root().join("wit")).map_err(invalid)?;
     Ok((resolve, package))

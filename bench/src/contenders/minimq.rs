@@ -164,7 +164,7 @@ fn is_ready(connection: &Connection<'_, '_>, outgoing: Outgoing<'_>) -> bool {
     }
 }
 
-/// Goes on until something has happened; how many messages that was, none or one.
+/// Polls until something has happened, and returns how many messages that was: none or one.
 async fn poll(connection: &mut Connection<'_, '_>) -> Result<u32, Unable> {
     let message = connection.poll().await?;
     Ok(message.map_or(0, |message| {

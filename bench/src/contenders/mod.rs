@@ -1,5 +1,5 @@
-//! Who is measured. Each does every job by what its own documentation shows for it, with the settings it has by default
-//! but for what is named in its file; what it cannot do it says, and that is shown in its place.
+//! Who is measured. Each does every job as its own documentation shows, with its default settings except those that its
+//! file names. What it cannot do, it reports, and that is shown in place of figures.
 
 mod blocking;
 mod endpoint;

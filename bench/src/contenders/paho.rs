@@ -1,7 +1,7 @@
 //! paho-mqtt: Eclipse Paho's client in C behind a Rust API, with two threads of its own for all clients of a process.
 //!
 //! What the C code allocates goes past Rust's allocator, so only what the Rust layer allocates is counted. It sets
-//! TCP_NODELAY by itself. By default 100 messages may wait to be sent, and that stays so but for [`Work::Reconnect`],
+//! TCP_NODELAY by itself. By default 100 messages may wait to be sent, and that is kept except for [`Work::Reconnect`],
 //! where all of them must. Tokens are waited for by the call without a deadline, since the one with a deadline starts a
 //! timer each time; who runs the measurement ends it when it stalls.
 

@@ -44,7 +44,7 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-/// The messages of [`Work::Reconnect`], for who can have no more in flight than there are Packet Identifiers.
+/// The messages of [`Work::Reconnect`], as many as can be in flight: no more than there are Packet Identifiers.
 pub(crate) fn messages_in_flight(stage: &Stage) -> Result<u32, Unable> {
     let messages = stage.job().operations;
     if messages > u16::MAX.into() {

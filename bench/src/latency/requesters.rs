@@ -74,9 +74,9 @@ fn take_first(client: &mut Client<TcpTransport>, waiting: &mut VecDeque<(Instant
     Some(latency)
 }
 
-/// Whoever asks on tokio, in any number of tasks at the same time.
+/// A client on tokio that sends requests, from any number of tasks at the same time.
 pub(super) trait Requester: Clone + Send + Sync + 'static {
-    /// Connects.
+    /// Connects to a broker.
     async fn open(broker: SocketAddr) -> Self;
 
     /// Asks, and returns what the reply says.

@@ -1,4 +1,4 @@
-//! The pictures. They have a background of their own, so that they read the same on a dark page.
+//! The pictures. They have their own background, so that they read the same on a dark page.
 
 use std::io;
 

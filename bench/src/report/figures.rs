@@ -10,14 +10,14 @@ pub(super) struct Rounds {
     pub(super) most: f64,
 }
 
-/// Everything that was counted of a contender; an operation each, but for memory and starts.
+/// Everything that was counted of a contender; for each operation, except memory and starts.
 #[derive(Debug, Clone)]
 pub(super) struct Figures {
     /// How many there were in a round.
     pub(super) operations: f64,
-    /// Nanoseconds.
+    /// In nanoseconds, by the clock.
     pub(super) wall: Rounds,
-    /// Nanoseconds.
+    /// In nanoseconds of processor time.
     pub(super) cpu: Rounds,
     pub(super) wake_ups: Rounds,
     /// Nanoseconds of the sink's processor time.

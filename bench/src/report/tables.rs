@@ -95,7 +95,8 @@ pub(super) fn instructions(counts: &BTreeMap<String, u64>) -> String {
     if table.is_empty() {
         return table;
     }
-    paragraph("Of the session for a message of 64 B, counted by valgrind: no busy machine can blur them.") + &table
+    paragraph("Of the session for a message of 64 B, counted by valgrind. A busy machine does not change them.")
+        + &table
 }
 
 pub(super) fn sizes(sizes: &[Size]) -> String {

@@ -141,7 +141,7 @@ impl<T: Transport> TlsTransport<T> {
         while !self.advance_handshake(until)? {
             if self.inner.now() >= until {
                 self.inner.close();
-                let message = "the TLS handshake took too long".to_owned();
+                let message = "during the TLS handshake".to_owned();
                 return Err(TransportError { kind: TransportErrorKind::ConnectTimeout, message });
             }
         }
@@ -166,7 +166,7 @@ impl<T: Transport> TlsTransport<T> {
                 return Ok(true);
             }
             if self.tls.is_cut {
-                return Err(TlsFailure::Cut.because("the peer closed the connection before TLS was agreed on"));
+                return Err(TlsFailure::Cut.because(""));
             }
             if self.move_records(true, Some(until))? == Transferred::default() {
                 return Ok(false);
@@ -223,7 +223,7 @@ impl<T: Transport> Transport for TlsTransport<T> {
                 return Ok(Transferred { closed: true, ..Transferred::default() });
             }
             if self.tls.is_cut {
-                return Err(TlsFailure::Truncated.because("the connection ended, but not as TLS ends it"));
+                return Err(TlsFailure::Truncated.because(""));
             }
             let moved = self.move_records(!incoming.is_empty(), until)?;
             let sent = self.tls.take_sent();

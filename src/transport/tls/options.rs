@@ -303,7 +303,7 @@ fn read_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Trans
         _ if !certificates.is_empty() => Ok(certificates),
         // What DER begins with: a sequence.
         [0x30, ..] => Ok(Vec::from([CertificateDer::from(bytes.to_vec())])),
-        _ => Err(configuration("there is no certificate in it, neither in PEM nor in DER")),
+        _ => Err(configuration("there is no certificate in PEM or DER")),
     }
 }
 

@@ -1,0 +1,75 @@
+//! The wasmtime host of `docs/getting-started.md`: it calls `mqtt.wasm`, which has to be in the current folder.
+#![allow(missing_docs, reason = "generated")]
+
+use std::net::SocketAddr;
+
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Engine, Error, Result, Store};
+use wasmtime_wasi::sockets::SocketAddrUse;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+wasmtime::component::bindgen!({
+    path: "wit",
+    inline: "package demo:host; world embedder { export mqtt-wasi:client/mqtt@0.1.0; }",
+    world: "demo:host/embedder",
+});
+use exports::mqtt_wasi::client::mqtt::{Failure, Payload, Qos};
+
+struct Host {
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let url = args.next().unwrap_or_else(|| "mqtt://localhost".into());
+    // wasmtime denies the network unless you allow it.
+    let wasi = match args.next() {
+        Some(address) => one_address(address.parse()?),
+        None => WasiCtx::builder().allow_tcp(true).inherit_network().allow_ip_name_lookup(true).build(),
+    };
+
+    let engine = Engine::default();
+    let component = Component::from_file(&engine, "mqtt.wasm")?;
+    let mut linker = Linker::new(&engine);
+    wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+    let mut store = Store::new(&engine, Host { wasi, table: ResourceTable::new() });
+    let instance = Embedder::instantiate(&mut store, &component, &linker)?;
+
+    let mqtt = instance.mqtt_wasi_client_mqtt();
+    let client = mqtt.call_connect(&mut store, &url, None)?.map_err(in_words)?;
+    let (guest, text) = (mqtt.client(), Payload::Text("21.5".into()));
+    guest.call_subscribe(&mut store, client, "sensors/+", Qos::AtLeastOnce)?.map_err(in_words)?;
+    guest.call_publish(&mut store, client, "sensors/kitchen", &text, Qos::AtLeastOnce, false)?.map_err(in_words)?;
+    while let Some(message) = guest.call_receive(&mut store, client, 2_000)?.map_err(in_words)? {
+        println!("{}: {:?}", message.topic, message.payload);
+    }
+    guest.call_disconnect(&mut store, client, None)?.map_err(in_words)?;
+    client.resource_drop(&mut store)
+}
+
+/// Permission to connect to this address, and nothing else.
+fn one_address(broker: SocketAddr) -> WasiCtx {
+    WasiCtx::builder()
+        .allow_tcp(true)
+        .socket_addr_check(move |address, used_for| {
+            let is_allowed = match used_for {
+                SocketAddrUse::TcpConnect => address == broker,
+                // A socket is bound to a free port before it connects.
+                SocketAddrUse::TcpBind => address.port() == 0,
+                _ => false,
+            };
+            Box::pin(async move { is_allowed })
+        })
+        .build()
+}
+
+fn in_words(failure: Failure) -> Error {
+    Error::msg(failure.message)
+}

@@ -1,0 +1,76 @@
+//! binaryen's optimiser for WebAssembly, at a pinned version from npm.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::components::replace;
+use crate::error::{At, Error, Result};
+use crate::process::{read, step, succeeds};
+use crate::{npm, workspace};
+
+/// Where the version is pinned, and the folder within `target` where it is installed.
+const PACKAGE: &str = "xtask/binaryen";
+const FOLDER: &str = "binaryen";
+
+/// Everything for size, again and again until nothing changes, with what every engine for components has.
+const ARGUMENTS: [&str; 8] = [
+    "-Oz",
+    "--converge",
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Below this it is not worth the start of a program: what joins modules together is a few bytes.
+const WORTHWHILE: usize = 4_096;
+
+/// The installed program.
+pub(crate) struct Binaryen {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl Binaryen {
+    /// Installs it, or returns `None` with a printed reason where there is no npm: what is built is larger then, and
+    /// works alike.
+    pub(crate) fn find_or_install() -> Result<Option<Self>> {
+        if !succeeds(Command::new("npm").arg("--version")) {
+            let missing = Error::MissingTool { tool: "npm", remedy: "install Node.js, whose npm brings binaryen" };
+            if workspace::is_ci() {
+                return Err(missing);
+            }
+            step(&format!("the components stay about 7 % larger than they could be: {missing}"));
+            return Ok(None);
+        }
+        let folder = workspace::target().join(FOLDER);
+        let program = npm::install(&workspace::root().join(PACKAGE), &folder)?.join("wasm-opt");
+        Ok(Some(Self { program, folder }))
+    }
+
+    /// Returns the core module, smaller. What was optimised once is kept.
+    pub(crate) fn optimise(&self, module: &[u8]) -> Result<Vec<u8>> {
+        if module.len() < WORTHWHILE {
+            return Ok(module.to_vec());
+        }
+        let mut hasher = DefaultHasher::new();
+        (module, ARGUMENTS, fs::read(self.folder.join("package-lock.json")).ok()).hash(&mut hasher);
+        let optimised = self.folder.join(format!("kept/{:016x}.wasm", hasher.finish()));
+        if let Ok(bytes) = fs::read(&optimised) {
+            return Ok(bytes);
+        }
+        let input = optimised.with_extension("in.wasm");
+        replace(&input, module)?;
+        let output = optimised.with_extension("out.wasm");
+        read(Command::new(&self.program).args(ARGUMENTS).arg(&input).arg("--output").arg(&output))?;
+        let bytes = fs::read(&output).at(&output)?;
+        fs::remove_file(&input).at(&input)?;
+        fs::rename(&output, &optimised).at(&optimised)?;
+        Ok(bytes)
+    }
+}
