@@ -300,7 +300,7 @@ impl Options {
     /// Whether the first connection, without a clean start, may continue a session that the broker has and this client
     /// does not know. Messages that wait in it are received. What an earlier process had in flight is not sent again:
     /// for that see [`Options::resume`]. Default: false, and connecting fails with
-    /// [`ProtocolError::UnexpectedSession`](crate::ProtocolError::UnexpectedSession) `[MQTT-3.2.2-4]`.
+    /// [`ProtocolError::UnknownSession`](crate::ProtocolError::UnknownSession) `[MQTT-3.2.2-4]`.
     ///
     #[doc = memory_example!()]
     /// use mqtt_wasi::{Client, Options};
