@@ -108,9 +108,9 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OtherProtocol {
-    /// HTTP.
+    /// HTTP, the web.
     Http,
-    /// SSH.
+    /// SSH, remote login.
     Ssh,
 }
 
@@ -875,7 +875,7 @@ impl fmt::Display for CallError {
             Self::WildcardSubscriptionsNotSupported => "the broker does not support wildcards in Topic Filters",
             Self::SharedSubscriptionsNotSupported => "the broker does not support shared subscriptions",
             Self::SubscriptionIdentifiersNotSupported => "the broker does not support Subscription Identifiers",
-            Self::PayloadNotUtf8 => "the payload is not UTF-8, although its Payload Format Indicator says so",
+            Self::PayloadNotUtf8 => "the payload is not UTF-8, although its Payload Format Indicator marks it as text",
             Self::NothingToAuthenticate => {
                 "no challenge waits for an answer, the options have no Authentication Method, or the client is \
                  authenticating already"

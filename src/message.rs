@@ -59,7 +59,7 @@ impl Message {
         Self::with_identifiers(publish, publish.properties.subscription_identifiers.iter().collect())
     }
 
-    /// Whether a message has no properties that are for whoever receives it, but for Subscription Identifiers.
+    /// Whether a message has no properties that are for its receiver, except Subscription Identifiers.
     #[inline]
     pub(crate) const fn is_plain(publish: &Publish<'_>) -> bool {
         let properties = &publish.properties;
@@ -94,7 +94,7 @@ impl Message {
 
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 impl Message {
-    /// The message as it came, but for what its connection knew of it.
+    /// The message as it came, except for what its connection knew of it.
     pub(crate) fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> Publish<'a> {
         let properties = crate::codec::PublishProperties {
             payload_format_indicator: self.payload_format_indicator,

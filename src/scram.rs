@@ -17,8 +17,8 @@ use crate::authenticate::Authenticator;
 const GS2_HEADER: &str = "n,,";
 const GS2_HEADER_BASE64: &str = "biws";
 
-/// The fewest iterations that a broker may ask for (RFC 7677, section 4), and the most that a client does: a broker must
-/// not be able to keep it busy for ever.
+/// The fewest iterations that a broker may ask for (RFC 7677, section 4), and the most that a client does: a broker
+/// must not be able to keep it busy for ever.
 const ITERATIONS: core::ops::RangeInclusive<u32> = 4_096..=10_000_000;
 
 const NONCE_BYTES: usize = 18;

@@ -424,7 +424,7 @@ fn combine(lists: &[&str]) -> Option<String> {
     Some(state)
 }
 
-/// The members of a list but for the empty ones, which are allowed and say nothing.
+/// The members of a list, except empty ones, which are allowed and mean nothing.
 fn members(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(|member| member.trim_matches(WHITE_SPACE)).filter(|member| !member.is_empty())
 }

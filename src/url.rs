@@ -122,8 +122,8 @@ impl core::str::FromStr for BrokerUrl {
 }
 
 impl BrokerUrl {
-    /// The URL of another server that this one refers to, as `host`, `host:port` or `[address]:port` (section 4.11): reached
-    /// and logged in to in the same way.
+    /// The URL of another server that this one refers to, as `host`, `host:port` or `[address]:port` (section 4.11):
+    /// reached and logged in to in the same way.
     pub(crate) fn elsewhere(&self, reference: &str) -> Option<Self> {
         let scheme = match self.scheme {
             Scheme::Mqtt => "mqtt://",

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Calls put their packets into the engine themselves and wake the driver, a task of the runtime, which runs once they
-//! wait. So what many of them have to say leaves in one write, and nothing is handed from one task to another on the way.
+//! wait. So what many of them have to say leaves in one write, and nothing is handed from one task to another on the
+//! way.
 
 mod driver;
 mod messages;

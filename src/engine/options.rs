@@ -584,7 +584,7 @@ impl Options {
         self
     }
 
-    /// The response timeout: how long calls without a timeout of their own wait for the broker, and for room. Default:
+    /// The response timeout: how long calls that take no timeout wait for the broker, and for room. Default:
     /// 30 seconds.
     ///
     /// ```

@@ -13,8 +13,8 @@ use crate::workspace::{cargo, target};
 const COMMAND: &str = "rustdoc --locked --quiet -p mqtt-wasi --features bulk,json,scram,tls,tokio -- \
                        -Zunstable-options --output-format=json";
 
-/// What needs an example. Fields, variants, constants and aliases are shown in those of the types that they belong to, and
-/// methods of traits in those of the traits.
+/// What needs an example. Fields, variants, constants and aliases are shown with the types that they belong to, and
+/// methods of traits with the traits.
 const KINDS: [&str; 5] = ["struct", "enum", "union", "trait", "function"];
 
 /// Fails for public items without an example.

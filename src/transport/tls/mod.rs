@@ -1,5 +1,5 @@
-//! TLS between a client and any transport: rustls without I/O and a pure-Rust provider, so that one piece of code serves
-//! every form of the client.
+//! TLS between a client and any transport: rustls without I/O and a pure-Rust provider, so that one piece of code
+//! serves every form of the client.
 //!
 //! ```text
 //!   outgoing ──► encrypt ──► records ──► inner transport
@@ -148,7 +148,7 @@ impl<T: Transport> TlsTransport<T> {
         Ok(())
     }
 
-    /// Goes on with the handshake until nothing moves any more, waiting for that until then; whether it is done.
+    /// Continues the handshake until nothing moves any more, waiting for that until then; whether it is done.
     pub(crate) fn advance_handshake(&mut self, until: Instant) -> Result<bool, TransportError> {
         let advanced = self.try_handshake(until);
         if advanced.is_err() {
@@ -280,7 +280,7 @@ impl Tls {
         Ok(())
     }
 
-    /// Goes on until more bytes are needed or all is said.
+    /// Continues until more bytes are needed or nothing is left to do.
     fn make_records(&mut self) -> Result<(), TransportError> {
         loop {
             let UnbufferedStatus { discard, state, .. } =
