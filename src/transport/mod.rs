@@ -69,6 +69,13 @@ use crate::url::BrokerUrl;
 /// ```
 pub trait Transport {
     /// What time it is. Never goes back, and continues over the next transport of the same client.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::Instant;
+    /// use mqtt_wasi::transport::Transport;
+    ///
+    /// assert_eq!(Transport::now(&network), Instant::ZERO);
+    /// ```
     fn now(&self) -> Instant;
 
     /// Moves bytes both ways: sends what it can of `outgoing`, and puts what has come into `incoming`. Waits until at
@@ -79,6 +86,16 @@ pub trait Transport {
     ///
     /// # Errors
     /// [`TransportError`] when the stream broke. That the time ran out is no error.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::transport::Transport;
+    ///
+    /// let connect = b"\x10\x0E\x00\x04MQTT\x05\x02\x00\x3C\x00\x00\x01c";
+    /// let mut incoming = [0; 100];
+    /// let moved = network.transfer(connect, &mut incoming, None)?;
+    /// assert_eq!((moved.sent, incoming[0]), (connect.len(), 0x20), "the broker answers CONNACK");
+    /// # Ok::<(), mqtt_wasi::TransportError>(())
+    /// ```
     fn transfer(
         &mut self,
         outgoing: &[u8],
@@ -87,6 +104,15 @@ pub trait Transport {
     ) -> Result<Transferred, TransportError>;
 
     /// Closes the stream, such that what was sent arrives. Harmless if it is closed.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::transport::Transport;
+    ///
+    /// network.close();
+    /// network.close();
+    /// assert!(network.transfer(&[], &mut [0; 100], None)?.closed);
+    /// # Ok::<(), mqtt_wasi::TransportError>(())
+    /// ```
     fn close(&mut self);
 }
 
@@ -143,9 +169,26 @@ pub trait Connector {
     type Transport: Transport;
 
     /// What time it is, by the clock of the transports.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let connector = TcpConnector::new();
+    /// assert!(connector.now() <= connector.now());
+    /// ```
     fn now(&self) -> Instant;
 
     /// Begins to connect to the broker at this URL, to be done by `until`. Gives up an attempt that is under way.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let mut connector = TcpConnector::new();
+    /// connector.start(url.parse()?, connector.now() + Duration::from_secs(10));
+    /// assert!(connector.advance(None).expect("it is done").is_ok());
+    /// # Ok::<(), mqtt_wasi::UrlError>(())
+    /// ```
     fn start(&mut self, url: BrokerUrl, until: Instant);
 
     /// Continues to connect, waiting for at most `until`. `None` for `until`: waits for ever. Returns earlier when
@@ -153,18 +196,69 @@ pub trait Connector {
     ///
     /// # Errors
     /// [`Error::Transport`]; [`Error::Url`] for a scheme that it does not support.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let mut connector = TcpConnector::new();
+    /// connector.start(url.parse()?, connector.now() + Duration::from_secs(10));
+    /// let transport = loop {
+    ///     let soon = connector.now() + Duration::from_millis(100);
+    ///     if let Some(connected) = connector.advance(Some(soon)) {
+    ///         break connected?;
+    ///     }
+    ///     // Something else, for a moment.
+    /// };
+    /// # drop(transport);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     fn advance(&mut self, until: Option<Instant>) -> Option<Result<Self::Transport, Error>>;
 
     /// Gives up an attempt that is under way.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let mut connector = TcpConnector::new();
+    /// connector.start(url.parse()?, connector.now() + Duration::from_secs(10));
+    /// connector.cancel();
+    /// assert!(connector.advance(None).is_none(), "nothing is under way");
+    /// # Ok::<(), mqtt_wasi::UrlError>(())
+    /// ```
     fn cancel(&mut self);
 
     /// Waits, while nothing is under way.
+    ///
+    #[doc = std_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let mut connector = TcpConnector::new();
+    /// let until = connector.now() + Duration::from_millis(10);
+    /// connector.wait(until);
+    /// assert!(connector.now() >= until);
+    /// ```
     fn wait(&mut self, until: Instant);
 
     /// A random number with 64 random bits. It spreads attempts to connect, and keeps no secret.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let mut connector = TcpConnector::new();
+    /// assert_ne!(connector.random(), connector.random());
+    /// ```
     fn random(&mut self) -> u64;
 
     /// The connector itself, for callers that know its type.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// assert!(TcpConnector::new().as_any().is_none(), "unless the connector returns itself");
+    /// ```
     fn as_any(&self) -> Option<&dyn core::any::Any> {
         None
     }
