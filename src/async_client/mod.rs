@@ -62,10 +62,12 @@ use crate::transport::Layers;
 /// When the last clone and the last of its [`AsyncMessages`] and [`AsyncRequests`] are dropped, the connection is cut,
 /// and the broker publishes the Will Message. [`AsyncClient::disconnect`] ends the connection normally.
 ///
+/// In the examples below, `url` is the URL of a broker, such as `mqtt://localhost:1883`.
+///
 #[doc = async_example!()]
 /// use mqtt_wasi::{AsyncClient, Options, Publish, QoS, Subscription};
 ///
-/// let client = AsyncClient::connect(&url, Options::new()).await?; // such as "mqtt://localhost:1883"
+/// let client = AsyncClient::connect(&url, Options::new()).await?;
 /// let mut messages = client.listen(Subscription::new("sensors/+", QoS::AtLeastOnce)).await?;
 /// client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce)).await?;
 ///

@@ -46,11 +46,13 @@ const WRITE_SIZE: usize = 64 * 1024;
 ///
 /// A timeout of zero never waits. A timeout of [`Duration::MAX`] never ends.
 ///
+/// In the examples below, `url` is the URL of a broker, such as `mqtt://localhost:1883`.
+///
 #[doc = example!()]
 /// use std::time::Duration;
 /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
 ///
-/// let mut client = Client::connect(&url, Options::new())?; // such as "mqtt://localhost:1883"
+/// let mut client = Client::connect(&url, Options::new())?;
 /// client.subscribe(&[Subscription::new("sensors/+", QoS::AtLeastOnce)])?;
 /// client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
 ///
