@@ -18,8 +18,6 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("deadlines", &["time"]),
     ("rabbitmq", &[]),
     ("wit", &[]),
-    // The README and the pages of docs/, for rustdoc alone.
-    ("pages", &[]),
     ("message", &["codec"]),
     ("error", &["codec", "frame", "message", "url"]),
     ("bulk", &["codec"]),

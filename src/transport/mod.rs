@@ -6,11 +6,18 @@ mod addresses;
 mod stream;
 #[cfg(feature = "std")]
 mod tcp;
+#[cfg(all(feature = "std", not(all(target_os = "wasi", target_env = "p2"))))]
+mod tcp_native;
+#[cfg(all(feature = "std", target_os = "wasi", target_env = "p2"))]
+mod tcp_wasi;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tokio")]
 mod tokio;
-#[cfg(all(feature = "component", target_arch = "wasm32"))]
+#[cfg(any(
+    all(feature = "component", target_arch = "wasm32"),
+    all(feature = "std", target_os = "wasi", target_env = "p2")
+))]
 mod wasi;
 
 #[cfg(feature = "tokio")]
@@ -19,8 +26,10 @@ pub(crate) use self::{
     tcp::now,
     tokio::{TokioConnection, connect},
 };
-#[cfg(feature = "std")]
-pub use tcp::{TcpConnector, TcpTransport};
+#[cfg(all(feature = "std", not(all(target_os = "wasi", target_env = "p2"))))]
+pub use tcp_native::{TcpConnector, TcpTransport};
+#[cfg(all(feature = "std", target_os = "wasi", target_env = "p2"))]
+pub use tcp_wasi::{TcpConnector, TcpTransport};
 #[cfg(feature = "tls")]
 pub use tls::{TlsOptions, TlsTransport};
 #[cfg(all(feature = "component", target_arch = "wasm32"))]

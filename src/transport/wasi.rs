@@ -1,4 +1,4 @@
-//! TCP through `wasi:sockets` itself, for the component. Waits on pollables; never spins.
+//! TCP through `wasi:sockets` itself, for the component, and for programs with std. Waits on pollables; never spins.
 
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -11,17 +11,21 @@ use super::{Connector, Transferred, Transport};
 use crate::error::{Error, TransportError, TransportErrorKind};
 use crate::time::Instant;
 use crate::url::BrokerUrl;
-use crate::wit::wasi::clocks::monotonic_clock;
-use crate::wit::wasi::io::poll::{self, Pollable};
-use crate::wit::wasi::io::streams::{InputStream, OutputStream, StreamError};
-use crate::wit::wasi::random::random::get_random_u64;
-use crate::wit::wasi::sockets::instance_network::instance_network;
-use crate::wit::wasi::sockets::ip_name_lookup::{ResolveAddressStream, resolve_addresses};
-use crate::wit::wasi::sockets::network::{
+#[cfg(feature = "component")]
+use crate::wit::wasi as host;
+use host::clocks::monotonic_clock;
+use host::io::poll::{self, Pollable};
+use host::io::streams::{InputStream, OutputStream, StreamError};
+use host::random::random::get_random_u64;
+use host::sockets::instance_network::instance_network;
+use host::sockets::ip_name_lookup::{ResolveAddressStream, resolve_addresses};
+use host::sockets::network::{
     ErrorCode, IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress,
 };
-use crate::wit::wasi::sockets::tcp::{ShutdownType, TcpSocket};
-use crate::wit::wasi::sockets::tcp_create_socket::create_tcp_socket;
+use host::sockets::tcp::{ShutdownType, TcpSocket};
+use host::sockets::tcp_create_socket::create_tcp_socket;
+#[cfg(not(feature = "component"))]
+use wasip2 as host;
 
 /// How long the last bytes may take to leave the host, and the peer to close too.
 const LINGER: Duration = Duration::from_millis(500);
@@ -82,13 +86,14 @@ impl WasiConnector {
         Ok(Self { layers: Layers::new(tls)?, attempt: None })
     }
 
-    /// Without TLS.
-    #[cfg(not(feature = "tls"))]
+    /// Without options.
+    #[cfg(any(feature = "std", not(feature = "tls")))]
     pub(crate) const fn new() -> Self {
         Self { layers: Layers::none(), attempt: None }
     }
 
     /// What the attempt waits for, if it waits for the host.
+    #[cfg(feature = "component")]
     fn waits_for(&self) -> Option<&Pollable> {
         let attempt = self.attempt.as_ref()?;
         if let Some(stream) = &attempt.stream {
@@ -209,6 +214,19 @@ impl Connecting {
         Ok(Self { ready: socket.subscribe(), socket, address, until })
     }
 
+    /// Waits until it is made, or its time is over.
+    #[cfg(feature = "std")]
+    fn wait(self) -> Result<Connection, ErrorCode> {
+        loop {
+            match self.socket.finish_connect() {
+                Ok(streams) => return Ok(self.finish(streams)),
+                Err(ErrorCode::WouldBlock) if wait(&self.ready, self.until) => {}
+                Err(ErrorCode::WouldBlock) => return Err(ErrorCode::Timeout),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     fn finish(self, (input, output): (InputStream, OutputStream)) -> Connection {
         let Self { ready, socket, .. } = self;
         drop(ready);
@@ -262,14 +280,14 @@ impl Connector for WasiConnector {
 }
 
 /// The date, as the host has it.
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "component", feature = "tls"))]
 #[derive(Debug)]
 pub(super) struct WallClock;
 
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "component", feature = "tls"))]
 impl rustls::time_provider::TimeProvider for WallClock {
     fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
-        let now = crate::wit::wasi::clocks::wall_clock::now();
+        let now = host::clocks::wall_clock::now();
         Some(rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(now.seconds)))
     }
 }
@@ -286,11 +304,28 @@ struct Connection {
 }
 
 impl WasiTransport {
+    /// Connects to the first of these addresses that takes the connection, until then at the latest.
+    #[cfg(feature = "std")]
+    pub(super) fn connect(
+        resolved: impl IntoIterator<Item = SocketAddr>,
+        until: Instant,
+    ) -> Result<Self, TransportError> {
+        let mut addresses = Addresses::new(resolved, until);
+        while let Some((address, until)) = addresses.next(Self::clock()) {
+            match Connecting::start(address, until).and_then(Connecting::wait) {
+                Ok(connection) => return Ok(Self { connection: Some(connection), timer: None }),
+                Err(error) => addresses.failed(address, &error.into()),
+            }
+        }
+        Err(addresses.into_error())
+    }
+
     pub(crate) fn clock() -> Instant {
         Instant::from_start(Duration::from_nanos(monotonic_clock::now()))
     }
 
     /// A pollable of the bytes that come; `None` without a connection.
+    #[cfg(feature = "component")]
     pub(crate) fn readiness(&self) -> Option<Pollable> {
         let connection = self.connection.as_ref()?;
         connection.is_watched.set(true);
@@ -416,6 +451,7 @@ impl Connection {
 }
 
 /// What a client waits for.
+#[cfg(feature = "component")]
 pub(crate) enum Interest<'a> {
     /// To continue to connect.
     Connector(&'a WasiConnector),
@@ -424,6 +460,7 @@ pub(crate) enum Interest<'a> {
 }
 
 /// Waits until one of these can continue, or until `until`.
+#[cfg(feature = "component")]
 pub(crate) fn wait_for_any<'a>(interests: impl Iterator<Item = Interest<'a>>, until: Instant) {
     let timer = timer_at(until);
     let mut pollables = Vec::from([&timer]);

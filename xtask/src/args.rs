@@ -17,6 +17,7 @@ Commands:
   test [-- ARGS]       Build, then run every test; ARGS go to `cargo test` and run the workspace's tests only
   schedules [NUMBER]   Test the async client under NUMBER random schedules (default: 20,000)
   demo [--broker URL]  Build, then run the demo against a broker (default: an embedded one)
+  sizes                Build what users get and small programs, and print the bytes of each beside version 0.2.0
   bench [ARGS]         Run the benchmarks; ARGS go to them, and `bench --help` lists them
   bench --counts       Count allocations, writes, instructions and sizes; fail if one is worse than bench/counts.txt
       --accept         Write the counts into bench/counts.txt instead
@@ -42,6 +43,7 @@ pub(crate) enum Task {
     Instructions(Option<String>),
     Lint { docs_only: bool },
     Newcomer,
+    Sizes,
 }
 
 /// What `cargo xtask build` is asked for; by default, everything.
@@ -75,6 +77,7 @@ impl Task {
             ("languages", _) => Ok(Self::Languages(rest)),
             ("toolchain", []) => Ok(Self::Toolchain),
             ("newcomer", []) => Ok(Self::Newcomer),
+            ("sizes", []) => Ok(Self::Sizes),
             ("lint", []) => Ok(Self::Lint { docs_only: false }),
             ("lint", [option]) if option == "--docs" => Ok(Self::Lint { docs_only: true }),
             ("test", []) => Ok(Self::Test(rest)),
@@ -87,7 +90,7 @@ impl Task {
             ("demo", []) => Ok(Self::Demo(rest)),
             ("demo", [option, _]) if option == "--broker" => Ok(Self::Demo(rest)),
             ("demo", [option]) if option == "--broker" => Err(usage("--broker needs a URL")),
-            ("toolchain" | "newcomer" | "lint" | "test" | "schedules" | "demo", [first, ..]) => {
+            ("toolchain" | "newcomer" | "sizes" | "lint" | "test" | "schedules" | "demo", [first, ..]) => {
                 Err(usage(format!("`{name}` does not take `{first}` here")))
             }
             _ => Err(usage(format!("there is no command `{name}`"))),

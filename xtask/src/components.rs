@@ -53,9 +53,42 @@ pub(crate) fn folder() -> PathBuf {
     workspace::target().join("components")
 }
 
+/// How large a component is.
+pub(crate) struct Size {
+    pub(crate) name: String,
+    /// As cargo leaves it, stripped.
+    pub(crate) built: usize,
+    /// As it is in the folder of components.
+    pub(crate) installed: usize,
+}
+
 /// Builds what `options` ask for.
 pub(crate) fn build(options: &BuildOptions) -> Result<()> {
     let components = select(all()?, &options.only)?;
+    let sizes = build_these(&components, options)?;
+    let package = package::build()?;
+    if !options.quiet {
+        print_table(&components, &sizes, &package);
+    }
+    Ok(())
+}
+
+/// Builds what users get, and small programs of `bench/sizes` by their names and features, and returns the sizes.
+pub(crate) fn measure(programs: &[(&str, &'static str)]) -> Result<Vec<Size>> {
+    let mut components = all()?;
+    components.retain(Component::is_shrunk);
+    components.extend(programs.iter().map(|&(program, command)| Component {
+        name: format!("sizes/{program}"),
+        world: None,
+        command,
+        target: format!("--bin {program}"),
+        artifact: program.into(),
+        rustc_args: &[],
+    }));
+    build_these(&components, &BuildOptions { quiet: true, ..BuildOptions::default() })
+}
+
+fn build_these(components: &[Component], options: &BuildOptions) -> Result<Vec<Size>> {
     let toolchain = Toolchain::find_or_fetch()?;
     if !options.quiet {
         step(&format!("building the components with {toolchain}"));
@@ -64,13 +97,7 @@ pub(crate) fn build(options: &BuildOptions) -> Result<()> {
         compile(package, &toolchain, options)?;
     }
     let binaryen = if components.iter().any(Component::is_shrunk) { Binaryen::find_or_install()? } else { None };
-    let sizes = components.iter().map(|component| component.install(binaryen.as_ref()));
-    let sizes = sizes.collect::<Result<Vec<_>>>()?;
-    let package = package::build()?;
-    if !options.quiet {
-        print_table(&components, &sizes, &package);
-    }
-    Ok(())
+    components.iter().map(|component| component.install(binaryen.as_ref())).collect()
 }
 
 fn all() -> Result<Vec<Component>> {
@@ -212,9 +239,10 @@ impl Component {
     }
 
     /// Copies it from cargo's folder, if it changed, and returns its size.
-    fn install(&self, binaryen: Option<&Binaryen>) -> Result<usize> {
+    fn install(&self, binaryen: Option<&Binaryen>) -> Result<Size> {
         let built = self.cargo_folder().join(TARGET).join(PROFILE).join(format!("{}.wasm", self.artifact));
         let mut bytes = without_names(fs::read(&built).at(&built)?);
+        let built_len = bytes.len();
         if self.is_shrunk() {
             bytes = shrink::shrink(&bytes, binaryen)?;
         }
@@ -225,7 +253,7 @@ impl Component {
         if !fs::read(&path).is_ok_and(|old| old == bytes) {
             replace(&path, &bytes)?;
         }
-        Ok(bytes.len())
+        Ok(Size { name: self.name.clone(), built: built_len, installed: bytes.len() })
     }
 }
 
@@ -268,10 +296,10 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::rename(&new, path).at(path)
 }
 
-fn print_table(components: &[Component], sizes: &[usize], (package, size): &(String, usize)) {
+fn print_table(components: &[Component], sizes: &[Size], (package, size): &(String, usize)) {
     println!("{:>9}  {:>7}  file", "bytes", "KB");
     let files = components.iter().map(Component::path).chain([folder().join(package)]);
-    for (path, bytes) in files.zip(sizes.iter().chain([size])) {
+    for (path, bytes) in files.zip(sizes.iter().map(|size| &size.installed).chain([size])) {
         let path = path.strip_prefix(workspace::root()).unwrap_or(&path);
         println!("{bytes:>9}  {:>7.1}  {}", *bytes as f64 / 1000.0, path.display());
     }

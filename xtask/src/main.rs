@@ -17,6 +17,7 @@ mod npm;
 mod package;
 mod process;
 mod shrink;
+mod sizes;
 mod toolchain;
 mod workspace;
 
@@ -52,6 +53,7 @@ fn execute(task: Task) -> Result<()> {
         Task::Counts { accepts } => counts::compare(accepts)?,
         Task::Instructions(revision) => instructions::count(revision.as_deref())?,
         Task::Newcomer => newcomer::follow()?,
+        Task::Sizes => sizes::print()?,
         Task::Lint { docs_only: false } => lint::run_all()?,
         Task::Lint { docs_only: true } => docs::check()?,
     }
