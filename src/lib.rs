@@ -163,6 +163,8 @@
 #![cfg_attr(not(feature = "bulk"), doc = "[`bulk`]: #features")]
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Both kinds of TCP connections are there with the same features.
+#![cfg_attr(docsrs, doc(auto_cfg(hide(target_os = "wasi", target_env = "p2"))))]
 #![cfg_attr(
     all(feature = "component", target_arch = "wasm32"),
     allow(unreachable_pub, reason = "generated macros are")
