@@ -5,16 +5,16 @@ use alloc::vec::Vec;
 
 use crate::session::Challenge;
 
-/// One side of an Authentication Method: says what CONNECT begins with, answers challenges, and checks in the end that
-/// the broker is who it should be.
+/// The client's side of an Authentication Method (section 4.12): begins, answers challenges, and checks in the end that
+/// the broker is genuine.
 ///
-/// [`Options::authenticator`](crate::Options::authenticator) takes one. It may take its time: whoever calls it holds nothing
-/// that others wait for. With the feature `scram` there is one for SCRAM-SHA-256.
+/// [`Options::authenticator`](crate::Options::authenticator) takes one. It may take its time: its caller holds nothing
+/// that others wait for. The feature `scram` has one for SCRAM-SHA-256.
 ///
-/// ```
-/// use mqtt_wasi::Authenticator;
+#[doc = memory_example!()]
+/// use mqtt_wasi::{Authenticator, Client, Options};
 ///
-/// /// A method in which whoever knows the token says it.
+/// /// A method in which the client shows a token.
 /// #[derive(Clone)]
 /// struct Token(Vec<u8>);
 ///
@@ -27,36 +27,42 @@ use crate::session::Challenge;
 ///         Ok(self.0.clone())
 ///     }
 ///
-///     fn answer(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {
-///         Err("a token has no more to say".into())
+///     fn answer(&mut self, _challenge: &[u8]) -> Result<Vec<u8>, String> {
+///         Err("a token needs no challenge".into())
 ///     }
 ///
-///     fn finish(&mut self, _: &[u8]) -> Result<(), String> {
+///     fn finish(&mut self, _data: &[u8]) -> Result<(), String> {
 ///         Ok(())
 ///     }
 /// }
+///
+/// let options = Options::new().authenticator(Token(b"a token".to_vec()));
+/// let mut client = Client::connect_over(network, options)?;
+/// client.authenticate_again()?;
+/// # Ok::<(), mqtt_wasi::Error>(())
 /// ```
 pub trait Authenticator {
-    /// The Authentication Method. Never changes.
+    /// The Authentication Method. It must not change.
     fn method(&self) -> &str;
 
-    /// The Authentication Data to begin with: of CONNECT, at each connection anew, or of the AUTH that authenticates again.
+    /// The Authentication Data to begin with: that of CONNECT, for each connection, or of the AUTH that authenticates
+    /// again.
     ///
     /// # Errors
     /// Why it cannot begin, in words.
     fn start(&mut self) -> Result<Vec<u8>, String>;
 
-    /// Hears all that the broker says in an AUTH, its Reason String and User Properties among it, before that is answered or
-    /// checked. Default: pays no attention.
+    /// Gets everything in an AUTH of the broker, the Reason String and User Properties included, before
+    /// [`answer`](Self::answer) or [`finish`](Self::finish) is called. Default: ignores it.
     fn hear(&mut self, _said: &Challenge) {}
 
-    /// The answer to a challenge, whose Authentication Data is empty where the broker sent none.
+    /// Answers a challenge. Its Authentication Data is empty if the broker sent none.
     ///
     /// # Errors
     /// Why there is no answer, in words. The connection is closed.
     fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String>;
 
-    /// Checks the Authentication Data that came with success, empty where the broker sent none.
+    /// Checks the Authentication Data that came with success. It is empty if the broker sent none.
     ///
     /// # Errors
     /// Why the broker is not to be trusted, in words. The connection is closed.

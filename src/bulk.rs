@@ -1,7 +1,7 @@
 //! Many messages in one list of 64-bit words: what the component's `bulk` interface takes and returns.
 //!
 //! wasmtime copies lists between components element by element, so a list of words takes about an eighth of the time of
-//! a list of bytes. A guest packs messages here, and reads what it received where it is, without a copy.
+//! a list of bytes. A guest packs messages here, and reads what it received in place, without a copy.
 //!
 //! ```
 //! use mqtt_wasi::bulk;
@@ -15,11 +15,15 @@
 //! ```
 //!
 //! # Frames
-//! One frame follows the other. Each begins with a word that has, from its lowest bit on, 32 bits with the length of the
-//! payload in bytes, the four flags of PUBLISH (section 3.3.1), and a bit that says whether a delivery follows; and a
-//! word with the length of the head. Then come the delivery, in a word of its own; the head, which is the Topic Name and
-//! the properties as PUBLISH has them; and the payload. Head and payload begin with a word, and zeros fill their last one.
-//! The first byte is in the lowest eight bits of a word.
+//! A list holds one frame after the other. The first byte of anything is in bits 0 to 7 of a word. A frame is:
+//!
+//! - a word: the length of the payload in bytes (bits 0 to 31), then the flags of PUBLISH (section 3.3.1), which are
+//!   RETAIN (bit 32), QoS (33 and 34) and DUP (35), then whether there is a delivery (36). The other bits are 0.
+//! - a word: the length of the head in bytes (bits 0 to 31). The other bits are 0.
+//! - the delivery, a word, if there is one.
+//! - the head: the Topic Name, with its length in two bytes before it, most significant first; then the Property Length
+//!   and the properties (section 3.3.2.3). Zeros fill its last word.
+//! - the payload, which so begins with a word. Zeros fill its last word.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -34,12 +38,19 @@ const HAS_DELIVERY: u64 = 1 << 36;
 /// Payloads of so many bytes and more are not worth zeroing the room for.
 const LARGE: usize = 4096;
 
-/// Packs messages to publish. Whether the specification has valid bytes for each is for `publish-packed` to say, with its
-/// position.
+/// Packs messages to publish. Only lengths are checked here: `publish-packed` checks each message, and returns the
+/// positions of those that were not published.
 ///
 /// # Errors
-/// [`EncodeError`] when a part of one is longer than its length can say: a Topic Name of more than 65,535 bytes, for
-/// example.
+/// [`EncodeError`] for a message with a part that is too long, for example a Topic Name of more than 65,535 bytes.
+///
+/// ```
+/// use mqtt_wasi::{Publish, bulk};
+///
+/// let words = bulk::pack([Publish::new("a", "1"), Publish::new("b", "2")])?;
+/// assert_eq!(bulk::unpack(&words).count(), 2);
+/// # Ok::<(), mqtt_wasi::EncodeError>(())
+/// ```
 pub fn pack<'a>(messages: impl IntoIterator<Item = Publish<'a>>) -> Result<Vec<u64>, EncodeError> {
     let mut words = Vec::new();
     for message in messages {
@@ -48,10 +59,21 @@ pub fn pack<'a>(messages: impl IntoIterator<Item = Publish<'a>>) -> Result<Vec<u
     Ok(words)
 }
 
-/// Appends a message, as [`pack`] does. On an error nothing is appended.
+/// Appends a message, as [`pack`] does. On an error nothing is appended. A message to publish has no `delivery`.
 ///
 /// # Errors
 /// As [`pack`].
+///
+/// ```
+/// use mqtt_wasi::{Publish, bulk};
+///
+/// let mut words = Vec::new();
+/// for reading in ["21.5", "21.6"] {
+///     bulk::push(&mut words, &Publish::new("sensors/kitchen", reading), None)?;
+/// }
+/// assert_eq!(bulk::unpack(&words).count(), 2);
+/// # Ok::<(), mqtt_wasi::EncodeError>(())
+/// ```
 pub fn push(words: &mut Vec<u64>, message: &Publish<'_>, delivery: Option<u64>) -> Result<(), EncodeError> {
     let (head_len, checked) = message.head_len();
     checked?;
@@ -108,28 +130,66 @@ fn extend(words: &mut Vec<u64>, bytes: &[u8]) {
 }
 
 /// The frames in a list, in order.
+///
+/// ```
+/// use mqtt_wasi::{Publish, bulk};
+///
+/// let words = bulk::pack([Publish::new("a", "1")])?; // as `receive-packed` returns
+/// for frame in bulk::unpack(&words) {
+///     assert_eq!(frame?.message.topic, "a");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub const fn unpack(words: &[u64]) -> Frames<'_> {
     Frames { words }
 }
 
 /// A message in a list.
+///
+/// ```
+/// use mqtt_wasi::bulk::{self, Frame};
+/// use mqtt_wasi::Publish;
+///
+/// let mut words = Vec::new();
+/// bulk::push(&mut words, &Publish::new("a", "1"), Some(9))?;
+/// let frame: Frame<'_> = bulk::unpack(&words).next().expect("a frame")?;
+/// assert_eq!((frame.message.payload, frame.delivery), (&b"1"[..], Some(9)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame<'a> {
     /// The message. It has no Packet Identifier.
     pub message: Publish<'a>,
-    /// What acknowledges it: `client.acknowledge`.
+    /// The number for `client.acknowledge`. `None` where there is nothing to acknowledge.
     pub delivery: Option<u64>,
 }
 
 /// The frames in a list: see [`unpack`].
+///
+/// ```
+/// use mqtt_wasi::bulk::{self, Frames};
+/// use mqtt_wasi::Publish;
+///
+/// let words = bulk::pack([Publish::new("a", "1"), Publish::new("b", "2")])?;
+/// let frames: Frames<'_> = bulk::unpack(&words);
+/// let topics: Vec<_> = frames.filter_map(Result::ok).map(|frame| frame.message.topic).collect();
+/// assert_eq!(topics, ["a", "b"]);
+/// # Ok::<(), mqtt_wasi::EncodeError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Frames<'a> {
     words: &'a [u64],
 }
 
-/// Why a list has no message here.
+/// Why there is no message at this place of a list.
+///
+/// ```
+/// use mqtt_wasi::bulk::{self, UnpackError};
+///
+/// assert_eq!(bulk::unpack(&[0]).next(), Some(Err(UnpackError::Truncated)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnpackError {
@@ -137,7 +197,7 @@ pub enum UnpackError {
     Truncated,
     /// The first word of a frame has bits that mean nothing. Nothing follows.
     Flags(u64),
-    /// The head is no valid one. The next frame is where it should be.
+    /// The head is not valid. The next frame follows.
     Malformed(DecodeError),
 }
 
@@ -150,10 +210,20 @@ struct Raw<'a> {
 }
 
 impl<'a> Frames<'a> {
-    /// Fails if the list is not frames from end to end. Whether each has a valid message is another matter.
+    /// Checks that the list is frames from beginning to end. Does not check the messages in them.
     ///
     /// # Errors
     /// [`UnpackError::Truncated`] and [`UnpackError::Flags`].
+    ///
+    /// ```
+    /// use mqtt_wasi::bulk::{self, UnpackError};
+    /// use mqtt_wasi::Publish;
+    ///
+    /// let words = bulk::pack([Publish::new("a", "1")])?;
+    /// assert_eq!(bulk::unpack(&words).check(), Ok(()));
+    /// assert_eq!(bulk::unpack(&words[1..]).check(), Err(UnpackError::Truncated));
+    /// # Ok::<(), mqtt_wasi::EncodeError>(())
+    /// ```
     pub fn check(mut self) -> Result<(), UnpackError> {
         while self.next_raw()?.is_some() {}
         Ok(())

@@ -22,6 +22,14 @@ pub(crate) const ERROR_PROPERTY: &str = "reply-error";
 ///
 /// [`Error::kind`] says what it means for the program, [`Error::name`] what it is exactly, and its text is for people.
 /// `docs/errors.md` lists every name, with what to do about it.
+///
+/// ```
+/// use mqtt_wasi::{Error, ErrorKind};
+///
+/// let error = Error::Timeout;
+/// assert_eq!((error.kind(), error.name()), (ErrorKind::TimedOut, "timeout"));
+/// assert!(!error.is_fatal(), "the connection continues");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -90,16 +98,34 @@ pub enum Error {
 }
 
 /// Which protocol a peer speaks instead of MQTT.
+///
+/// ```
+/// use mqtt_wasi::{Error, ErrorKind, OtherProtocol};
+///
+/// let error = Error::NotMqtt(OtherProtocol::Http); // for example at port 80
+/// assert_eq!(error.kind(), ErrorKind::ProtocolBroken);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OtherProtocol {
-    /// HTTP.
+    /// HTTP, the web.
     Http,
-    /// SSH.
+    /// SSH, remote login.
     Ssh,
 }
 
 /// What a failure means for the program. The list is complete: later versions add no other kind.
+///
+/// ```
+/// use mqtt_wasi::{CallError, Error, ErrorKind};
+///
+/// /// Whether it may help to call again, without a change.
+/// fn may_help(error: &Error) -> bool {
+///     matches!(error.kind(), ErrorKind::TryLater | ErrorKind::TimedOut | ErrorKind::ConnectionOver)
+/// }
+/// assert!(may_help(&Error::KeepAliveTimeout));
+/// assert!(!may_help(&Error::Call(CallError::RetainNotSupported)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The call cannot be done as it was made. Nothing was sent, and the connection is as before. Change the call.
@@ -120,6 +146,18 @@ pub enum ErrorKind {
 }
 
 /// The reply of a responder that reports a failure.
+///
+#[doc = example!()]
+/// # let broker = broker.with_calculator();
+/// use std::time::Duration;
+/// use mqtt_wasi::{Client, Error, Options, Publish, QoS};
+///
+/// let mut client = Client::connect(&url, Options::new())?;
+/// let request = Publish::new("calculator/add", "").qos(QoS::AtLeastOnce);
+/// let Err(Error::RequestFailed(failure)) = client.request(&request, Duration::from_secs(5)) else { panic!() };
+/// assert_eq!(failure.text, "no numbers");
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Why the request failed, in the responder's words: the User Property `reply-error`.
@@ -139,6 +177,13 @@ impl Failure {
 }
 
 /// A broker's answer: a Reason Code, and what may come with it.
+///
+/// ```
+/// use mqtt_wasi::{Reason, ReasonCode};
+///
+/// let reason = Reason { reason_string: Some("try tomorrow".into()), ..Reason::from(ReasonCode::QuotaExceeded) };
+/// assert_eq!(reason.to_string(), "Quota exceeded (0x97): try tomorrow");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
     /// The Reason Code.
@@ -152,6 +197,17 @@ pub struct Reason {
 }
 
 /// A broker's answer to SUBSCRIBE or UNSUBSCRIBE.
+///
+/// ```
+/// use mqtt_wasi::{QoS, ReasonCode, SubscribeReason};
+///
+/// let answer = SubscribeReason {
+///     reason_codes: vec![ReasonCode::GrantedQos1],
+///     reason_string: None,
+///     user_properties: Vec::new(),
+/// };
+/// assert_eq!(answer.granted(), Ok(vec![QoS::AtLeastOnce]));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscribeReason {
     /// A Reason Code for each Topic Filter, in order: the granted QoS, or why it was refused.
@@ -167,6 +223,16 @@ impl SubscribeReason {
     ///
     /// # Errors
     /// [`Error::SubscribeRefused`] if at least one was refused.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, QoS, SubscribeProperties, Subscription};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// let subscription = Subscription::new("sensors/+", QoS::AtLeastOnce);
+    /// let answer = client.subscribe_with(&[subscription], SubscribeProperties::default())?;
+    /// assert_eq!(answer.granted()?, [QoS::AtLeastOnce]);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn granted(self) -> Result<Vec<QoS>, Error> {
         if self.reason_codes.iter().any(|code| code.is_error()) {
             return Err(Error::SubscribeRefused(self.into()));
@@ -177,6 +243,12 @@ impl SubscribeReason {
 }
 
 /// Why a session cannot continue from a snapshot.
+///
+/// ```
+/// use mqtt_wasi::{Snapshot, SnapshotError};
+///
+/// assert_eq!(Snapshot::from_bytes(b"something else"), Err(SnapshotError::Corrupt));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SnapshotError {
@@ -187,6 +259,19 @@ pub enum SnapshotError {
 }
 
 /// What a broker did that the specification forbids.
+///
+/// ```
+/// use mqtt_wasi::session::{Event, Session};
+/// use mqtt_wasi::{Error, Instant, Options, ProtocolError};
+///
+/// let mut session = Session::new(Options::new());
+/// session.connect(Instant::ZERO)?;
+/// let connack = b"\x20\x03\x01\x00\x00"; // with Session Present, though the client asked for a clean start
+/// session.read_buffer()[..5].copy_from_slice(connack);
+/// session.received(5, Instant::ZERO);
+/// assert_eq!(session.poll_event(), Some(Event::Disconnected(Error::Protocol(ProtocolError::UnexpectedSession))));
+/// # Ok::<(), mqtt_wasi::CallError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -218,6 +303,16 @@ pub enum ProtocolError {
 }
 
 /// Why a call cannot be done.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::{CallError, Client, Error, Options, Publish};
+///
+/// let mut client = Client::connect_over(network, Options::new())?;
+/// let wildcard = Publish::new("sensors/#", "21.5");
+/// assert!(matches!(client.publish(&wildcard), Err(Error::Call(CallError::Invalid(_)))));
+/// assert!(client.is_connected(), "nothing was sent");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError {
@@ -278,6 +373,15 @@ pub enum CallError {
 }
 
 /// A failure of the network or of TLS.
+///
+#[doc = std_example!()]
+/// use mqtt_wasi::{Client, Error, Options, TransportErrorKind};
+///
+/// // Nothing listens there.
+/// let Err(Error::Transport(error)) = Client::connect("mqtt://127.0.0.1:1", Options::new()) else { panic!() };
+/// assert_eq!(error.kind, TransportErrorKind::ConnectionRefused);
+/// println!("{}", error.message);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportError {
     /// The kind of failure.
@@ -287,6 +391,13 @@ pub struct TransportError {
 }
 
 /// Kinds of failure of the network and of TLS.
+///
+/// ```
+/// use mqtt_wasi::{Error, TransportError, TransportErrorKind};
+///
+/// let error = TransportError { kind: TransportErrorKind::UnknownHost, message: String::new() };
+/// assert_eq!(Error::from(error).name(), "unknown-host");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportErrorKind {
@@ -311,6 +422,14 @@ pub enum TransportErrorKind {
 }
 
 /// Why TLS failed. If the broker's certificate was not accepted, no byte of MQTT was sent.
+///
+/// ```
+/// use mqtt_wasi::{Error, ErrorKind, TlsFailure, TransportError, TransportErrorKind};
+///
+/// let kind = TransportErrorKind::Tls(TlsFailure::UnknownIssuer);
+/// let error = Error::from(TransportError { kind, message: String::new() });
+/// assert_eq!((error.kind(), error.name()), (ErrorKind::NotTrusted, "tls-unknown-issuer"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsFailure {
@@ -346,6 +465,13 @@ pub enum TlsFailure {
 
 impl Error {
     /// The Reason Code that the broker gave, or that the broker was sent with DISCONNECT. `None` if there is none.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Error, ReasonCode};
+    ///
+    /// assert_eq!(Error::NoResponder.reason_code(), Some(ReasonCode::NoMatchingSubscribers));
+    /// assert_eq!(Error::Timeout.reason_code(), None);
+    /// ```
     #[must_use]
     pub fn reason_code(&self) -> Option<ReasonCode> {
         match self {
@@ -366,6 +492,13 @@ impl Error {
     }
 
     /// Whether the connection is over.
+    ///
+    /// ```
+    /// use mqtt_wasi::Error;
+    ///
+    /// assert!(Error::ConnectionClosed.is_fatal());
+    /// assert!(!Error::Timeout.is_fatal());
+    /// ```
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         match self {
@@ -532,6 +665,12 @@ impl From<ReasonCode> for Reason {
 
 impl ProtocolError {
     /// The Reason Code of the DISCONNECT that answers it.
+    ///
+    /// ```
+    /// use mqtt_wasi::{ProtocolError, ReasonCode};
+    ///
+    /// assert_eq!(ProtocolError::ReceiveMaximumExceeded.reason_code(), ReasonCode::ReceiveMaximumExceeded);
+    /// ```
     #[must_use]
     pub const fn reason_code(self) -> ReasonCode {
         match self {
@@ -736,7 +875,7 @@ impl fmt::Display for CallError {
             Self::WildcardSubscriptionsNotSupported => "the broker does not support wildcards in Topic Filters",
             Self::SharedSubscriptionsNotSupported => "the broker does not support shared subscriptions",
             Self::SubscriptionIdentifiersNotSupported => "the broker does not support Subscription Identifiers",
-            Self::PayloadNotUtf8 => "the payload is not UTF-8, although its Payload Format Indicator says so",
+            Self::PayloadNotUtf8 => "the payload is not UTF-8, although its Payload Format Indicator marks it as text",
             Self::NothingToAuthenticate => {
                 "no challenge waits for an answer, the options have no Authentication Method, or the client is \
                  authenticating already"

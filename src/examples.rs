@@ -63,3 +63,17 @@ macro_rules! with_broker {
         "```\n# mod broker { include!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/tests/support/broker.rs\")); }\n"
     };
 }
+
+/// The same for an example that needs a network to run.
+#[cfg(all(feature = "std", feature = "tls"))]
+macro_rules! std_no_run_example {
+    () => {
+        "```no_run"
+    };
+}
+#[cfg(all(not(feature = "std"), feature = "tls"))]
+macro_rules! std_no_run_example {
+    () => {
+        "```ignore"
+    };
+}

@@ -1,5 +1,5 @@
-//! Finds packets in a stream of bytes: one contiguous buffer, filled by whoever reads the connection, and cut into
-//! frames in place.
+//! Finds packets in a stream of bytes: one contiguous buffer, filled by the driver of the connection, and cut into
+//! frames in place. `no_std`.
 //!
 //! ```text
 //!          start            next              end            buffer.len()
@@ -8,8 +8,8 @@
 //!  └─────────┴────────────────┴────────────────┴───────────────────┘
 //! ```
 //!
-//! Bytes move only when the space behind `end` runs out, never per packet; the buffer grows only as bytes arrive, and
-//! a packet over the Maximum Packet Size is refused as soon as its length is known.
+//! Bytes move only when the space behind `end` runs out, never per packet. The buffer grows only as bytes arrive. A
+//! packet over the Maximum Packet Size is refused as soon as its length is known.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -57,7 +57,19 @@ pub struct FrameReader {
     maximum_packet_size: u32,
 }
 
-/// One packet, not decoded yet.
+/// A packet that is not decoded yet.
+///
+/// ```
+/// use mqtt_wasi::codec::PacketType;
+/// use mqtt_wasi::frame::{Frame, FrameReader};
+///
+/// let mut reader = FrameReader::new(1024);
+/// reader.space()[..4].copy_from_slice(b"\x40\x02\x00\x07");
+/// reader.filled(4);
+/// let frame: Frame<'_> = reader.next_frame()?.expect("a whole packet");
+/// assert_eq!((frame.packet_type, frame.flags, frame.body), (PacketType::Puback, 0, &b"\x00\x07"[..]));
+/// # Ok::<(), mqtt_wasi::frame::FrameError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
     /// The packet's type.
@@ -77,11 +89,20 @@ pub(crate) struct FrameSpan {
     len: u32,
 }
 
-/// A stream that cannot be cut into frames. Nothing after it can be trusted; the reader keeps giving the same error.
+/// A stream that cannot be cut into frames. Nothing after it can be trusted: the reader returns the same error again.
+///
+/// ```
+/// use mqtt_wasi::frame::{FrameError, FrameReader};
+///
+/// let mut reader = FrameReader::new(1024);
+/// reader.space()[..4].copy_from_slice(b"\x30\xFF\xFF\x03");
+/// reader.filled(4);
+/// assert_eq!(reader.next_frame(), Err(FrameError::PacketTooLarge { size: 65_539, maximum: 1024 }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// The fixed header is no valid one.
+    /// The fixed header is not valid.
     Malformed(DecodeError),
     /// The packet is larger than the Maximum Packet Size.
     PacketTooLarge {
@@ -93,13 +114,32 @@ pub enum FrameError {
 }
 
 impl FrameReader {
-    /// A reader that takes packets of `maximum_packet_size` bytes at most, fixed header included.
+    /// A reader of packets of at most `maximum_packet_size` bytes, fixed header included.
+    ///
+    /// ```
+    /// use mqtt_wasi::frame::FrameReader;
+    ///
+    /// let mut reader = FrameReader::new(16 * 1024 * 1024);
+    /// assert_eq!(reader.next_frame(), Ok(None));
+    /// ```
     #[must_use]
     pub const fn new(maximum_packet_size: u32) -> Self {
         Self { buffer: Vec::new(), start: 0, next: 0, end: 0, origin: 0, maximum_packet_size }
     }
 
-    /// Where the next bytes of the stream go; never empty. Call [`FrameReader::filled`] with how many came.
+    /// Where to put the next bytes of the stream. Never empty. Then call [`FrameReader::filled`].
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use mqtt_wasi::frame::FrameReader;
+    ///
+    /// let mut stream: &[u8] = b"\xD0\x00"; // any reader
+    /// let mut reader = FrameReader::new(1024);
+    /// let len = stream.read(reader.space())?;
+    /// reader.filled(len);
+    /// assert!(reader.next_frame().expect("valid").is_some());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             // The common case: everything was used, so nothing needs to move.
@@ -120,10 +160,23 @@ impl FrameReader {
         &mut self.buffer[self.end..]
     }
 
-    /// Says that the first `len` bytes of [`FrameReader::space`] now hold the next bytes of the stream.
+    /// Notes that the first `len` bytes of [`FrameReader::space`] are the next bytes of the stream.
     ///
     /// # Panics
-    /// When that is more than the space there was.
+    /// If that is more than the space had.
+    ///
+    /// ```
+    /// use mqtt_wasi::frame::FrameReader;
+    ///
+    /// let mut reader = FrameReader::new(1024);
+    /// reader.space()[0] = 0xD0;
+    /// reader.filled(1);
+    /// assert_eq!(reader.next_frame(), Ok(None), "half of PINGRESP");
+    /// reader.space()[0] = 0x00;
+    /// reader.filled(1);
+    /// assert!(reader.next_frame()?.is_some());
+    /// # Ok::<(), mqtt_wasi::frame::FrameError>(())
+    /// ```
     pub fn filled(&mut self, len: usize) {
         assert!(len <= self.buffer.len() - self.end, "more bytes than there was space for");
         self.end += len;
@@ -133,10 +186,25 @@ impl FrameReader {
         }
     }
 
-    /// The next whole packet, or `None` until more bytes came. A frame is gone when the next one is asked for.
+    /// The next whole packet. `None`: more bytes are needed. A frame is valid until the next one is asked for.
     ///
     /// # Errors
     /// [`FrameError`] when the stream has no valid packet here.
+    ///
+    /// ```
+    /// use mqtt_wasi::frame::FrameReader;
+    ///
+    /// let mut reader = FrameReader::new(1024);
+    /// reader.space()[..4].copy_from_slice(b"\xD0\x00\xD0\x00");
+    /// reader.filled(4);
+    /// let mut frames = 0;
+    /// while let Some(frame) = reader.next_frame()? {
+    ///     assert!(frame.body.is_empty());
+    ///     frames += 1;
+    /// }
+    /// assert_eq!(frames, 2);
+    /// # Ok::<(), mqtt_wasi::frame::FrameError>(())
+    /// ```
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
         self.start = self.next;
         Ok(self.next_span()?.map(|span| Frame {
@@ -242,14 +310,34 @@ impl<'a> Frame<'a> {
     /// Decodes the packet.
     ///
     /// # Errors
-    /// [`DecodeError`] when it is no valid one.
+    /// [`DecodeError`] when it is not a valid packet.
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{DecodeOptions, Packet};
+    /// use mqtt_wasi::frame::FrameReader;
+    ///
+    /// let mut reader = FrameReader::new(1024);
+    /// reader.space()[..2].copy_from_slice(b"\xD0\x00");
+    /// reader.filled(2);
+    /// let frame = reader.next_frame().expect("valid").expect("a whole packet");
+    /// assert_eq!(frame.decode(DecodeOptions::default())?, Packet::Pingresp);
+    /// # Ok::<(), mqtt_wasi::codec::DecodeError>(())
+    /// ```
     pub fn decode(&self, options: DecodeOptions) -> Result<Packet<'a>, DecodeError> {
         Packet::decode_body(self.packet_type, self.flags, self.body, options)
     }
 }
 
 impl FrameError {
-    /// The Reason Code for the DISCONNECT that answers it.
+    /// The Reason Code of the DISCONNECT that answers it (section 4.13).
+    ///
+    /// ```
+    /// use mqtt_wasi::ReasonCode;
+    /// use mqtt_wasi::frame::FrameError;
+    ///
+    /// let error = FrameError::PacketTooLarge { size: 65_539, maximum: 1024 };
+    /// assert_eq!(error.reason_code(), ReasonCode::PacketTooLarge);
+    /// ```
     #[must_use]
     pub const fn reason_code(&self) -> ReasonCode {
         match self {

@@ -16,6 +16,16 @@ impl Message {
     ///
     /// # Errors
     /// [`Error::Json`] if it is not JSON, or not the JSON of a `T`. The text tells what was expected and where.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Message, Publish};
+    ///
+    /// let message = Message::from(Publish::new("sensors/kitchen", r#"{"celsius": 21.5}"#));
+    /// let reading: std::collections::HashMap<String, f64> = message.json()?;
+    /// assert_eq!(reading["celsius"], 21.5);
+    /// assert!(message.json::<f64>().is_err());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Error> {
         serde_json::from_slice(&self.payload)
             .map_err(|error| Error::Json(format!("the payload is not the JSON that its type needs: {}", why(&error))))
@@ -23,10 +33,19 @@ impl Message {
 }
 
 impl Reply {
-    /// A value as JSON, marked as such by Content Type and Payload Format Indicator.
+    /// A reply with a value as JSON, with the Content Type `application/json` and the Payload Format Indicator for
+    /// UTF-8 text.
     ///
     /// # Errors
     /// [`Error::Json`] if it cannot be written as JSON.
+    ///
+    /// ```
+    /// use mqtt_wasi::Reply;
+    ///
+    /// let reply = Reply::json(&[1, 2, 3])?;
+    /// assert_ne!(reply, Reply::new("[1,2,3]"), "which has no Content Type");
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<Self, Error> {
         let payload = to_json(value)?;
         Ok(Self { payload, is_text: true, content_type: Some(CONTENT_TYPE.into()), ..Self::default() })

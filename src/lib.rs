@@ -1,42 +1,170 @@
-//! An MQTT v5.0 client for WebAssembly (WASI 0.2) and native Rust.
-//!
-//! # In scope
-//! MQTT v5.0, the client's side, over byte streams: as a blocking client, as an async client, as a WebAssembly component,
-//! and as the engine without I/O that these are faces of. Requests and replies over it, and W3C Trace Context. The codec
-//! serves both sides of a connection.
-//!
-//! # Out of scope
-//! MQTT before version 5, brokers, WebSockets.
+//! An MQTT v5.0 client for WebAssembly (WASI 0.2) and native Rust: a blocking client, an async client for tokio, and a
+//! WebAssembly component, all over one engine without I/O.
 //!
 //! # Which part is for you
-//! - [`Client`]: a program that publishes and receives, native or on `wasm32-wasip2`.
-//! - `AsyncClient`, with the feature `tokio`: one that does so in any number of tasks, over one connection.
-//! - [`engine`]: what all of these do alike, without I/O, for a client of your own over whatever moves bytes; `no_std`.
-//! - [`session`]: the protocol alone, as a state machine over one connection at a time; `no_std`.
-//! - [`codec`] and [`frame`]: packets and where they begin and end, for brokers and gateways; `no_std`.
-//! - The component is built from this crate by `cargo xtask build`; its interface is `wit/mqtt.wit`.
+//! | you write | use | feature |
+//! | --- | --- | --- |
+//! | a program that publishes and receives, native or for `wasm32-wasip2` | [`Client`] | `std` (default) |
+//! | tasks on tokio that share one connection | [`AsyncClient`] | `tokio` |
+//! | a WebAssembly component, in any language | `mqtt.wasm` with `wit/mqtt.wit`: `cargo xtask build` | |
+//! | a client of your own, over anything that moves bytes | [`engine`] | none: `no_std` |
+//! | something that needs the protocol as a state machine | [`session`] | none: `no_std` |
+//! | a broker, a gateway, a tool that reads packets | [`codec`], [`frame`] | none: `no_std` |
 //!
+//! # A blocking program
 #![cfg_attr(feature = "std", doc = "```no_run")]
 #![cfg_attr(not(feature = "std"), doc = "```ignore")]
 //! use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
 //!
-//! let mut client = Client::connect("mqtt://localhost", Options::new().client_id("thermometer"))?;
-//! client.subscribe(&[Subscription::new("sensors/#", QoS::AtLeastOnce)])?;
-//! client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
-//! println!("{:?}", client.receive()?);
+//! fn main() -> Result<(), mqtt_wasi::Error> {
+//!     let mut client = Client::connect("mqtt://localhost", Options::new())?;
+//!     client.subscribe(&[Subscription::new("sensors/+", QoS::AtLeastOnce)])?;
+//!     client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+//!     let message = client.receive()?;
+//!     println!("{}: {} bytes", message.topic, message.payload.len());
+//!     client.disconnect()
+//! }
+//! ```
+//!
+//! [`Client::publish_all`] sends many messages with many in flight, and [`Client::enqueue`] many small ones in few
+//! writes. [`Client::receive_with`] lends a message without a copy. With [`Client::receive_unacknowledged`] a message
+//! is acknowledged only when its work is done.
+//!
+//! # An async program
+//! With the feature `tokio`. Clones of the client share its connection.
+//!
+#![cfg_attr(feature = "tokio", doc = "```no_run")]
+#![cfg_attr(not(feature = "tokio"), doc = "```ignore")]
+//! use mqtt_wasi::{AsyncClient, Options, Publish, QoS, Subscription};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), mqtt_wasi::Error> {
+//!     let client = AsyncClient::connect("mqtt://localhost", Options::new()).await?;
+//!     let mut messages = client.listen(Subscription::new("sensors/+", QoS::AtLeastOnce)).await?;
+//!     client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce)).await?;
+//!     println!("{:?}", messages.receive().await?);
+//!     client.disconnect().await
+//! }
+//! ```
+//!
+//! # Requests and replies
+//! A request is published with a Response Topic and Correlation Data, and the call returns the reply. [`Client::serve`]
+//! is the other side: it subscribes, and answers requests. A request that comes again gets the reply that it had. The
+//! same for tasks: [`AsyncClient::request`], [`AsyncClient::serve`].
+//!
+#![cfg_attr(feature = "std", doc = "```no_run")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
+//! use std::time::Duration;
+//! use mqtt_wasi::{Client, Options, Publish, QoS};
+//!
+//! let mut client = Client::connect("mqtt://localhost", Options::new())?;
+//! let request = Publish::new("calculator/add", "1 2").qos(QoS::AtLeastOnce);
+//! let reply = client.request(&request, Duration::from_secs(5))?;
+//! println!("{}", String::from_utf8_lossy(&reply.payload));
 //! # Ok::<(), mqtt_wasi::Error>(())
 //! ```
 //!
+//! # TLS
+//! With the feature `tls`, URLs may begin with `mqtts://`. [`TlsOptions`] sets which certificates to trust and to show.
+//! The default trusts Mozilla's certificate authorities.
+//!
+#![cfg_attr(all(feature = "std", feature = "tls"), doc = "```no_run")]
+#![cfg_attr(not(all(feature = "std", feature = "tls")), doc = "```ignore")]
+//! use mqtt_wasi::{Client, Options, TlsOptions};
+//!
+//! let tls = TlsOptions::new().ca(std::fs::read("ca.pem")?)?.only_own_ca();
+//! let client = Client::connect("mqtts://broker.local", Options::new().tls(tls))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Staying connected
+//! With [`Options::reconnect`], a client connects again by itself, and its calls continue. A session that the broker
+//! keeps ([`Options::session_expiry_interval`]) continues too. [`Client::next_event`] tells what happened.
+//! [`Client::snapshot`] and [`Options::resume`] carry a session over to a later process.
+//!
+#![cfg_attr(feature = "std", doc = "```no_run")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
+//! use std::time::Duration;
+//! use mqtt_wasi::{Client, Options, Reconnect};
+//!
+//! let options = Options::new()
+//!     .client_id("thermometer-7")
+//!     .session_expiry_interval(3600)
+//!     .reconnect(Reconnect::default())
+//!     .fallback("mqtt://second.example");
+//! let mut client = Client::connect("mqtt://first.example", options)?;
+//! while let Some(event) = client.next_event(Duration::from_secs(60))? {
+//!     println!("{event}");
+//! }
+//! # Ok::<(), mqtt_wasi::Error>(())
+//! ```
+//!
+//! # Errors
+//! All calls fail with an [`Error`]. [`Error::kind`] tells what it means for the program: there are seven kinds, and
+//! later versions add no other. [`Error::name`] and the text tell what happened exactly.
+//!
+//! ```
+//! use mqtt_wasi::{Error, ErrorKind};
+//!
+//! fn what_to_do(error: &Error) -> &'static str {
+//!     match error.kind() {
+//!         ErrorKind::WrongCall => "change the call",
+//!         ErrorKind::TryLater => "try again",
+//!         ErrorKind::TimedOut => "it may still arrive",
+//!         ErrorKind::Refused => "the broker or the responder refused",
+//!         ErrorKind::ConnectionOver => "connect again",
+//!         ErrorKind::NotTrusted => "look at certificates and logins",
+//!         ErrorKind::ProtocolBroken => "report it to the operator of the broker",
+//!     }
+//! }
+//! assert_eq!(what_to_do(&Error::Timeout), "it may still arrive");
+//! ```
+//!
+//! # Without a network
+//! [`engine::Engine`] is everything that the clients do alike, except moving bytes, waiting and telling the time; its
+//! module has the loop that drives it. [`session::Session`] below it is the protocol: bytes and points in time go in,
+//! bytes and events come out. [`codec`] reads and writes all packets, for both sides of a connection.
+//!
+//! ```
+//! use mqtt_wasi::codec::{Packet, Publish};
+//!
+//! let mut bytes = Vec::new();
+//! Publish::new("sensors/kitchen", "21.5").encode(&mut bytes)?;
+//! let (packet, len) = Packet::decode(&bytes)?.expect("a whole packet");
+//! assert!(matches!(packet, Packet::Publish(publish) if publish.payload == b"21.5"));
+//! assert_eq!(len, bytes.len());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Features
-//! - `std` (default): `Client::connect`, over `std::net`, or WASI's own sockets on `wasm32-wasip2`. Without it the crate is `no_std` with `alloc`.
-//! - `json`: typed payloads through serde, with `Client::publish_json` and `Message::json`.
-//! - `scram`: SCRAM-SHA-256 for enhanced authentication, with `ScramSha256`.
-//! - `tokio`: the async client, `AsyncClient`.
-//! - `tls`: `mqtts://`, with rustls and a provider in pure Rust.
-//! - `bulk`: [`bulk`], for guests that move many messages through the component.
-//! - `component`: the WIT exports, for the component build alone.
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `std` (default) | `Client::connect`, over `std::net`, or WASI's own sockets on `wasm32-wasip2`. Without it the crate is `no_std` with `alloc` |
+//! | `tokio` | [`AsyncClient`] |
+//! | `tls` | `mqtts://` URLs and [`TlsOptions`], with rustls and a provider in pure Rust |
+//! | `json` | typed payloads through serde: `Client::publish_json`, `Client::request_json`, `Message::json` |
+//! | `scram` | [`ScramSha256`], for enhanced authentication with SCRAM-SHA-256 |
+//! | `bulk` | [`bulk`], for guests that move many messages through the component |
+//! | `component` | the WIT exports, for the component build only |
+//!
+//! # Scope
+//! MQTT v5.0, the client's side, over byte streams. Requests and replies over it, and W3C Trace Context
+//! ([`TraceContext`]). The codec serves both sides. Not in scope: MQTT before version 5, brokers, WebSockets.
+//!
+//! Section numbers in this documentation, such as "section 4.12", and names such as `[MQTT-4.6.0-2]` are those of the
+//! [MQTT v5.0 specification](https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html). More on each task is in the
+//! folder `docs` of the [repository](https://github.com/mqtt-wasi/mqtt-wasi).
+//!
+#![cfg_attr(not(feature = "tokio"), doc = "[`AsyncClient`]: #features")]
+#![cfg_attr(not(feature = "tokio"), doc = "[`AsyncClient::request`]: #features")]
+#![cfg_attr(not(feature = "tokio"), doc = "[`AsyncClient::serve`]: #features")]
+#![cfg_attr(not(feature = "tls"), doc = "[`TlsOptions`]: #features")]
+#![cfg_attr(not(feature = "scram"), doc = "[`ScramSha256`]: #features")]
+#![cfg_attr(not(feature = "bulk"), doc = "[`bulk`]: #features")]
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Both kinds of TCP connections are there with the same features.
+#![cfg_attr(docsrs, doc(auto_cfg(hide(target_os = "wasi", target_env = "p2"))))]
 #![cfg_attr(
     all(feature = "component", target_arch = "wasm32"),
     allow(unreachable_pub, reason = "generated macros are")
@@ -94,25 +222,31 @@ mod wit;
 pub use async_client::{AsyncClient, AsyncMessages, AsyncRequests, IncomingRequest};
 pub use authenticate::Authenticator;
 pub use client::{Client, Messages, PendingReply};
+#[doc(inline)]
 pub use codec::{
     Disconnect, DisconnectProperties, EncodeError, Publish, PublishProperties, QoS, ReasonCode, RetainHandling,
     SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties,
 };
+#[doc(inline)]
 pub use engine::{ConnectChanges, Event, Options, Overflow, Reconnect};
 pub use error::{
     CallError, Error, ErrorKind, Failure, OtherProtocol, ProtocolError, Reason, SnapshotError, SubscribeReason,
     TlsFailure, TransportError, TransportErrorKind,
 };
+#[doc(inline)]
 pub use frame::FrameError;
 pub use message::Message;
 pub use respond::{Reply, Request, Responder, ResponderStats};
 #[cfg(feature = "scram")]
 pub use scram::{ProhibitedCharacter, ScramSha256};
+#[doc(inline)]
 pub use session::{Challenge, ConnectionInfo, Delivery, Snapshot, Stats, WillMessage};
 pub use time::Instant;
 pub use trace::{TraceContext, TraceError};
 #[cfg(feature = "std")]
+#[doc(inline)]
 pub use transport::TcpTransport;
 #[cfg(feature = "tls")]
+#[doc(inline)]
 pub use transport::TlsOptions;
 pub use url::{BrokerUrl, Scheme, UrlError};

@@ -1,4 +1,4 @@
-//! A received message that owns what it says.
+//! A received message that owns what it holds.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -6,36 +6,44 @@ use alloc::vec::Vec;
 
 use crate::codec::{Publish, QoS, UserProperties, UserProperty};
 
-/// A received message.
+/// A received message. All fields are public. Later versions may add some.
 ///
-/// It takes part in a `match` or a `let` as plainly as it looks: every field is public.
+/// ```
+/// use mqtt_wasi::{Message, Publish, QoS};
+///
+/// let message = Message::from(Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce));
+/// let Message { topic, payload, qos, .. } = message;
+/// assert_eq!((topic.as_str(), &payload[..], qos), ("sensors/kitchen", &b"21.5"[..], QoS::AtLeastOnce));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
-    /// The Topic Name.
+    /// The Topic Name. Always in full, also where the broker sent a Topic Alias.
     pub topic: String,
     /// The payload.
     pub payload: Vec<u8>,
-    /// The QoS it came with.
+    /// The QoS that the message was delivered with.
     pub qos: QoS,
-    /// Whether the broker had kept it before the subscription was made.
+    /// Whether the broker had kept the message before the subscription was made; with
+    /// [`Subscription::retain_as_published`](crate::Subscription::retain_as_published), the flag that it was published
+    /// with.
     pub retain: bool,
-    /// Whether it may have come before.
+    /// Whether the broker sent the message again, so it may have been received before.
     pub dup: bool,
-    /// Whether the payload is UTF-8 text.
+    /// Whether the payload is UTF-8 text. `None`: unspecified bytes.
     pub payload_format_indicator: Option<bool>,
-    /// What is left of the message's lifetime in seconds.
+    /// What is left of the lifetime of the message, in seconds.
     pub message_expiry_interval: Option<u32>,
-    /// What the payload is, a MIME type for example.
+    /// What the payload is, for example a MIME type.
     pub content_type: Option<String>,
     /// The Topic Name for a response.
     pub response_topic: Option<String>,
-    /// Tells the requester which request a response answers.
+    /// Tells the requester which request a response is for.
     pub correlation_data: Option<Vec<u8>>,
-    /// The identifiers of the subscriptions that it matched, without those that the async client's listeners choose by
-    /// themselves.
+    /// The identifiers of the subscriptions that the message matched, without those that the async client uses for its
+    /// listeners.
     pub subscription_identifiers: Vec<u32>,
-    /// User Properties, in the order they came.
+    /// User Properties. Names may repeat, and the order is kept.
     pub user_properties: Vec<(String, String)>,
 }
 
@@ -51,7 +59,7 @@ impl Message {
         Self::with_identifiers(publish, publish.properties.subscription_identifiers.iter().collect())
     }
 
-    /// Whether a message has no properties that are for whoever receives it, but for Subscription Identifiers.
+    /// Whether a message has no properties that are for its receiver, except Subscription Identifiers.
     #[inline]
     pub(crate) const fn is_plain(publish: &Publish<'_>) -> bool {
         let properties = &publish.properties;
@@ -86,7 +94,7 @@ impl Message {
 
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 impl Message {
-    /// The message as it came, but for what its connection knew of it.
+    /// The message as it came, except for what its connection knew of it.
     pub(crate) fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> Publish<'a> {
         let properties = crate::codec::PublishProperties {
             payload_format_indicator: self.payload_format_indicator,

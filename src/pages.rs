@@ -27,6 +27,7 @@ pages! {
     Receiving: "docs/receiving.md",
     RequestReply: "docs/request-reply.md",
     RequestReplyReference: "docs/request-reply-reference.md",
+    Size: "docs/size.md",
     StayingConnected: "docs/staying-connected.md",
     Tls: "docs/tls.md",
 }

@@ -1,7 +1,7 @@
 //! Topics and routing keys, as RabbitMQ's MQTT plugin translates one into the other.
 //!
-//! Whoever publishes to `sensors/kitchen` over MQTT reaches AMQP 0.9.1 consumers that have bound a queue to the exchange
-//! `amq.topic` with `sensors.kitchen`, and the other way round. `docs/rabbitmq.md` has the rest.
+//! A message that is published to `sensors/kitchen` over MQTT reaches AMQP 0.9.1 consumers with a queue that is bound
+//! to the exchange `amq.topic` with `sensors.kitchen`, and the other way round. `docs/rabbitmq.md` has more.
 
 use alloc::string::String;
 
@@ -52,8 +52,7 @@ pub fn topic(routing_key: &str) -> String {
         .collect()
 }
 
-/// Whether a Topic Name is the same after a way through AMQP 0.9.1: it has none of the characters that mean something in
-/// a routing key.
+/// Whether a Topic Name is the same after a way through AMQP 0.9.1: it has neither `.` nor `*`.
 ///
 /// ```
 /// use mqtt_wasi::rabbitmq::survives;

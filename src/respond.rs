@@ -19,15 +19,32 @@ use crate::message::{Message, borrowed};
 use crate::session::{Delivery, Session};
 use crate::time::Instant;
 
-/// Answers requests, for one session: keeps the replies, so that a request that comes twice is worked on once.
+/// Answers requests of one session (section 4.10). Keeps the replies, so that a request that comes again is worked on
+/// once.
 ///
-/// A request is the same as one before when it has the same Response Topic and the same Correlation Data; without
-/// Correlation Data there is no telling, and it is worked on each time. A request is acknowledged after its reply is on
-/// its way, so one that was worked on by a process that died comes again. Until then the acknowledgements of all messages
-/// that came after it wait: whoever cannot answer a request says so, or [gives it up](Responder::give_up).
+/// A request is the same as one before if it has the same Response Topic and the same Correlation Data. Without
+/// Correlation Data there is no telling, and it is worked on each time. A QoS 1 or 2 request is acknowledged after its
+/// reply was put into the outbound buffer, so a request that a process worked on when it ended comes again. Until then
+/// the acknowledgements of all messages that came after it wait: answer each request, or [give it
+/// up](Responder::give_up).
 ///
-/// However often a request comes again, no payload of it is kept, and the replies that wait to be sent again are no more
-/// than the requests that are known.
+/// The payload of a request that comes again is not kept, however often it comes.
+///
+#[doc = memory_example!()]
+/// # let mut session = network.session();
+/// # network.ask("Ada");
+/// # network.exchange(&mut session);
+/// use mqtt_wasi::{Reply, Responder};
+///
+/// // In the examples of this type, `session` is subscribed to `greet`, and a request has come.
+/// let mut responder = Responder::new();
+/// while let Some(request) = responder.take(&mut session, network.now()) {
+///     let name = String::from_utf8_lossy(&request.message().payload).into_owned();
+///     responder.reply(&mut session, &request, &Reply::new(format!("Hello, {name}")), network.now())?;
+/// }
+/// assert_eq!(responder.stats().replied, 1);
+/// # Ok::<(), mqtt_wasi::CallError>(())
+/// ```
 #[derive(Debug)]
 pub struct Responder {
     most_replies: usize,
@@ -47,21 +64,39 @@ pub struct Responder {
     stats: ResponderStats,
 }
 
-/// What a responder has done so far.
+/// Counters of a responder.
+///
+/// ```
+/// use mqtt_wasi::{Responder, ResponderStats};
+///
+/// assert_eq!(Responder::new().stats(), ResponderStats::default());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResponderStats {
-    /// Replies that were sent, those that were sent again included.
+    /// Replies that were sent, with those that were sent again.
     pub replied: u64,
     /// Requests that came again.
     pub duplicates: u64,
-    /// Replies that were not sent, since the requester waits no longer.
+    /// Replies that were not sent, because the requester no longer waits.
     pub expired: u64,
-    /// Replies that cannot be sent: to a Response Topic that is none, or larger than the broker takes.
+    /// Replies that cannot be sent: the Response Topic is not valid, or the reply is larger than the broker accepts.
     pub failed: u64,
 }
 
-/// A request to work on.
+/// A request to answer.
+///
+#[doc = memory_example!()]
+/// # let mut session = network.session();
+/// # network.ask("Ada");
+/// # network.exchange(&mut session);
+/// use mqtt_wasi::{Request, Responder};
+///
+/// let mut responder = Responder::new();
+/// let request: Request = responder.take(&mut session, network.now()).expect("a request");
+/// assert_eq!(request.message().payload, b"Ada");
+/// assert!(request.wants_reply());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     message: Message,
@@ -70,13 +105,13 @@ pub struct Request {
     deadline: Option<Instant>,
 }
 
-/// What to send back.
+/// What to send back. Text and bytes convert into a reply; text is marked as UTF-8.
 ///
 /// ```
 /// use mqtt_wasi::Reply;
 ///
 /// let reply = Reply::new("21.5").content_type("text/plain").user_property("unit", "celsius");
-/// # let _ = reply;
+/// assert_ne!(reply, Reply::from("21.5"));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reply {
@@ -124,7 +159,14 @@ struct To<'a> {
 pub(crate) type Acknowledge<'a> = &'a mut dyn FnMut(&mut Session, Delivery);
 
 impl Responder {
-    /// Keeps the replies to the last 1,024 requests for five minutes, if they have no more than a mebibyte together.
+    /// Keeps the replies to the last 1,024 requests for five minutes, at most 1 MiB of them.
+    ///
+    /// ```
+    /// use mqtt_wasi::Responder;
+    ///
+    /// let responder = Responder::new();
+    /// assert_eq!((responder.running(), responder.stats().replied), (0, 0));
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -140,15 +182,35 @@ impl Responder {
         }
     }
 
-    /// How many replies to keep, how many bytes of them, and for how long. No replies: a request that comes again is
-    /// worked on again.
+    /// Sets how many replies are kept, how many bytes of them, and for how long. With 0 replies, a request that comes
+    /// again is worked on again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mqtt_wasi::Responder;
+    ///
+    /// let responder = Responder::new().keep(100, 65_536, Duration::from_secs(60));
+    /// assert!(!responder.has_waiting());
+    /// ```
     #[must_use]
     pub const fn keep(mut self, replies: usize, bytes: usize, lifetime: Duration) -> Self {
         (self.most_replies, self.most_bytes, self.lifetime) = (replies, bytes, lifetime);
         self
     }
 
-    /// Takes the next message off a session, as [`Responder::accept`] does; `None` when there is none.
+    /// Takes the next message of a session as a request, as [`Responder::accept`] does. `None`: there is none.
+    ///
+    #[doc = memory_example!()]
+    /// # let mut session = network.session();
+    /// # network.ask("Ada");
+    /// # network.exchange(&mut session);
+    /// use mqtt_wasi::Responder;
+    ///
+    /// let mut responder = Responder::new();
+    /// let request = responder.take(&mut session, network.now()).expect("a request");
+    /// assert_eq!(request.message().payload, b"Ada");
+    /// assert_eq!(responder.take(&mut session, network.now()), None);
+    /// ```
     pub fn take(&mut self, session: &mut Session, now: Instant) -> Option<Request> {
         loop {
             let (publish, delivery) = session.receive_unacknowledged()?;
@@ -159,8 +221,22 @@ impl Responder {
         }
     }
 
-    /// Takes a message; `None` if it is a request that was taken before: that is answered by [`Responder::flush`], or
-    /// with the first.
+    /// Takes a message as a request. `None`: it came before, and gets the reply that it had, with [`Responder::flush`]
+    /// or together with the first.
+    ///
+    #[doc = memory_example!()]
+    /// # let mut session = network.session();
+    /// # network.ask("Ada");
+    /// # network.exchange(&mut session);
+    /// use mqtt_wasi::{Message, Responder};
+    ///
+    /// let mut responder = Responder::new();
+    /// let (message, delivery) = session.receive_unacknowledged().expect("a message");
+    /// let message = Message::from(message);
+    /// assert!(responder.accept(&session, message.clone(), delivery, network.now()).is_some());
+    /// assert!(responder.accept(&session, message, None, network.now()).is_none(), "it came before");
+    /// assert_eq!(responder.stats().duplicates, 1);
+    /// ```
     pub fn accept(
         &mut self,
         session: &Session,
@@ -193,12 +269,26 @@ impl Responder {
         None
     }
 
-    /// Sends a reply, with the request's Correlation Data, at the request's QoS if the broker takes it, and acknowledges
-    /// the request. Nothing is sent for a message that has no Response Topic, or whose requester waits no longer.
+    /// Sends a reply with the request's Correlation Data, and acknowledges the request. The QoS of the reply is that of
+    /// the request, or the highest that the broker accepts. Sends nothing if the message has no Response Topic, or its
+    /// requester no longer waits.
     ///
     /// # Errors
-    /// As [`Session::publish`]. After [`CallError::WouldBlock`] and [`CallError::NotConnected`] it can be tried again; after
-    /// any other the request is done with and acknowledged, without a reply.
+    /// As [`Session::publish`]. After [`CallError::WouldBlock`] and [`CallError::NotConnected`] the request still waits
+    /// to be answered. After any other error it is over and acknowledged, without a reply.
+    ///
+    #[doc = memory_example!()]
+    /// # let mut session = network.session();
+    /// # network.ask("Ada");
+    /// # network.exchange(&mut session);
+    /// use mqtt_wasi::{Reply, Responder};
+    ///
+    /// let mut responder = Responder::new();
+    /// let request = responder.take(&mut session, network.now()).expect("a request");
+    /// responder.reply(&mut session, &request, &Reply::new("Hello"), network.now())?;
+    /// assert!(!session.transmit().is_empty(), "the reply, and the acknowledgement of the request");
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn reply(
         &mut self,
         session: &mut Session,
@@ -253,8 +343,20 @@ impl Responder {
         sent
     }
 
-    /// Lets a request go without a reply, and without acknowledging it: the broker may send it again over the next
-    /// connection.
+    /// Lets a request go without a reply. It is not acknowledged, so the broker may send it again over the next
+    /// connection, and then it is taken again.
+    ///
+    #[doc = memory_example!()]
+    /// # let mut session = network.session();
+    /// # network.ask("Ada");
+    /// # network.exchange(&mut session);
+    /// use mqtt_wasi::Responder;
+    ///
+    /// let mut responder = Responder::new();
+    /// let request = responder.take(&mut session, network.now()).expect("a request");
+    /// responder.give_up(&request);
+    /// assert_eq!(responder.running(), 0);
+    /// ```
     pub fn give_up(&mut self, request: &Request) {
         if let Some(Ok(place)) = request.key().map(|address| self.find(address))
             && self.known[place].reply.is_none()
@@ -264,12 +366,47 @@ impl Responder {
     }
 
     /// Whether [`Responder::flush`] has something to do.
+    ///
+    #[doc = memory_example!()]
+    /// # let mut session = network.session();
+    /// # network.ask("Ada");
+    /// # network.exchange(&mut session);
+    /// use mqtt_wasi::Responder;
+    ///
+    /// let mut responder = Responder::new();
+    /// let request = responder.take(&mut session, network.now()).expect("a request");
+    /// responder.reply(&mut session, &request, &"Hello".into(), network.now())?;
+    /// # network.ask("Ada");
+    /// # network.exchange(&mut session);
+    /// // The request comes again.
+    /// assert_eq!(responder.take(&mut session, network.now()), None);
+    /// assert!(responder.has_waiting());
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub fn has_waiting(&self) -> bool {
         !self.again.is_empty() || !self.forgotten.is_empty()
     }
 
     /// Answers the requests that came again, as far as there is room.
+    ///
+    #[doc = memory_example!()]
+    /// # let mut session = network.session();
+    /// # network.ask("Ada");
+    /// # network.exchange(&mut session);
+    /// use mqtt_wasi::Responder;
+    ///
+    /// let mut responder = Responder::new();
+    /// let request = responder.take(&mut session, network.now()).expect("a request");
+    /// responder.reply(&mut session, &request, &"Hello".into(), network.now())?;
+    /// # network.ask("Ada");
+    /// # network.exchange(&mut session);
+    /// // The request comes again.
+    /// assert_eq!(responder.take(&mut session, network.now()), None);
+    /// responder.flush(&mut session, network.now());
+    /// assert_eq!(responder.stats().replied, 2);
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     pub fn flush(&mut self, session: &mut Session, now: Instant) {
         self.flush_and_acknowledge(session, now, &mut |session, delivery| {
             session.acknowledge(delivery);
@@ -298,13 +435,41 @@ impl Responder {
         }
     }
 
-    /// What the responder has done so far.
+    /// Counters of this responder.
+    ///
+    #[doc = memory_example!()]
+    /// # let mut session = network.session();
+    /// # network.ask("Ada");
+    /// # network.exchange(&mut session);
+    /// use mqtt_wasi::Responder;
+    ///
+    /// let mut responder = Responder::new();
+    /// let request = responder.take(&mut session, network.now()).expect("a request");
+    /// responder.reply(&mut session, &request, &"Hello".into(), network.now())?;
+    /// let stats = responder.stats();
+    /// assert_eq!((stats.replied, stats.duplicates, stats.failed), (1, 0, 0));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub const fn stats(&self) -> ResponderStats {
         self.stats
     }
 
-    /// How many requests are worked on.
+    /// How many requests are taken and not answered.
+    ///
+    #[doc = memory_example!()]
+    /// # let mut session = network.session();
+    /// # network.ask("Ada");
+    /// # network.exchange(&mut session);
+    /// use mqtt_wasi::Responder;
+    ///
+    /// let mut responder = Responder::new();
+    /// let request = responder.take(&mut session, network.now()).expect("a request");
+    /// assert_eq!(responder.running(), 1);
+    /// responder.reply(&mut session, &request, &"Hello".into(), network.now())?;
+    /// assert_eq!(responder.running(), 0);
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
     #[must_use]
     pub fn running(&self) -> usize {
         self.known.len() - self.finished.len()
@@ -361,19 +526,51 @@ impl Request {
         self.message.payload = Vec::new();
     }
 
-    /// What was asked.
+    /// The message of the request.
+    ///
+    #[doc = memory_example!()]
+    /// # let mut session = network.session();
+    /// # network.ask("Ada");
+    /// # network.exchange(&mut session);
+    /// use mqtt_wasi::Responder;
+    ///
+    /// let request = Responder::new().take(&mut session, network.now()).expect("a request");
+    /// assert_eq!((request.message().topic.as_str(), &request.message().payload[..]), ("greet", &b"Ada"[..]));
+    /// ```
     #[must_use]
     pub const fn message(&self) -> &Message {
         &self.message
     }
 
-    /// Whether anyone waits for a reply: a message without a Response Topic is handed out all the same.
+    /// Whether the requester waits for a reply: the message has a Response Topic.
+    ///
+    #[doc = memory_example!()]
+    /// # let mut session = network.session();
+    /// # network.ask("Ada");
+    /// # network.exchange(&mut session);
+    /// use mqtt_wasi::Responder;
+    ///
+    /// let request = Responder::new().take(&mut session, network.now()).expect("a request");
+    /// assert!(request.wants_reply());
+    /// ```
     #[must_use]
     pub const fn wants_reply(&self) -> bool {
         self.address.is_some()
     }
 
-    /// How long the requester still waits, by the Message Expiry Interval; `None` if it did not say.
+    /// How long the requester still waits, by the Message Expiry Interval of the request. `None`: not known.
+    ///
+    #[doc = memory_example!()]
+    /// # let mut session = network.session();
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{Message, Publish, PublishProperties, Responder};
+    ///
+    /// let properties = PublishProperties { message_expiry_interval: Some(60), ..PublishProperties::default() };
+    /// let message = Message::from(Publish::new("greet", "Ada").properties(properties));
+    /// let now = network.now();
+    /// let request = Responder::new().accept(&session, message, None, now).expect("a request");
+    /// assert_eq!(request.remaining(now + Duration::from_secs(20)), Some(Duration::from_secs(40)));
+    /// ```
     #[must_use]
     pub fn remaining(&self, now: Instant) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(now))
@@ -386,13 +583,26 @@ impl Request {
 }
 
 impl Reply {
-    /// A reply with this payload.
+    /// A reply with this payload, without properties.
+    ///
+    /// ```
+    /// use mqtt_wasi::Reply;
+    ///
+    /// assert_eq!(Reply::new("21.5"), Reply::new(b"21.5".to_vec()));
+    /// ```
     #[must_use]
     pub fn new(payload: impl Into<Vec<u8>>) -> Self {
         Self { payload: payload.into(), ..Self::default() }
     }
 
-    /// What the payload is, a MIME type for example.
+    /// Sets the Content Type: what the payload is, for example a MIME type.
+    ///
+    /// ```
+    /// use mqtt_wasi::Reply;
+    ///
+    /// let reply = Reply::new("21.5").content_type("text/plain");
+    /// assert_ne!(reply, Reply::new("21.5"));
+    /// ```
     #[must_use]
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content_type = Some(content_type.into());
@@ -400,13 +610,27 @@ impl Reply {
     }
 
     /// Adds a User Property.
+    ///
+    /// ```
+    /// use mqtt_wasi::Reply;
+    ///
+    /// let reply = Reply::new("21.5").user_property("unit", "celsius");
+    /// assert_ne!(reply, Reply::new("21.5"));
+    /// ```
     #[must_use]
     pub fn user_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.user_properties.push((name.into(), value.into()));
         self
     }
 
-    /// What tells the requester that its request failed, and why: [`Error::RequestFailed`](crate::Error::RequestFailed).
+    /// A reply that tells the requester that its request failed, and why, in the User Property `reply-error`: it gets
+    /// [`Error::RequestFailed`](crate::Error::RequestFailed).
+    ///
+    /// ```
+    /// use mqtt_wasi::Reply;
+    ///
+    /// assert_eq!(Reply::failed("no paper"), Reply::new("").user_property("reply-error", "no paper"));
+    /// ```
     #[must_use]
     pub fn failed(why: impl Into<String>) -> Self {
         Self::default().user_property(ERROR_PROPERTY, why)
@@ -450,14 +674,14 @@ impl From<Vec<u8>> for Reply {
 }
 
 impl From<String> for Reply {
-    /// A payload that is marked as UTF-8 text.
+    /// The payload is marked as UTF-8 text.
     fn from(text: String) -> Self {
         Self { is_text: true, ..Self::new(text) }
     }
 }
 
 impl From<&str> for Reply {
-    /// A payload that is marked as UTF-8 text.
+    /// The payload is marked as UTF-8 text.
     fn from(text: &str) -> Self {
         text.to_owned().into()
     }

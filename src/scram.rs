@@ -17,23 +17,22 @@ use crate::authenticate::Authenticator;
 const GS2_HEADER: &str = "n,,";
 const GS2_HEADER_BASE64: &str = "biws";
 
-/// The fewest iterations that a broker may ask for (RFC 7677, section 4), and the most that a client does: a broker must
-/// not be able to keep it busy for ever.
+/// The fewest iterations that a broker may ask for (RFC 7677, section 4), and the most that a client does: a broker
+/// must not be able to keep it busy for ever.
 const ITERATIONS: core::ops::RangeInclusive<u32> = 4_096..=10_000_000;
 
 const NONCE_BYTES: usize = 18;
 
 type Hash = [u8; 32];
 
-/// SCRAM-SHA-256 as an [`Authenticator`]: the broker proves that it knows the password too.
-///
-/// Does not bind to a TLS channel. `Debug` does not show the password.
+/// SCRAM-SHA-256 as an [`Authenticator`] (RFC 5802, RFC 7677): both sides prove that they know the password, and
+/// neither sends it. Does not bind to a TLS channel. `Debug` does not show the password.
 ///
 /// ```no_run
 /// use mqtt_wasi::{Client, Options, ScramSha256};
 ///
 /// let scram = ScramSha256::new("user", "pencil")?;
-/// let client = Client::connect("mqtt://localhost", Options::new().authenticator(scram))?;
+/// let client = Client::connect("mqtts://broker.local", Options::new().authenticator(scram))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -50,7 +49,16 @@ impl ScramSha256 {
     /// A client that logs in as `user_name`.
     ///
     /// # Errors
-    /// [`ProhibitedCharacter`] when user name or password has a character that SASLprep (RFC 4013) does not allow.
+    /// [`ProhibitedCharacter`] when User Name or password has a character that SASLprep (RFC 4013) does not allow.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Authenticator, ProhibitedCharacter, ScramSha256};
+    ///
+    /// let mut scram = ScramSha256::new("user", "pencil")?;
+    /// assert_eq!(scram.method(), "SCRAM-SHA-256");
+    /// assert!(scram.start().expect("there is randomness").starts_with(b"n,,n=user,r="));
+    /// # Ok::<(), ProhibitedCharacter>(())
+    /// ```
     pub fn new(user_name: &str, password: &str) -> Result<Self, ProhibitedCharacter> {
         let prepared = |text| stringprep::saslprep(text).map(Into::into).map_err(|_| ProhibitedCharacter);
         Ok(Self {
@@ -136,7 +144,13 @@ impl fmt::Debug for ScramSha256 {
     }
 }
 
-/// A user name or password with a character that SASLprep does not allow, such as a control character.
+/// A User Name or password with a character that SASLprep does not allow, such as a control character.
+///
+/// ```
+/// use mqtt_wasi::{ProhibitedCharacter, ScramSha256};
+///
+/// assert_eq!(ScramSha256::new("user\u{7}", "pencil").unwrap_err(), ProhibitedCharacter);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProhibitedCharacter;
 

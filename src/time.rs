@@ -1,9 +1,9 @@
-//! Points in time without a clock: the session is told what time it is.
+//! Points in time without a clock: sessions and engines are told what time it is.
 
 use core::ops::Add;
 use core::time::Duration;
 
-/// A point in time, as the time since a start that whoever keeps the clock chooses and never changes.
+/// A point in time: the time since a start that the owner of the clock chooses and never changes.
 ///
 /// ```
 /// use core::time::Duration;
@@ -21,16 +21,33 @@ impl Instant {
     /// The start itself.
     pub const ZERO: Self = Self(Duration::ZERO);
 
-    /// The largest point in time, which never comes.
+    /// The last point in time, which never comes.
     pub const MAX: Self = Self(Duration::MAX);
 
     /// The point in time this long after the start.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mqtt_wasi::Instant;
+    ///
+    /// let started = std::time::Instant::now();
+    /// let now = Instant::from_start(started.elapsed());
+    /// assert!(now < Instant::from_start(Duration::from_secs(60)));
+    /// ```
     #[must_use]
     pub const fn from_start(elapsed: Duration) -> Self {
         Self(elapsed)
     }
 
-    /// How long after `earlier` this is; zero if it is before.
+    /// How long after `earlier` this is. Zero if it is before.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mqtt_wasi::Instant;
+    ///
+    /// let five = Instant::from_start(Duration::from_secs(5));
+    /// assert_eq!(five.saturating_duration_since(Instant::ZERO), Duration::from_secs(5));
+    /// ```
     #[must_use]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
@@ -40,7 +57,7 @@ impl Instant {
 impl Add<Duration> for Instant {
     type Output = Self;
 
-    /// Ends at the largest point in time instead of overflowing.
+    /// Stops at the last point in time, instead of overflowing.
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
     }

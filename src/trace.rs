@@ -1,7 +1,7 @@
-//! Trace Context: which trace a message belongs to, said in its User Properties.
+//! W3C Trace Context in the User Properties of messages.
 //!
 //! The format is that of [Trace Context, Level 1](https://www.w3.org/TR/trace-context-1/). User Properties carry it as
-//! [Trace Context: MQTT protocol](https://w3c.github.io/trace-context-mqtt/) says.
+//! in [Trace Context: MQTT protocol](https://w3c.github.io/trace-context-mqtt/).
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -13,10 +13,11 @@ use crate::codec::UserProperties;
 use crate::message::Message;
 use crate::respond::Reply;
 
-/// A position in a trace: `traceparent` and `tracestate`.
+/// A position in a distributed trace (W3C Trace Context). Messages carry it in the User Properties `traceparent` and
+/// `tracestate`.
 ///
-/// Whoever receives a message reads its context, and publishes what follows from it with a [`child`](Self::child). To
-/// pass a message on without taking part in the trace, [`inject`](Self::inject) the context as it came.
+/// A program reads the context of a received message, and publishes what follows from it with a [`child`](Self::child).
+/// To pass a message on without taking part in the trace, [`inject`](Self::inject) the context as it came.
 ///
 /// ```
 /// use mqtt_wasi::TraceContext;
@@ -42,14 +43,15 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// The name of the User Property that says trace, parent and flags.
+    /// The name of the User Property with version, trace identifier, parent identifier and flags.
     pub const TRACEPARENT: &str = "traceparent";
-    /// The name of the User Property that says what each tracing system adds.
+    /// The name of the User Property with what tracing systems add.
     pub const TRACESTATE: &str = "tracestate";
 
-    /// Starts a trace: the first 16 bytes of `random` are the trace-id, the others the parent-id.
+    /// Begins a trace. The first 16 bytes of `random` are the trace identifier (`trace-id`), the others the parent
+    /// identifier (`parent-id`). The `tracestate` is empty.
     ///
-    /// An id must not be zero, so one of zeros alone becomes 1. There is no `tracestate` yet.
+    /// An identifier must not be zero: zeros become 1.
     ///
     /// ```
     /// use mqtt_wasi::TraceContext;
@@ -70,14 +72,14 @@ impl TraceContext {
         }
     }
 
-    /// Reads the values of `traceparent` and `tracestate`; an empty `tracestate` stands for none.
+    /// Reads the values of `traceparent` and `tracestate`. An empty `tracestate` is the same as none.
     ///
-    /// Spaces and tabs around either do not matter. A version above 00 is read as far as version 00 goes, with no flag
-    /// but sampled. An invalid `tracestate` is discarded as a whole and does not fail: the trace goes on without it.
+    /// Spaces and tabs around them are ignored. Of a version above 00, only the fields of version 00 are read, and no
+    /// flag except sampled. An invalid `tracestate` is dropped as a whole, and is no error.
     ///
     /// # Errors
     /// [`TraceError::Format`], [`TraceError::HexDigit`], [`TraceError::Version`], [`TraceError::TraceId`],
-    /// [`TraceError::ParentId`]. The specification wants a new trace to be started then.
+    /// [`TraceError::ParentId`]. The specification demands that a new trace begins then.
     ///
     /// ```
     /// use mqtt_wasi::{TraceContext, TraceError};
@@ -92,18 +94,17 @@ impl TraceContext {
         Self::parse_lists(traceparent, &[tracestate])
     }
 
-    /// Reads the context from the User Properties of a message.
+    /// Reads the context from the User Properties of a message. `None` if there is no valid one: no `traceparent`,
+    /// several, or one that [`parse`](Self::parse) does not accept.
     ///
-    /// Names match in any case. Several `tracestate` properties are one list, in their order. `None` if there is no
-    /// `traceparent`, more than one, or one that [`parse`](Self::parse) refuses.
+    /// Upper and lower case of names do not matter. Several `tracestate` properties are one list, in their order.
     ///
     /// ```
-    /// use mqtt_wasi::{Message, TraceContext};
+    /// use mqtt_wasi::TraceContext;
     ///
-    /// fn context(message: &Message) -> Option<TraceContext> {
-    ///     TraceContext::from_properties(message.user_properties.iter().map(|(name, value)| (&**name, &**value)))
-    /// }
-    /// assert_eq!(context(&Message::default()), None);
+    /// let traceparent = ("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    /// assert!(TraceContext::from_properties([("unit", "celsius"), traceparent]).is_some());
+    /// assert_eq!(TraceContext::from_properties([traceparent, traceparent]), None);
     /// ```
     #[must_use]
     pub fn from_properties<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Self> {
@@ -120,10 +121,11 @@ impl TraceContext {
         Self::parse_lists(traceparent?, &tracestates).ok()
     }
 
-    /// The context of what follows from this: the same trace, sampled flag and `tracestate`, and `random` as parent-id.
+    /// The next step of the trace: the same trace identifier, sampled flag and `tracestate`, with `random` as the
+    /// parent identifier.
     ///
-    /// A parent-id must not be zero, so one of zeros alone becomes 1. Flags other than sampled are cleared, for what
-    /// they promise is not known.
+    /// A parent identifier must not be zero: zeros become 1. Flags other than sampled are cleared, because what they
+    /// mean is not known.
     ///
     /// ```
     /// use mqtt_wasi::TraceContext;
@@ -139,15 +141,15 @@ impl TraceContext {
 
     /// Puts `key=value` in front of the `tracestate`, in place of an older entry with this key.
     ///
-    /// A list has at most 32 members: the rightmost, which is the oldest, goes when there would be more. Whoever
-    /// changes the `tracestate` also takes a new parent-id, with [`child`](Self::child).
+    /// A list has at most 32 members: with more, the last is dropped, which is the oldest. A program that changes the
+    /// `tracestate` must also set a new parent identifier, with [`child`](Self::child).
     ///
     /// # Errors
     /// - [`TraceError::Key`]: a key is a lower-case letter and up to 255 more of `a` to `z`, `0` to `9`, `_`, `-`, `*`
-    ///   and `/`; or `tenant@system`, with up to 241 of these for the tenant, which may also start with a digit, and up
+    ///   and `/`; or `tenant@system`, with up to 241 of these for the tenant, which may also begin with a digit, and up
     ///   to 14 for the system.
-    /// - [`TraceError::Value`]: a value is 1 to 256 printable ASCII characters other than `,` and `=`, not ending in a
-    ///   space.
+    /// - [`TraceError::Value`]: a value is 1 to 256 printable ASCII characters other than `,` and `=`, and does not end
+    ///   in a space.
     ///
     /// ```
     /// use mqtt_wasi::TraceContext;
@@ -173,6 +175,14 @@ impl TraceContext {
     }
 
     /// As [`TraceContext::new_root`], with randomness of the system.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// let root = TraceContext::random_root(true);
+    /// assert!(root.is_sampled());
+    /// assert_ne!(root.trace_id(), TraceContext::random_root(true).trace_id());
+    /// ```
     #[cfg(feature = "std")]
     #[must_use]
     pub fn random_root(is_sampled: bool) -> Self {
@@ -180,15 +190,25 @@ impl TraceContext {
     }
 
     /// As [`TraceContext::child`], with randomness of the system.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// let root = TraceContext::random_root(true);
+    /// let child = root.random_child();
+    /// assert_eq!(child.trace_id(), root.trace_id());
+    /// assert_ne!(child.parent_id(), root.parent_id());
+    /// ```
     #[cfg(feature = "std")]
     #[must_use]
     pub fn random_child(&self) -> Self {
         self.child(crate::random::bytes())
     }
 
-    /// Writes the context into User Properties, in place of any that is there, whatever the case of its names.
+    /// Writes the context into User Properties, in place of any other in them. Upper and lower case of names do not
+    /// matter.
     ///
-    /// The properties of other names keep their order and come first. An empty `tracestate` is left out.
+    /// Properties with other names keep their order and come first. An empty `tracestate` is left out.
     ///
     /// ```
     /// use mqtt_wasi::TraceContext;
@@ -218,34 +238,68 @@ impl TraceContext {
         properties
     }
 
-    /// The trace-id: all messages of a trace have the same. Never all zero.
+    /// The trace identifier (`trace-id`), which all messages of a trace share. Never all zero.
+    ///
+    /// ```
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// assert_eq!(TraceContext::new_root([7; 24], true).trace_id(), [7; 16]);
+    /// ```
     #[must_use]
     pub const fn trace_id(&self) -> [u8; 16] {
         self.trace_id
     }
 
-    /// The parent-id: which operation in the trace sent the message, its span for some tracing systems. Never all zero.
+    /// The parent identifier (`parent-id`): which operation of the trace sent the message. Some tracing systems call it
+    /// span. Never all zero.
+    ///
+    /// ```
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// assert_eq!(TraceContext::new_root([7; 24], true).parent_id(), [7; 8]);
+    /// ```
     #[must_use]
     pub const fn parent_id(&self) -> [u8; 8] {
         self.parent_id
     }
 
     /// Whether the sender may have recorded trace data.
+    ///
+    /// ```
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// assert!(TraceContext::new_root([7; 24], true).is_sampled());
+    /// ```
     #[must_use]
     pub const fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
 
     /// The value of `traceparent`: version 00, 55 characters.
+    ///
+    /// ```
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// let root = TraceContext::new_root([0xab; 24], true);
+    /// assert_eq!(root.traceparent(), "00-abababababababababababababababab-abababababababab-01");
+    /// ```
     #[must_use]
     pub fn traceparent(&self) -> String {
         let (trace_id, parent_id) = (u128::from_be_bytes(self.trace_id), u64::from_be_bytes(self.parent_id));
         format!("00-{trace_id:032x}-{parent_id:016x}-{:02x}", self.flags)
     }
 
-    /// The value of `tracestate`, as one list without white space around its members; empty if there is none.
+    /// The value of `tracestate`, as one list without white space around its members. Empty if there is none. At most
+    /// 32 members and 16,447 characters.
     ///
-    /// It has at most 32 members and 16,447 characters.
+    /// ```
+    /// use mqtt_wasi::TraceContext;
+    ///
+    /// let context = TraceContext::new_root([7; 24], true);
+    /// assert_eq!(context.tracestate(), "");
+    /// assert_eq!(context.with_entry("congo", "1")?.tracestate(), "congo=1");
+    /// # Ok::<(), mqtt_wasi::TraceError>(())
+    /// ```
     #[must_use]
     pub const fn tracestate(&self) -> &str {
         self.state.as_str()
@@ -279,7 +333,13 @@ impl TraceContext {
     }
 }
 
-/// Why something is no Trace Context.
+/// Why something is not a valid trace context.
+///
+/// ```
+/// use mqtt_wasi::{TraceContext, TraceError};
+///
+/// assert_eq!(TraceContext::parse("00-0af7-01", ""), Err(TraceError::Format));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceError {
@@ -290,9 +350,9 @@ pub enum TraceError {
     HexDigit,
     /// The version is ff, which is forbidden.
     Version,
-    /// The trace-id is all zero.
+    /// The trace identifier is all zero.
     TraceId,
-    /// The parent-id is all zero.
+    /// The parent identifier is all zero.
     ParentId,
     /// The key of an entry in the `tracestate` is too long, empty, or has a character out of place.
     Key,
@@ -364,7 +424,7 @@ fn combine(lists: &[&str]) -> Option<String> {
     Some(state)
 }
 
-/// The members of a list but for the empty ones, which are allowed and say nothing.
+/// The members of a list, except empty ones, which are allowed and mean nothing.
 fn members(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(|member| member.trim_matches(WHITE_SPACE)).filter(|member| !member.is_empty())
 }
@@ -399,7 +459,19 @@ fn is_value(value: &str) -> bool {
 }
 
 impl Message {
-    /// The trace context that came with it, in its User Properties; `None` if there is no valid one.
+    /// The trace context in the User Properties of the message. `None` if there is no valid one.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Message, Publish, PublishProperties, TraceContext};
+    ///
+    /// let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    /// let user_properties = [("traceparent", traceparent)];
+    /// let properties =
+    ///     PublishProperties { user_properties: (&user_properties).into(), ..PublishProperties::default() };
+    /// let message = Message::from(Publish::new("sensors/kitchen", "21.5").properties(properties));
+    /// assert_eq!(message.trace_context(), Some(TraceContext::parse(traceparent, "")?));
+    /// # Ok::<(), mqtt_wasi::TraceError>(())
+    /// ```
     #[must_use]
     pub fn trace_context(&self) -> Option<TraceContext> {
         TraceContext::from_properties(self.user_properties.iter().map(|(name, value)| (name.as_str(), value.as_str())))
@@ -407,7 +479,15 @@ impl Message {
 }
 
 impl Reply {
-    /// Adds a trace context: a [child](TraceContext::child) of the request's, mostly.
+    /// Adds a trace context: usually a [child](TraceContext::child) of that of the request.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Reply, TraceContext};
+    ///
+    /// let request = TraceContext::new_root([7; 24], true); // `request.message().trace_context()`
+    /// let reply = Reply::new("21.5").trace_context(&request.child([8; 8]));
+    /// assert_ne!(reply, Reply::new("21.5"));
+    /// ```
     #[must_use]
     pub fn trace_context(mut self, context: &TraceContext) -> Self {
         context.inject(&mut self.user_properties);

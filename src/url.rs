@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// Where a broker is, and as whom to log in.
+/// Where a broker is, and the login for it: `mqtt://[user:password@]host[:port]`, or `mqtts://`.
 ///
 /// ```
 /// use mqtt_wasi::{BrokerUrl, Scheme};
@@ -19,9 +19,9 @@ use core::fmt;
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BrokerUrl {
-    /// Plain TCP or TLS.
+    /// TCP or TLS.
     pub scheme: Scheme,
-    /// The host's name or IP address, without brackets.
+    /// The host: a name, or an IP address without brackets.
     pub host: String,
     /// The port; 1883 or 8883 where the URL has none.
     pub port: u16,
@@ -32,6 +32,14 @@ pub struct BrokerUrl {
 }
 
 /// How to reach a broker.
+///
+/// ```
+/// use mqtt_wasi::{BrokerUrl, Scheme};
+///
+/// let url: BrokerUrl = "mqtts://broker.local".parse()?;
+/// assert_eq!((url.scheme, url.port), (Scheme::Mqtts, 8883));
+/// # Ok::<(), mqtt_wasi::UrlError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scheme {
@@ -42,10 +50,17 @@ pub enum Scheme {
 }
 
 /// A URL that is not one of a broker that this build can connect to.
+///
+/// ```
+/// use mqtt_wasi::{BrokerUrl, UrlError};
+///
+/// assert_eq!("http://broker.local".parse::<BrokerUrl>(), Err(UrlError::Scheme));
+/// assert_eq!("mqtt://broker.local:0".parse::<BrokerUrl>(), Err(UrlError::Port));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// It does not start with `mqtt://` or `mqtts://`.
+    /// It does not begin with `mqtt://` or `mqtts://`.
     Scheme,
     /// There is no host, or it has characters that are not allowed in one.
     Host,
@@ -55,7 +70,7 @@ pub enum UrlError {
     Path,
     /// The user name or password has a `%` without two hexadecimal digits, or the user name is not UTF-8.
     UserInfo,
-    /// `mqtts://` in a build without TLS.
+    /// `mqtts://` in a build without TLS: use the feature `tls`.
     TlsNotSupported,
     /// `ws://` or `wss://`, which this version does not support.
     WebSocketNotSupported,
@@ -107,8 +122,8 @@ impl core::str::FromStr for BrokerUrl {
 }
 
 impl BrokerUrl {
-    /// The URL of another server that this one refers to, as `host`, `host:port` or `[address]:port` (section 4.11): reached
-    /// and logged in to in the same way.
+    /// The URL of another server that this one refers to, as `host`, `host:port` or `[address]:port` (section 4.11):
+    /// reached and logged in to in the same way.
     pub(crate) fn elsewhere(&self, reference: &str) -> Option<Self> {
         let scheme = match self.scheme {
             Scheme::Mqtt => "mqtt://",
@@ -119,10 +134,18 @@ impl BrokerUrl {
         Some(Self { user_name: self.user_name.clone(), password: self.password.clone(), ..url })
     }
 
-    /// Fails for a URL that wants TLS, which a plain transport must not stand in for.
+    /// Fails for a URL that wants TLS: a transport without TLS must not take its place.
     ///
     /// # Errors
     /// [`UrlError::TlsNotSupported`].
+    ///
+    /// ```
+    /// use mqtt_wasi::{BrokerUrl, UrlError};
+    ///
+    /// assert_eq!("mqtt://broker.local".parse::<BrokerUrl>()?.require_plain(), Ok(()));
+    /// assert_eq!("mqtts://broker.local".parse::<BrokerUrl>()?.require_plain(), Err(UrlError::TlsNotSupported));
+    /// # Ok::<(), UrlError>(())
+    /// ```
     pub const fn require_plain(&self) -> Result<(), UrlError> {
         match self.scheme {
             Scheme::Mqtt => Ok(()),

@@ -187,8 +187,8 @@ impl Future for Driver {
     }
 }
 
-/// However the driver ends, with its runtime or by a panic: whoever waits for it is told. If nobody is left, it is as if the
-/// process had ended, and the broker publishes the Will Message.
+/// However the driver ends, with its runtime or by a panic: calls that wait for it fail. If nobody is left, it is as if
+/// the process had ended, and the broker publishes the Will Message.
 impl Drop for Driver {
     fn drop(&mut self) {
         if let Some(mut connection) = self.connection.take() {

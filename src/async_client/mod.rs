@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Calls put their packets into the engine themselves and wake the driver, a task of the runtime, which runs once they
-//! wait. So what many of them have to say leaves in one write, and nothing is handed from one task to another on the way.
+//! wait. So what many of them have to say leaves in one write, and nothing is handed from one task to another on the
+//! way.
 
 mod driver;
 mod messages;
@@ -61,10 +62,12 @@ use crate::transport::Layers;
 /// When the last clone and the last of its [`AsyncMessages`] and [`AsyncRequests`] are dropped, the connection is cut,
 /// and the broker publishes the Will Message. [`AsyncClient::disconnect`] ends the connection normally.
 ///
+/// In the examples below, `url` is the URL of a broker, such as `mqtt://localhost:1883`.
+///
 #[doc = async_example!()]
 /// use mqtt_wasi::{AsyncClient, Options, Publish, QoS, Subscription};
 ///
-/// let client = AsyncClient::connect(&url, Options::new()).await?; // such as "mqtt://localhost:1883"
+/// let client = AsyncClient::connect(&url, Options::new()).await?;
 /// let mut messages = client.listen(Subscription::new("sensors/+", QoS::AtLeastOnce)).await?;
 /// client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce)).await?;
 ///
@@ -139,9 +142,9 @@ impl AsyncClient {
     }
 
     /// Publishes a message. Returns once it is sent at QoS 0, and once the broker has it at QoS 1 and 2:
-    /// [`ReasonCode::Success`], or [`ReasonCode::NoMatchingSubscribers`] if the broker says that nobody has subscribed
-    /// to the topic. Waits for room when too much is in flight. Messages are sent in the order of the calls. Takes at
-    /// most [`Options::response_timeout`].
+    /// [`ReasonCode::Success`], or [`ReasonCode::NoMatchingSubscribers`] if the broker knows of no subscriber to the
+    /// topic. Waits for room when too much is in flight. Messages are sent in the order of the calls. Takes at most
+    /// [`Options::response_timeout`].
     ///
     /// # Errors
     /// [`Error::PublishRefused`]; [`Error::Call`] for a message that cannot be sent, or that the broker does not
@@ -442,7 +445,7 @@ impl AsyncClient {
         self.listen_with(subscription, Overflow::default()).await
     }
 
-    /// As [`AsyncClient::listen`]. `overflow` says how many messages may wait to be received, and what happens to more.
+    /// As [`AsyncClient::listen`]. `overflow` sets how many messages may wait to be received, and what happens to more.
     ///
     /// # Errors
     /// As [`AsyncClient::subscribe`].
@@ -494,7 +497,7 @@ impl AsyncClient {
         self.messages_with(Overflow::default())
     }
 
-    /// As [`AsyncClient::messages`]. `overflow` says how many messages may wait to be received, and what happens to
+    /// As [`AsyncClient::messages`]. `overflow` sets how many messages may wait to be received, and what happens to
     /// more.
     ///
     #[doc = async_example!()]
@@ -523,10 +526,10 @@ impl AsyncClient {
     /// for their replies at the same time, up to [`Options::pending_request_limit`].
     ///
     /// # Errors
-    /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker says that nobody has
-    /// subscribed to the topic of the request; [`Error::RequestFailed`] when the responder says that the request
-    /// failed; [`CallError::RepliesRefused`] when the broker does not let the client subscribe to its Response Topic;
-    /// and as [`AsyncClient::publish`].
+    /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker knows of no subscriber to
+    /// the topic of the request; [`Error::RequestFailed`] when the responder answers that the request failed;
+    /// [`CallError::RepliesRefused`] when the broker does not let the client subscribe to its Response Topic; and as
+    /// [`AsyncClient::publish`].
     ///
     #[doc = async_example!()]
     /// # let broker = broker.with_calculator();
@@ -640,7 +643,7 @@ impl AsyncClient {
         self.requests_with(subscription, Responder::new()).await
     }
 
-    /// As [`AsyncClient::requests`], with a [`Responder`] that says how many replies are kept, and for how long.
+    /// As [`AsyncClient::requests`], with a [`Responder`] that sets how many replies are kept, and for how long.
     ///
     /// # Errors
     /// As [`AsyncClient::subscribe`].
@@ -814,7 +817,7 @@ impl AsyncClient {
     /// let options = Options::new().client_id("thermometer-7").session_expiry_interval(60);
     /// let client = AsyncClient::connect(&url, options).await?;
     /// # broker.cut();
-    /// // The connection is lost. An event says so, and then the next event fails with the reason.
+    /// // The connection is lost. An event tells of it, and then the next event fails with the reason.
     /// client.next_event().await?;
     /// assert!(client.next_event().await.unwrap_err().is_fatal());
     ///
@@ -866,7 +869,7 @@ impl AsyncClient {
         self.run(Disconnecting(disconnect)).await
     }
 
-    /// What the broker said when it accepted the connection: its limits, the Client Identifier that it assigned, and
+    /// What the broker sent when it accepted the connection: its limits, the Client Identifier that it assigned, and
     /// more. `None` before the first connection.
     ///
     #[doc = async_example!()]

@@ -192,7 +192,7 @@ impl IncomingRequest {
         self.request.as_ref().is_some_and(Request::wants_reply)
     }
 
-    /// How long the requester still waits, by the Message Expiry Interval of the request. `None`: it did not say.
+    /// How long the requester still waits, by the Message Expiry Interval of the request. `None`: not known.
     ///
     #[doc = async_example!()]
     /// use std::time::Duration;
@@ -202,7 +202,7 @@ impl IncomingRequest {
     /// let mut requests = client.requests(Subscription::new("jobs", QoS::AtLeastOnce)).await?;
     /// let properties = PublishProperties { message_expiry_interval: Some(60), ..PublishProperties::default() };
     /// client.publish(&Publish::new("jobs", "print 3 labels").properties(properties)).await?;
-    /// let remaining = requests.receive().await?.remaining().expect("the request says so");
+    /// let remaining = requests.receive().await?.remaining().expect("it has an interval");
     /// assert!(remaining <= Duration::from_secs(60));
     /// # Ok(())
     /// # }

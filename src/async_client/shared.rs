@@ -28,12 +28,12 @@ impl Shared {
         Self(Mutex::new(State { engine, driver: None, wakes_at: None, is_abandoned: false }))
     }
 
-    /// Nothing that a panic could leave half done would be worse than not going on.
+    /// Nothing that a panic could leave half done would be worse than to stop.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something with the engine. Whoever has something to do because of it is woken once the lock is free.
+    /// Does something with the engine. Tasks that have something to do because of it are woken once the lock is free.
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut Engine) -> R) -> R {
         let mut woken = Vec::new();
         let mut state = self.lock();

@@ -14,7 +14,7 @@ pub(super) const LATE_ROUNDS: u32 = 16;
 
 /// Where bytes move, and how that is made.
 pub(crate) struct Network<T> {
-    /// The last one, be it that it is closed: its clock goes on.
+    /// The last one, even if it is closed: its clock continues.
     pub(super) transport: Option<T>,
     /// `None` where the caller makes the transports.
     pub(super) connector: Option<DynConnector<T>>,
@@ -74,8 +74,8 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Carries out what the engine wants, and moves bytes once, or goes on connecting; waits for that until `until` or what
-    /// the engine has to do. Returns whether anything came of it.
+    /// Carries out what the engine wants, and moves bytes once, or continues to connect. Waits for that until `until`
+    /// or what the engine has to do. Returns whether anything came of it.
     pub(super) fn turn(&mut self, until: Option<Instant>) -> bool {
         if self.carry_out() {
             // Something may have come of that already.
@@ -117,8 +117,8 @@ impl<T: Transport> Client<T> {
         false
     }
 
-    /// Ends what has failed, as far as that is possible without waiting: the last bytes of a connection leave, and it is
-    /// closed, though no other call may come.
+    /// Ends what has failed, as far as that is possible without waiting: the last bytes of a connection leave, and it
+    /// is closed, though no other call may come.
     fn wind_up(&mut self) {
         while self.engine.is_closing() && self.turn(Some(self.network.now())) {}
         self.carry_out();

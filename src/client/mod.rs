@@ -46,11 +46,13 @@ const WRITE_SIZE: usize = 64 * 1024;
 ///
 /// A timeout of zero never waits. A timeout of [`Duration::MAX`] never ends.
 ///
+/// In the examples below, `url` is the URL of a broker, such as `mqtt://localhost:1883`.
+///
 #[doc = example!()]
 /// use std::time::Duration;
 /// use mqtt_wasi::{Client, Options, Publish, QoS, Subscription};
 ///
-/// let mut client = Client::connect(&url, Options::new())?; // such as "mqtt://localhost:1883"
+/// let mut client = Client::connect(&url, Options::new())?;
 /// client.subscribe(&[Subscription::new("sensors/+", QoS::AtLeastOnce)])?;
 /// client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
 ///
@@ -191,7 +193,7 @@ impl<T: Transport> Client<T> {
     /// let options = Options::new().client_id("thermometer-7").session_expiry_interval(60);
     /// let mut client = Client::connect(&url, options)?;
     /// # broker.cut();
-    /// // The connection is lost. Waiting for a message says why.
+    /// // The connection is lost. Waiting for a message fails with the reason.
     /// let error = client.receive().unwrap_err();
     /// assert!(error.is_fatal());
     ///
@@ -249,8 +251,8 @@ impl<T: Transport> Client<T> {
     }
 
     /// Publishes a message. Returns once it is sent at QoS 0, and once the broker has it at QoS 1 and 2:
-    /// [`ReasonCode::Success`], or [`ReasonCode::NoMatchingSubscribers`] if the broker says that nobody has subscribed
-    /// to the topic. Messages are sent in the order of the calls. Blocks for at most [`Options::response_timeout`].
+    /// [`ReasonCode::Success`], or [`ReasonCode::NoMatchingSubscribers`] if the broker knows of no subscriber to the
+    /// topic. Messages are sent in the order of the calls. Blocks for at most [`Options::response_timeout`].
     ///
     /// # Errors
     /// [`Error::PublishRefused`]; [`Error::Call`] for a message that cannot be sent, or that the broker does not
@@ -759,7 +761,7 @@ impl<T: Transport> Client<T> {
         self.run(Disconnecting(disconnect))
     }
 
-    /// What the broker said when it accepted the connection: its limits, the Client Identifier that it assigned, and
+    /// What the broker sent when it accepted the connection: its limits, the Client Identifier that it assigned, and
     /// more. `None` before the first connection.
     ///
     #[doc = example!()]

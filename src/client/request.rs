@@ -10,6 +10,8 @@ use core::time::Duration;
 
 use super::Client;
 use crate::codec::{Publish, Subscription};
+#[cfg(doc)]
+use crate::engine::Options;
 use crate::engine::{Call, CallId, Replying, Requesting};
 use crate::error::Error;
 use crate::message::Message;
@@ -35,21 +37,22 @@ use crate::{message::borrowed, trace::TraceContext};
 #[derive(Debug)]
 pub struct PendingReply {
     pub(crate) id: CallId,
-    /// Tells the engine that there is someone who has it.
+    /// Shows the engine that somebody has it.
     _owner: Arc<()>,
 }
 
 /// Requests. They need randomness, which comes from the system: without `std` see `Client::start_request_with`.
 #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+#[cfg_attr(docsrs, doc(cfg(feature = "std")))]
 impl<T: Transport> Client<T> {
     /// Publishes a request and returns the reply. Blocks for at most `timeout`. The client sets Response Topic and
     /// Correlation Data, and the timeout as Message Expiry Interval unless there is one (section 4.10). Before its
     /// first request it subscribes to its [Response Topic](Options::response_topic).
     ///
     /// # Errors
-    /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker says that nobody has
-    /// subscribed to the topic of the request; [`Error::RequestFailed`] when the responder says that the request
-    /// failed; [`CallError::RepliesRefused`](crate::CallError::RepliesRefused) when the broker does not let the client
+    /// [`Error::Timeout`] when no reply came in time; [`Error::NoResponder`] when the broker knows of no subscriber to
+    /// the topic of the request; [`Error::RequestFailed`] when the responder answers that the request failed;
+    /// [`CallError::RepliesRefused`](crate::CallError::RepliesRefused) when the broker does not let the client
     /// subscribe to its Response Topic; and as [`Client::publish`].
     ///
     #[doc = example!()]

@@ -5,6 +5,13 @@ use core::fmt;
 use super::{PacketType, PropertyId, ReasonCode, TopicError};
 
 /// Bytes that are not a valid MQTT v5.0 Control Packet: what is wrong, and where.
+///
+/// ```
+/// use mqtt_wasi::codec::{DecodeErrorKind, Packet};
+///
+/// let error = Packet::decode(b"\x30\x04\x00\x01\xFF\x00").unwrap_err();
+/// assert_eq!((error.kind, error.field, error.offset), (DecodeErrorKind::InvalidUtf8, "Topic Name", 3));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecodeError {
@@ -19,6 +26,13 @@ pub struct DecodeError {
 }
 
 /// What is wrong with the bytes.
+///
+/// ```
+/// use mqtt_wasi::codec::{DecodeErrorKind, Packet};
+///
+/// let error = Packet::decode(b"\x36\x00").unwrap_err();
+/// assert_eq!(error.kind, DecodeErrorKind::InvalidQos);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
@@ -72,6 +86,13 @@ pub enum DecodeErrorKind {
 
 impl DecodeError {
     /// The Reason Code for the DISCONNECT (or CONNACK) that answers these bytes (section 4.13).
+    ///
+    /// ```
+    /// use mqtt_wasi::codec::{Packet, ReasonCode};
+    ///
+    /// let error = Packet::decode(b"\x00\x00").unwrap_err();
+    /// assert_eq!(error.reason_code(), ReasonCode::MalformedPacket);
+    /// ```
     #[must_use]
     pub const fn reason_code(&self) -> ReasonCode {
         use DecodeErrorKind as Kind;
@@ -136,6 +157,14 @@ impl fmt::Display for DecodeErrorKind {
 }
 
 /// A packet that cannot be encoded because MQTT v5.0 has no valid bytes for it.
+///
+/// ```
+/// use mqtt_wasi::codec::{EncodeErrorKind, Publish, TopicError};
+///
+/// let error = Publish::new("sensors/#", "21.5").encoded_len().unwrap_err();
+/// assert_eq!(error.field, "Topic Name");
+/// assert_eq!(error.kind, EncodeErrorKind::InvalidTopic(TopicError::Wildcard));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EncodeError {
@@ -146,6 +175,13 @@ pub struct EncodeError {
 }
 
 /// What is wrong with the packet.
+///
+/// ```
+/// use mqtt_wasi::codec::{EncodeErrorKind, Publish};
+///
+/// let error = Publish::new("", "21.5").encoded_len().unwrap_err();
+/// assert_eq!(error.kind, EncodeErrorKind::MissingTopic);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeErrorKind {

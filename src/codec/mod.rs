@@ -3,7 +3,7 @@
 //! # In scope
 //! All 15 Control Packets of MQTT v5.0, with all 27 properties and every Reason Code. Decoding borrows from the bytes
 //! and never allocates. Encoding measures first, and then writes in place into one buffer. Both are strict: what the
-//! specification forbids in a packet on its own is an error, which says what is wrong, where, and which Reason Code
+//! specification forbids in a packet on its own is an error, which tells what is wrong, where, and which Reason Code
 //! answers it.
 //!
 //! # Out of scope
@@ -101,7 +101,7 @@ pub struct DecodeOptions {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum UnknownProperties {
-    /// The packet is malformed, as the specification says.
+    /// The packet is malformed, as the specification demands.
     #[default]
     Malformed,
     /// Accept the packet, without this property and those after it, since its length is not known.

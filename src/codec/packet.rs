@@ -149,8 +149,8 @@ impl fmt::Display for PacketType {
     }
 }
 
-/// A Control Packet of any type. What it holds is borrowed: from the bytes that it was decoded from, or from whoever
-/// sends it.
+/// A Control Packet of any type. What it holds is borrowed: from the bytes that it was decoded from, or from its
+/// sender.
 ///
 /// ```
 /// use mqtt_wasi::codec::{Packet, Publish};
@@ -385,7 +385,7 @@ impl<'a> Packet<'a> {
         self.encode_as::<ANY>(buffer)
     }
 
-    /// As [`Packet::encode`] for the packets that clients send, but for PUBLISH. A client that encodes with this has no
+    /// As [`Packet::encode`] for the packets that clients send, except PUBLISH. A client that encodes with this has no
     /// code for the others.
     pub(crate) fn encode_from_client(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
         self.encode_as::<FROM_CLIENT>(buffer)

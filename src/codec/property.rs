@@ -228,7 +228,7 @@ impl PropertyId {
     }
 
     /// The next identifier in a property block; `None` at the block's end, or where an unknown one makes the rest of
-    /// the block unreadable and the options say to go on without it.
+    /// the block unreadable and the options allow to continue without it.
     fn read(block: &mut Reader<'_>, options: DecodeOptions) -> Result<Option<Self>, DecodeError> {
         const FIELD: &str = "Property Identifier";
         if block.is_empty() {
@@ -371,12 +371,8 @@ macro_rules! properties {
             }
 
             /// Whether no property is set.
-            ///
-            /// ```
-            #[doc = concat!("use mqtt_wasi::codec::", stringify!($name), ";")]
-            ///
-            #[doc = concat!("assert!(", stringify!($name), "::default().is_empty());")]
-            /// ```
+            #[doc = concat!("\n```\nuse mqtt_wasi::codec::", stringify!($name), ";\n")]
+            #[doc = concat!("assert!(", stringify!($name), "::default().is_empty());\n```")]
             #[must_use]
             pub fn is_empty(&self) -> bool {
                 $(self.$field.is_absent())&&+

@@ -178,8 +178,8 @@ impl<'a> Publish<'a> {
         Ok(Self { dup, qos, retain: flags & RETAIN != 0, topic, packet_id, properties, payload })
     }
 
-    /// Makes one of the parts that [bulk](crate::bulk) frames have: the head is Topic Name and properties. Who publishes it
-    /// checks what the Topic Name must not have.
+    /// Makes one of the parts that [bulk](crate::bulk) frames have: the head is Topic Name and properties. Who
+    /// publishes it checks what the Topic Name must not have.
     #[cfg(feature = "bulk")]
     pub(crate) fn decode_parts(flags: u8, head: &'a [u8], payload: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(PacketType::Publish, head);

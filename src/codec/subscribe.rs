@@ -85,7 +85,7 @@ pub enum RetainHandling {
     Send = 0,
     /// All that match, only if the subscription did not exist before.
     SendIfNew = 1,
-    /// None.
+    /// No retained messages.
     DoNotSend = 2,
 }
 

@@ -124,8 +124,8 @@ pub(crate) fn subscribed_filter(filter: &str) -> &str {
     }
 }
 
-/// Whether what is behind some levels of a Topic Filter matches what is behind as many of a Topic Name. Byte by byte, since
-/// levels are short.
+/// Whether what is behind some levels of a Topic Filter matches what is behind as many of a Topic Name. Byte by byte,
+/// since levels are short.
 pub(crate) fn levels_match(mut filter: &[u8], mut topic: &[u8]) -> bool {
     loop {
         // Both are at the beginning of a level.

@@ -6,9 +6,9 @@ use super::list::List;
 use super::topic::{Scan, validate_topic_filter, validate_topic_name};
 use super::{EncodeError, EncodeErrorKind, PacketType, ReasonCode, varint};
 
-/// Where a packet's fields go. Every packet describes its bytes once, to any sink: PUBLISH to [`Measure`], which checks and
-/// counts them, and to `Vec<u8>`, which takes them; all others to [`Writer`], which does one or the other, since they are
-/// better small than fast.
+/// Where a packet's fields go. Every packet describes its bytes once, to any sink: PUBLISH to [`Measure`], which checks
+/// and counts them, and to `Vec<u8>`, which takes them; all others to [`Writer`], which does one or the other, since
+/// they are better small than fast.
 pub(super) trait Sink {
     /// What measures a block before it is written here.
     type Measure: Length;

@@ -1,5 +1,5 @@
 //! Enhanced authentication (section 4.12): what the authenticator is asked, when, and what follows. It is never called
-//! here: whoever drives the engine runs it, where nobody waits for what it holds.
+//! here: the driver of the engine runs it, where nobody waits for what it holds.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -18,7 +18,7 @@ use crate::time::Instant;
 
 /// What authentication has come to.
 pub(super) struct State {
-    /// What it takes, if there is an authenticator, be it that it is at work, or gone.
+    /// What it takes, if there is an authenticator, also while it is at work, and when it is gone.
     hooks: Option<&'static Hooks>,
     /// `None` while it is at work, and once it is gone.
     authenticator: Option<Box<dyn Authenticator + Send>>,
@@ -230,7 +230,7 @@ impl Engine {
         self.admit();
     }
 
-    /// Says that the authenticator panicked. The engine then neither authenticates nor makes another connection.
+    /// Notes that the authenticator panicked. The engine then neither authenticates nor makes another connection.
     ///
     #[doc = memory_example!()]
     /// # let token = broker::Token(b"a token".to_vec());

@@ -21,7 +21,7 @@ pub struct Batch {
     in_flight: usize,
     /// The places of those at QoS 0 that may not have been sent yet, and when each is.
     unsent: Vec<(usize, Goal)>,
-    /// Why those did not go on that were not submitted, and those that are in flight.
+    /// Why nothing more came of those that were not submitted, and of those that are in flight.
     failure: Option<Error>,
 }
 

@@ -91,7 +91,7 @@ impl Brokers {
         if is_over || is_final(error) { Next::Never } else { self.later(policy) }
     }
 
-    /// An attempt has failed: goes on to the next broker; `false` when all were tried, or no other will do better.
+    /// An attempt has failed: continues with the next broker; `false` when all were tried, or no other will do better.
     pub(super) fn try_next(&mut self, error: &Error, redirects: u8) -> bool {
         if self.follow(error, redirects) {
             return true;

@@ -1,5 +1,5 @@
-//! Calls: what users ask for, each with a deadline of its own and an outcome that is set once. Those that cannot be done
-//! yet wait for what they need, first come first served.
+//! Calls: what users ask for, each with a deadline of its own and an outcome that is set once. Those that cannot be
+//! done yet wait for what they need, first come first served.
 //!
 //! ```text
 //!            ┌──────────── no room ───────────┐
@@ -54,7 +54,7 @@ pub enum Resource {
     Authentication,
     /// An event to tell.
     Event,
-    /// That the broker goes on with authenticating.
+    /// The next step of the broker in authenticating.
     Step,
 }
 
@@ -111,9 +111,9 @@ pub(super) struct Entry {
     pub(super) waker: Option<Waker>,
     /// What several messages have come to, if the call is about several.
     pub(super) batch: Option<Box<Batch>>,
-    /// Who wants the outcome, if that is not whoever polls: nobody once it is dropped.
+    /// Who wants the outcome, if that is not who polls: nobody once it is dropped.
     pub(super) owner: Option<Weak<()>>,
-    /// How far the [session](crate::session::Session::progress) was when it was tried last, in vain.
+    /// How far the [session](crate::session::Session::progress) was when it was tried last, without success.
     pub(super) tried_at: u64,
 }
 

@@ -125,7 +125,7 @@ impl fmt::Debug for Turn<'_> {
 }
 
 impl Engine {
-    /// Says that the transport of an [attempt](Action::Connect) is connected. Ignored if another attempt took its
+    /// Notes that the transport of an [attempt](Action::Connect) is connected. Ignored if another attempt took its
     /// place.
     ///
     /// ```
@@ -157,7 +157,7 @@ impl Engine {
         }
     }
 
-    /// Says that an [attempt](Action::Connect) has failed. Ignored if another attempt took its place.
+    /// Notes that an [attempt](Action::Connect) has failed. Ignored if another attempt took its place.
     ///
     /// ```
     /// use std::task::Poll;
@@ -326,7 +326,7 @@ impl Engine {
         self.session.connection_closed(error);
     }
 
-    /// `has_left` says whether nothing more waited to be sent, be it that the connection is over now.
+    /// `has_left` says whether nothing more waited to be sent, also if the connection is over now.
     fn after_bytes(&mut self, has_left: bool) {
         if self.delivers() || !matches!(self.phase, Phase::Open) || self.session.status() != Status::Connected {
             self.pump();
@@ -583,7 +583,7 @@ impl Engine {
         self.timers.set_sooner(Timer::Close, self.now + CLOSE_TIMEOUT);
     }
 
-    /// The connection is closed, be it that not everything has left.
+    /// The connection is closed, even if not everything has left.
     fn close_now(&mut self, left: Result<(), Error>) {
         let Phase::Closing(_) = self.phase else { return };
         let Phase::Closing(ending) = core::mem::replace(&mut self.phase, Phase::Dialing) else { return };
@@ -642,7 +642,7 @@ impl Engine {
         self.complete_all(|state| matches!(state, State::Connecting), &|| Outcome::Connected { session_present });
     }
 
-    /// The session's connection has ended, but for the DISCONNECT that may still wait to be sent.
+    /// The session's connection has ended, except for the DISCONNECT that may still wait to be sent.
     pub(super) fn session_disconnected(&mut self, error: Error) {
         let was_made = matches!(self.phase, Phase::Open);
         if was_made {

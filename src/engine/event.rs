@@ -11,6 +11,13 @@ use crate::error::{CallError, Error};
 const MOST_EVENTS: usize = 1024;
 
 /// Something that happened to the connection, or to something that depends on it.
+///
+/// ```
+/// use mqtt_wasi::Event;
+///
+/// let event = Event::Connected { session_present: true };
+/// assert_eq!(event.to_string(), "connected again, and the session continues");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -66,6 +73,12 @@ pub enum Event {
 
 impl Event {
     /// What it is, exactly: a stable name, for logs and for programs that distinguish events.
+    ///
+    /// ```
+    /// use mqtt_wasi::Event;
+    ///
+    /// assert_eq!(Event::Connected { session_present: false }.name(), "session-new");
+    /// ```
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -84,6 +97,13 @@ impl Event {
 
 impl Event {
     /// The Topic Name or Topic Filter that it is about.
+    ///
+    /// ```
+    /// use mqtt_wasi::Event;
+    ///
+    /// let event = Event::SubscriptionLost { filter: "sensors/+".into(), reason_code: None };
+    /// assert_eq!(event.topic(), Some("sensors/+"));
+    /// ```
     #[must_use]
     pub fn topic(&self) -> Option<&str> {
         match self {
@@ -95,6 +115,13 @@ impl Event {
     }
 
     /// The Reason Code or granted QoS, as MQTT's number.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Event, QoS};
+    ///
+    /// let event = Event::SubscriptionRestored { filter: "sensors/+".into(), qos: QoS::AtLeastOnce };
+    /// assert_eq!(event.code(), Some(1));
+    /// ```
     #[must_use]
     pub fn code(&self) -> Option<u8> {
         match self {
@@ -106,6 +133,12 @@ impl Event {
     }
 
     /// Why it happened: the [name](Error::name) of an error.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Error, Event};
+    ///
+    /// assert_eq!(Event::Disconnected(Error::KeepAliveTimeout).cause(), Some("keep-alive-timeout"));
+    /// ```
     #[must_use]
     pub fn cause(&self) -> Option<&'static str> {
         match self {

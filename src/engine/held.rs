@@ -1,5 +1,5 @@
-//! Messages that wait to be taken: what they say one behind the other in two places, so that hundreds that come at once take
-//! no allocation, and each takes its own when somebody wants it.
+//! Messages that wait to be taken: what they say one behind the other in two places, so that hundreds that come at once
+//! take no allocation, and each takes its own when somebody wants it.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

@@ -1,5 +1,5 @@
-//! What the engine asks of the broker on its own account: to end subscriptions that nobody listens to any more, and to make
-//! them again as their user had them.
+//! What the engine asks of the broker on its own account: to end subscriptions that nobody listens to any more, and to
+//! make them again as their user had them.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

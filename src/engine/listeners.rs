@@ -218,8 +218,8 @@ impl Listeners {
         id
     }
 
-    /// Removes an inbox; returns its filter if nobody else listens to that and the broker was asked for it, and what is to
-    /// be acknowledged.
+    /// Removes an inbox; returns its filter if nobody else listens to that and the broker was asked for it, and what is
+    /// to be acknowledged.
     fn close(&mut self, id: u64, woken: &mut Vec<Waker>) -> (Option<Box<str>>, Vec<Delivery>) {
         let Some(mut inbox) = self.inboxes.remove(id) else { return (None, Vec::new()) };
         woken.extend(inbox.waker.take());
@@ -293,8 +293,8 @@ impl Listeners {
         self.full > 0
     }
 
-    /// There is a connection: if the broker kept the session, it sends again what was not acknowledged, and that is dropped
-    /// here. At QoS 2 it sends nothing again that the session knows it has.
+    /// There is a connection: if the broker kept the session, it sends again what was not acknowledged, and that is
+    /// dropped here. At QoS 2 it sends nothing again that the session knows it has.
     fn connected(&mut self, session_present: bool) {
         (self.shared, self.shares) = (Ordered::default(), Ordered::default());
         if !session_present {
@@ -338,8 +338,8 @@ impl Listeners {
         self.put(last, publish, &identifiers, delivery, woken);
     }
 
-    /// Finds those who listen to a message: to the subscriptions that it names, once each, or where it names none of theirs,
-    /// to filters that match; and those who listen to everything.
+    /// Finds those who listen to a message: to the subscriptions that it names, once each, or where it names none of
+    /// theirs, to filters that match; and those who listen to everything.
     fn find(&mut self, publish: &Publish<'_>) {
         self.found.clear();
         self.are_all_own = true;
@@ -389,8 +389,8 @@ impl Listeners {
         self.to_acknowledge.extend(to_acknowledge);
     }
 
-    /// Takes the next message out of an inbox, and perhaps those behind it into `more`, if they are all at QoS 0; or has
-    /// `waker` woken when there is one.
+    /// Takes the next message out of an inbox, and perhaps those behind it into `more`, if they are all at QoS 0; or
+    /// has `waker` woken when there is one.
     fn take(&mut self, id: u64, more: &mut Held, waker: Option<&Waker>, discarded: &mut Vec<Waker>) -> Option<Taken> {
         let inbox = self.inboxes.get_mut(id)?;
         let Some((message, delivery)) = inbox.queue.pop() else {
@@ -417,7 +417,7 @@ impl Listeners {
         share
     }
 
-    /// Whoever has got this is done with it: what is to be acknowledged, if nobody else has to be.
+    /// One of those who got it is done with it: what is to be acknowledged, if all others are done too.
     fn take_share(&mut self, delivery: Delivery) -> Option<Delivery> {
         if !delivery.is_share() {
             return Some(delivery);
@@ -620,8 +620,8 @@ impl Engine {
 }
 
 impl operation::Listening<'_> {
-    /// Asks the broker. Messages tell by the identifier which subscription they are of, where the broker knows that, and
-    /// then no filters need be compared.
+    /// Asks the broker. Messages tell by the identifier which subscription they are of, where the broker knows that,
+    /// and then no filters need be compared.
     pub(super) fn subscribe(&self, engine: &mut Engine) -> Result<OperationId, CallError> {
         let identifier = engine.listeners.identifier(self.listener);
         engine.session.subscribe_with_own_identifier(self.subscription, identifier)

@@ -139,7 +139,7 @@ use crate::url::BrokerUrl;
 /// How long an acknowledgement waits for something to leave with, while messages are at hand to be received.
 const KEEP_UP: Duration = Duration::from_millis(10);
 
-/// As many wakers wait to be dropped at the most.
+/// How many wakers may wait to be dropped.
 const MOST_DISCARDED: usize = 64;
 
 /// Tells what time it is, where that is needed.
@@ -998,7 +998,7 @@ impl Engine {
     }
 }
 
-/// Has whoever polls be woken, if anybody, and whoever did before no more.
+/// Has the one who polls be woken, if there is one, and no longer the one who did before.
 fn replace_waker(place: &mut Option<Waker>, waker: Option<&Waker>, discarded: &mut Vec<Waker>) {
     if let Some(waker) = waker
         && !place.as_ref().is_some_and(|known| known.will_wake(waker))

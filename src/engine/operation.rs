@@ -70,7 +70,8 @@ pub(super) use sealed::{Finish, Submit};
 
 /// What an operation takes.
 pub struct Plan {
-    /// It waits in the queue of the first of these that there is none of. What is about the connection itself needs nothing.
+    /// It waits in the queue of the first of these that there is none of. What is about the connection itself needs
+    /// nothing.
     pub(super) needs: &'static [Resource],
     pub(super) timeout: Duration,
 }
@@ -78,7 +79,7 @@ pub struct Plan {
 /// What has become of an operation.
 pub enum Submitted {
     Done(Outcome),
-    /// It goes on as this.
+    /// It continues as this.
     As(State),
     /// It is done when bytes have left.
     Flush(Goal),

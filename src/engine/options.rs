@@ -145,7 +145,7 @@ impl Options {
     #[doc = connect_example!()]
     /// use mqtt_wasi::Options;
     ///
-    /// let sent = connect(Options::new()); // what the client says in CONNECT
+    /// let sent = connect(Options::new()); // what the client sends as CONNECT
     /// assert_eq!((sent.clean_start, sent.client_id, sent.keep_alive), (true, "", 60));
     /// ```
     #[must_use]
@@ -300,7 +300,7 @@ impl Options {
     /// Whether the first connection, without a clean start, may continue a session that the broker has and this client
     /// does not know. Messages that wait in it are received. What an earlier process had in flight is not sent again:
     /// for that see [`Options::resume`]. Default: false, and connecting fails with
-    /// [`ProtocolError::UnexpectedSession`](crate::ProtocolError::UnexpectedSession) `[MQTT-3.2.2-4]`.
+    /// [`ProtocolError::UnknownSession`](crate::ProtocolError::UnknownSession) `[MQTT-3.2.2-4]`.
     ///
     #[doc = memory_example!()]
     /// use mqtt_wasi::{Client, Options};
@@ -320,8 +320,8 @@ impl Options {
         self
     }
 
-    /// Continues the session of an earlier process: with its Client Identifier, and without a clean start, whatever the
-    /// other options say.
+    /// Continues the session of an earlier process: with its Client Identifier, and without a clean start, regardless
+    /// of the other options.
     ///
     #[doc = connect_example!()]
     /// use mqtt_wasi::session::Session;
@@ -584,7 +584,7 @@ impl Options {
         self
     }
 
-    /// The response timeout: how long calls without a timeout of their own wait for the broker, and for room. Default:
+    /// The response timeout: how long calls that take no timeout wait for the broker, and for room. Default:
     /// 30 seconds.
     ///
     /// ```

@@ -436,7 +436,8 @@ impl Engine {
         matches!(self.calls.get(id).map(|entry| &entry.state), Some(State::Done(_)) | None)
     }
 
-    /// Whether that was sent, be it that its connection is over now. What is said before the next one is made is none of it.
+    /// Whether that was sent, also if its connection is over now. What is put in before the next one is made does not
+    /// belong to it.
     const fn has_reached(&self, goal: Goal) -> bool {
         let is_sent = if self.is_made { self.session.has_sent(goal.place) } else { goal.place <= self.reached };
         goal.connection == self.connections && is_sent
@@ -505,7 +506,7 @@ impl Engine {
         }
     }
 
-    /// Ends a call whose answer is behind messages that nobody takes but whoever waits for it.
+    /// Ends a call whose answer is behind messages that nobody takes except the one who waits for it.
     fn fail_if_behind(&mut self, id: CallId) {
         if self.is_behind() && (!self.delivers() || self.is_stuck) {
             self.fail_call_behind_messages(id);
@@ -626,8 +627,8 @@ impl Engine {
         }
     }
 
-    /// The broker has answered SUBSCRIBE or UNSUBSCRIBE, or never will over this connection: over the next one it is asked
-    /// again, for as long as the call has time.
+    /// The broker has answered SUBSCRIBE or UNSUBSCRIBE, or never will over this connection: over the next one it is
+    /// asked again, for as long as the call has time.
     fn subscribed(&mut self, id: OperationId, result: Result<SubscribeReason, Error>) {
         let is_over = matches!(self.phase, Phase::Idle(_));
         if let Some(hooks) = self.delivery {

@@ -1,5 +1,5 @@
-//! Who listens to a topic: Topic Filters as a tree of their first levels, so that finding those that match does not take
-//! looking at all there are.
+//! Who listens to a topic: Topic Filters as a tree of their first levels, so that finding those that match does not
+//! take looking at all there are.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{levels_match, subscribed_filter};
 
-/// The tree is as high at the most, whatever anybody subscribes to. What is behind these levels is compared as a whole.
+/// How high the tree is at most, whatever is subscribed to. What is behind these levels is compared as a whole.
 const MOST_LEVELS: usize = 8;
 
 /// Topic Filters, and who has them.

@@ -56,7 +56,7 @@ impl Delivery {
 pub(super) struct Held {
     /// Whether the connection of the messages is over.
     is_expired: bool,
-    /// The number of the first message. Goes on over all connections, so that no [`Delivery`] outlives its own.
+    /// The number of the first message. Continues over all connections, so that no [`Delivery`] outlives its own.
     first: u64,
     messages: VecDeque<HeldMessage>,
 }

@@ -70,7 +70,7 @@ impl Machine {
         Ok(())
     }
 
-    /// The broker is one to go on with.
+    /// The broker is to be trusted.
     pub(super) fn accept(&mut self, connack: &Connack<'_>) {
         (self.awaits_trust, self.listens) = (false, true);
         let properties = &connack.properties;

@@ -1,4 +1,4 @@
-//! What a broker said when it accepted the connection, as a value that owns it (section 3.2.2.3).
+//! What a broker sent in CONNACK, as a value that owns it (section 3.2.2.3).
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::codec::{Connack, QoS};
 use crate::message::owned;
 
-/// What the broker said in CONNACK (section 3.2.2.3), with the specification's defaults where it said nothing.
+/// What the broker sent in CONNACK (section 3.2.2.3), with the specification's defaults where it sent nothing.
 ///
 #[doc = memory_example!()]
 /// use mqtt_wasi::{Client, Options, QoS};

@@ -1,5 +1,5 @@
-//! Messages on their way from the broker: what may come, what was delivered before, and how QoS 2 ends (sections 4.3 and
-//! 4.9).
+//! Messages on their way from the broker: what may come, what was delivered before, and how QoS 2 ends (sections 4.3
+//! and 4.9).
 
 use alloc::sync::Arc;
 

@@ -9,6 +9,21 @@ use crate::error::{CallError, Error, Reason, SubscribeReason};
 use crate::message::Message;
 
 /// Which call an [`Event`] ends. A session uses each number once.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::codec::{Publish, QoS};
+/// use mqtt_wasi::session::{Event, OperationId, Session};
+/// use mqtt_wasi::Options;
+///
+/// let mut session = Session::new(Options::new());
+/// session.connect(network.now())?;
+/// network.exchange(&mut session);
+/// session.poll_event();
+/// let sent: Option<OperationId> = session.publish(&Publish::new("a", "1").qos(QoS::AtLeastOnce))?;
+/// network.exchange(&mut session);
+/// assert!(matches!(session.poll_event(), Some(Event::Published { id, .. }) if Some(id) == sent));
+/// # Ok::<(), mqtt_wasi::CallError>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub(super) u64);
 
@@ -31,6 +46,21 @@ impl OperationId {
 }
 
 /// Something that happened, except messages, which [`Session::receive`](super::Session::receive) returns.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::session::{Event, Session};
+/// use mqtt_wasi::Options;
+///
+/// let mut session = Session::new(Options::new());
+/// session.connect(network.now())?;
+/// network.exchange(&mut session);
+/// assert_eq!(session.poll_event(), Some(Event::Connected { session_present: false }));
+/// # network.cut();
+/// # network.exchange(&mut session);
+/// // The connection is lost.
+/// assert!(matches!(session.poll_event(), Some(Event::Disconnected(_))));
+/// # Ok::<(), mqtt_wasi::CallError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -107,6 +137,18 @@ pub enum Event {
 }
 
 /// A broker's AUTH.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::session::{Challenge, Event, Session};
+/// use mqtt_wasi::Options;
+///
+/// let mut session = Session::new(Options::new().authentication("CHALLENGE", None));
+/// session.connect(network.now())?;
+/// network.exchange(&mut session);
+/// let Some(Event::Challenged(Challenge { data, .. })) = session.poll_event() else { panic!() };
+/// assert_eq!(data.as_deref(), Some(&b"who are you?"[..]));
+/// # Ok::<(), mqtt_wasi::CallError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
     /// The Authentication Data. Its meaning depends on the Authentication Method.

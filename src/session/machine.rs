@@ -40,14 +40,14 @@ pub(super) struct Machine {
     pub(super) turn: Turn,
     /// Whether the user says of each broker if it is to be trusted.
     pub(super) checks_brokers: bool,
-    /// Whether CONNACK came, and the user has not said so.
+    /// Whether CONNACK came, and the user has not decided.
     pub(super) awaits_trust: bool,
     /// Whether packets are taken: the connection is open, and no broker awaits trust.
     pub(super) listens: bool,
 
     /// The Client Identifier that the broker assigned.
     pub(super) assigned_client_id: Option<String>,
-    /// Whether a connection was made before, by this process or an earlier one, so that there is a session to go on with.
+    /// Whether a connection was made before, by this process or an earlier one, so that there is a session to continue.
     pub(super) has_session: bool,
     /// Whether the next connection makes the broker forget the session.
     pub(super) starts_clean: bool,
@@ -126,8 +126,8 @@ impl Machine {
         machine
     }
 
-    /// Fails for a packet that must not come now, whatever it says: before CONNACK nothing else may but AUTH, and after it
-    /// neither another one nor what only clients send. AUTH must not come if CONNECT did not ask for it
+    /// Fails for a packet that must not come now, whatever it says: before CONNACK nothing else may but AUTH, and after
+    /// it neither another one nor what only clients send. AUTH must not come if CONNECT did not ask for it
     /// `[MQTT-4.12.0-6]`.
     pub(super) fn expect(&self, packet_type: PacketType) -> Result<(), ProtocolError> {
         use PacketType::{Auth, Connack, Connect, Pingreq, Subscribe, Unsubscribe};
@@ -249,7 +249,8 @@ impl Machine {
         Err(ProtocolError::ProblemInformationNotRequested(packet.packet_type()))
     }
 
-    /// Sends a packet of the session's own making, which is no larger than any broker takes that the session keeps a connection to.
+    /// Sends a packet of the session's own making, which is no larger than any broker takes that the session keeps a
+    /// connection to.
     pub(super) fn send(&mut self, packet: &Packet<'_>) {
         let pushed = self.outbound.push(packet);
         debug_assert_eq!(pushed, Ok(()), "the session's own packets are valid");

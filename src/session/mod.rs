@@ -227,7 +227,7 @@ impl Session {
         self.machine.connect(now)
     }
 
-    /// Says that the network connection is closed, and why. Messages that were received stay, and so does what is in
+    /// Notes that the network connection is closed, and why. Messages that were received stay, and so does what is in
     /// flight.
     ///
     #[doc = memory_example!()]
@@ -295,7 +295,7 @@ impl Session {
         (self.machine.outbound.pending(), incoming)
     }
 
-    /// Says that the first `len` bytes of [`Session::read_buffer`] are the next bytes from the broker.
+    /// Notes that the first `len` bytes of [`Session::read_buffer`] are the next bytes from the broker.
     ///
     /// # Panics
     /// If that is more than the buffer had.
@@ -512,8 +512,8 @@ impl Session {
         self.machine.subscribe(subscriptions, properties)
     }
 
-    /// As [`Session::subscribe`], with an identifier that is none of the user's: a broker that takes none is not told it, and
-    /// neither is it by another connection.
+    /// As [`Session::subscribe`], with an identifier that is none of the user's: a broker that takes none is not told
+    /// it, and neither is it by another connection.
     pub(crate) fn subscribe_with_own_identifier(
         &mut self,
         subscription: Subscription<'_>,
@@ -600,7 +600,7 @@ impl Session {
         self.machine.authenticate_again(data)
     }
 
-    /// Whether the client authenticates, be it that the broker or the user is to go on.
+    /// Whether the client authenticates, whether it is the turn of the broker or of the user.
     pub(crate) const fn is_authenticating(&self) -> bool {
         !matches!(self.machine.turn, authenticate::Turn::Idle)
     }
@@ -656,7 +656,7 @@ impl Session {
         }
     }
 
-    /// The login of the next CONNECT: what is given of it, be it that there is none.
+    /// The login of the next CONNECT: what is given of it, also if that is none.
     pub(crate) fn set_login(&mut self, user_name: Option<Option<String>>, password: Option<Option<Vec<u8>>>) {
         let options = &mut self.machine.options;
         if let Some(user_name) = user_name {
@@ -744,7 +744,7 @@ impl Session {
         self.machine.outbound.pending()
     }
 
-    /// Says that the first `len` bytes of [`Session::transmit`] were sent.
+    /// Notes that the first `len` bytes of [`Session::transmit`] were sent.
     ///
     /// # Panics
     /// If that is more than there was.
@@ -842,8 +842,8 @@ impl Session {
         Some((publish, delivery))
     }
 
-    /// Hands messages to `deliver`, each decoded once, for as long as that returns `true` and there are any. An event stops
-    /// it: it is to be [taken](Session::poll_event) before the messages behind it.
+    /// Hands messages to `deliver`, each decoded once, for as long as that returns `true` and there are any. An event
+    /// stops it: it is to be [taken](Session::poll_event) before the messages behind it.
     pub(crate) fn deliver(&mut self, mut deliver: impl FnMut(&Publish<'_>, Option<Delivery>) -> bool) {
         while !self.has_event() {
             let goes_on = if let Some(span) = self.next_unchecked::<true>() {
@@ -975,7 +975,7 @@ impl Session {
         self.machine.checks_brokers = true;
     }
 
-    /// The broker that has sent CONNACK is one to go on with.
+    /// The broker that has sent CONNACK is to be trusted.
     pub(crate) fn trust(&mut self) {
         if self.machine.awaits_trust
             && let Ok(Some(Packet::Connack(connack))) =
@@ -1008,7 +1008,7 @@ impl Session {
         }
     }
 
-    /// What the broker said when it accepted the connection, with the specification's defaults where it said nothing.
+    /// What the broker sent in CONNACK, with the specification's defaults where it sent nothing.
     /// `None` before the first connection.
     ///
     #[doc = memory_example!()]
@@ -1220,9 +1220,9 @@ impl Session {
     }
 
     /// Takes packets until there is a message to receive. One that could be handed out right away is not taken but
-    /// returned: so it is decoded once, and not both when it comes and when it is received. Where Topic Aliases may come,
-    /// all are taken, since what an alias stands for may change before a message is received. Stops at the first event, if
-    /// that is to be seen before the messages behind it.
+    /// returned: so it is decoded once, and not both when it comes and when it is received. Where Topic Aliases may
+    /// come, all are taken, since what an alias stands for may change before a message is received. Stops at the first
+    /// event, if that is to be seen before the messages behind it.
     fn next_unchecked<const STOPS_AT_EVENT: bool>(&mut self) -> Option<FrameSpan> {
         while self.backlog.is_empty() && !self.machine.outbound.is_overrun() {
             let span = self.next_frame()?;
@@ -1368,8 +1368,8 @@ impl Session {
     }
 }
 
-/// The message with the Topic Name that its alias stands for, if it has none, and without the alias, which says nothing to
-/// the user.
+/// The message with the Topic Name that its alias stands for, if it has none, and without the alias, which says nothing
+/// to the user.
 #[cold]
 fn named<'a>(publish: Publish<'a>, place: &'a mut Option<Arc<str>>, topic: Option<Arc<str>>) -> Publish<'a> {
     let properties = PublishProperties { topic_alias: None, ..publish.properties };

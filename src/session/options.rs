@@ -16,8 +16,8 @@ use crate::error::CallError;
 use crate::message::Message;
 use crate::message::borrowed;
 
-/// The part of a client's options that its session needs. Made of [`Options`](crate::Options), which say what each
-/// means.
+/// The part of a client's options that its session needs. Made of [`Options`](crate::Options), which document
+/// each.
 ///
 /// ```
 /// use mqtt_wasi::Options;
@@ -127,8 +127,8 @@ type WrapRequest = fn(payload: &[u8], response_topic: &str, correlation_data: &[
 #[cfg(feature = "json")]
 type WrapReply = fn(payload: &[u8], failure: Option<&str>, correlation_data: Option<&[u8]>) -> Option<Vec<u8>>;
 
-/// How requests and replies say in their payloads, too, where a reply goes and what it answers. The session asks, and knows
-/// no format itself.
+/// How requests and replies say in their payloads, too, where a reply goes and what it answers. The session asks, and
+/// knows no format itself.
 #[cfg(feature = "json")]
 #[derive(Debug)]
 pub(crate) struct Envelope {

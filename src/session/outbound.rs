@@ -92,8 +92,8 @@ impl Outbound {
         self.unnamed.push_back((self.end(), topic));
     }
 
-    /// The messages at QoS 0 that were not sent, or not to their end: packets one behind the other, with their full Topic
-    /// Names.
+    /// The messages at QoS 0 that were not sent, or not to their end: packets one behind the other, with their full
+    /// Topic Names.
     pub(super) fn unsent_messages(&self) -> Vec<u8> {
         let mut unsent = Vec::new();
         let mut topics = self.unnamed.iter();

@@ -10,7 +10,7 @@ use super::outbound;
 use crate::codec::{Ack, Packet, PacketId, PropertyId, Publish, PublishProperties, QoS, ReasonCode};
 use crate::error::{CallError, Error, ProtocolError, Reason};
 
-/// How much longer a Topic Alias makes a packet at the most: the property, and a longer Property Length and Remaining
+/// How much longer a Topic Alias makes a packet at most: the property, and a longer Property Length and Remaining
 /// Length.
 const ALIAS_LEN: usize = 5;
 
@@ -288,7 +288,7 @@ impl Machine {
         }
     }
 
-    /// Tells whoever waits for it how a message went.
+    /// Tells those who wait for it how a message went.
     fn published(&mut self, id: OperationId, result: Result<Reason, Error>) {
         if let Some(result) = self.take_own_published(id, result) {
             self.events.push_back(Event::Published { id, result });

@@ -1,8 +1,8 @@
 //! Requests and the replies to them: Response Topic and Correlation Data (section 4.10).
 //!
-//! A session has one Response Topic, which it subscribes to before the first request, and again when the broker has lost
-//! that subscription. A request's Correlation Data is its number, which finds it again, and a nonce, which nobody can
-//! guess who has not seen the request: 15 bytes, as 20 characters that survive every protocol on the way.
+//! A session has one Response Topic, which it subscribes to before the first request, and again when the broker has
+//! lost that subscription. A request's Correlation Data is its number, which finds it again, and a nonce, which nobody
+//! can guess who has not seen the request: 15 bytes, as 20 characters that survive every protocol on the way.
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -220,8 +220,8 @@ impl Machine {
         None
     }
 
-    /// Whether this filter is the Response Topic, of whose subscription the user knows nothing. Notes whether the broker
-    /// grants it again after it was lost.
+    /// Whether this filter is the Response Topic, of whose subscription the user knows nothing. Notes whether the
+    /// broker grants it again after it was lost.
     pub(super) fn take_own_restored(&mut self, filter: &str, refused: Option<ReasonCode>) -> bool {
         let is_own = self.requests.topic() == Some(filter);
         if is_own {

@@ -1,5 +1,5 @@
-//! SUBSCRIBE and UNSUBSCRIBE, what the broker says to them (sections 3.8 to 3.11), and what becomes of subscriptions when
-//! the broker loses the session.
+//! SUBSCRIBE and UNSUBSCRIBE, what the broker says to them (sections 3.8 to 3.11), and what becomes of subscriptions
+//! when the broker loses the session.
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -301,7 +301,7 @@ impl Machine {
         }
     }
 
-    /// Tells whoever waits for it what the broker said to SUBSCRIBE.
+    /// Tells those who wait for it what the broker answered to SUBSCRIBE.
     fn subscribed(&mut self, id: OperationId, result: Result<SubscribeReason, Error>) {
         if let Some(result) = self.take_own_subscription(id, result) {
             self.events.push_back(Event::Subscribed { id, result });

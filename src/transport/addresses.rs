@@ -11,8 +11,8 @@ use crate::time::Instant;
 /// As many addresses of a host are tried.
 const MOST_ADDRESSES: usize = 16;
 
-/// The addresses of a host that are left to try: of each family in turn, beginning with the one that the resolver prefers.
-/// Each has its share of the time that is left, so that one that does not answer leaves the others theirs.
+/// The addresses of a host that are left to try: of each family in turn, beginning with the one that the resolver
+/// prefers. Each has its share of the time that is left, so that one that does not answer leaves the others theirs.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     left: VecDeque<SocketAddr>,

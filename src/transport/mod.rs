@@ -1,4 +1,4 @@
-//! Byte streams that the blocking client runs over. They know no MQTT.
+//! Byte streams that the blocking client runs over. They know nothing of MQTT.
 
 #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
 mod addresses;
@@ -39,19 +39,72 @@ use crate::error::{Error, TransportError};
 use crate::time::Instant;
 use crate::url::BrokerUrl;
 
-/// A connected byte stream, and the clock that goes with it.
+/// A connected byte stream, and the clock for it: what [`Client::connect_over`](crate::Client::connect_over) takes.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::transport::{Transferred, Transport};
+/// use mqtt_wasi::{Client, Instant, Options, TransportError};
+///
+/// /// Counts the bytes that another transport moves.
+/// struct Counting<T> {
+///     inner: T,
+///     moved: usize,
+/// }
+///
+/// impl<T: Transport> Transport for Counting<T> {
+///     fn now(&self) -> Instant {
+///         self.inner.now()
+///     }
+///
+///     fn transfer(
+///         &mut self,
+///         outgoing: &[u8],
+///         incoming: &mut [u8],
+///         until: Option<Instant>,
+///     ) -> Result<Transferred, TransportError> {
+///         let moved = self.inner.transfer(outgoing, incoming, until)?;
+///         self.moved += moved.sent + moved.received;
+///         Ok(moved)
+///     }
+///
+///     fn close(&mut self) {
+///         self.inner.close();
+///     }
+/// }
+///
+/// let client = Client::connect_over(Counting { inner: network, moved: 0 }, Options::new().client_id("c"))?;
+/// assert!(client.transport().expect("there is a connection").moved > 0);
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 pub trait Transport {
-    /// What time it is. Never goes back, and goes on over the next transport of the same client.
+    /// What time it is. Never goes back, and continues over the next transport of the same client.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::Instant;
+    /// use mqtt_wasi::transport::Transport;
+    ///
+    /// assert_eq!(Transport::now(&network), Instant::ZERO);
+    /// ```
     fn now(&self) -> Instant;
 
-    /// Moves bytes both ways: sends what it can of `outgoing` and puts what has come into `incoming`. Waits until at
-    /// least one byte moved, the peer closed, or `until` has passed; forever if that is `None`.
+    /// Moves bytes both ways: sends what it can of `outgoing`, and puts what has come into `incoming`. Waits until at
+    /// least one byte moved, the peer closed the stream, or `until` has passed. `None`: waits for ever.
     ///
-    /// An `until` that has passed already means not to wait at all. An empty `incoming` means to read nothing.
-    /// Sending must not wait for a peer that itself waits to be read from.
+    /// With an `until` that has passed already it does not wait at all. With an empty `incoming` it reads nothing.
+    /// Sending must not wait for a peer that waits to be read from.
     ///
     /// # Errors
     /// [`TransportError`] when the stream broke. That the time ran out is no error.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::transport::Transport;
+    ///
+    /// let connect = b"\x10\x0E\x00\x04MQTT\x05\x02\x00\x3C\x00\x00\x01c";
+    /// let mut incoming = [0; 100];
+    /// let moved = network.transfer(connect, &mut incoming, None)?;
+    /// assert_eq!((moved.sent, incoming[0]), (connect.len(), 0x20), "the broker answers CONNACK");
+    /// # Ok::<(), mqtt_wasi::TransportError>(())
+    /// ```
     fn transfer(
         &mut self,
         outgoing: &[u8],
@@ -59,50 +112,181 @@ pub trait Transport {
         until: Option<Instant>,
     ) -> Result<Transferred, TransportError>;
 
-    /// Closes the stream such that what was sent arrives. Harmless when closed already.
+    /// Closes the stream, such that what was sent arrives. Harmless if it is closed.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::transport::Transport;
+    ///
+    /// network.close();
+    /// network.close();
+    /// assert!(network.transfer(&[], &mut [0; 100], None)?.closed);
+    /// # Ok::<(), mqtt_wasi::TransportError>(())
+    /// ```
     fn close(&mut self);
 }
 
-/// Makes transports, for a client that connects by itself, step by step, and all that it takes to wait meanwhile.
+/// Connects transports, for a client that connects by itself, step by step. Also does the waiting of the client while
+/// there is no transport. See [`Client::connect_with`](crate::Client::connect_with).
+///
+#[doc = memory_example!()]
+/// # use broker::Memory;
+/// use mqtt_wasi::transport::Connector;
+/// use mqtt_wasi::{BrokerUrl, Client, Error, Instant, Options};
+///
+/// /// Connects to a broker in memory.
+/// struct InMemory {
+///     network: Memory,
+///     is_asked: bool,
+/// }
+///
+/// impl Connector for InMemory {
+///     type Transport = Memory;
+///
+///     fn now(&self) -> Instant {
+///         self.network.now()
+///     }
+///
+///     fn start(&mut self, _url: BrokerUrl, _until: Instant) {
+///         self.is_asked = true;
+///     }
+///
+///     fn advance(&mut self, _until: Option<Instant>) -> Option<Result<Memory, Error>> {
+///         // Never waits: it is connected at once.
+///         std::mem::take(&mut self.is_asked).then(|| Ok(self.network.again()))
+///     }
+///
+///     fn cancel(&mut self) {
+///         self.is_asked = false;
+///     }
+///
+///     fn wait(&mut self, until: Instant) {
+///         self.network.pass(until.saturating_duration_since(self.now()));
+///     }
+///
+///     fn random(&mut self) -> u64 {
+///         0x7f3c_11d0_5a9e_4b21
+///     }
+/// }
+///
+/// let connector = InMemory { network, is_asked: false };
+/// let client = Client::connect_with(connector, "mqtt://broker.local", Options::new())?;
+/// assert!(client.is_connected());
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Connector {
-    /// What it makes.
+    /// What it connects.
     type Transport: Transport;
 
     /// What time it is, by the clock of the transports.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let connector = TcpConnector::new();
+    /// assert!(connector.now() <= connector.now());
+    /// ```
     fn now(&self) -> Instant;
 
-    /// Begins to connect to the broker at this URL, until then at the latest. An attempt that is under way is given up.
+    /// Begins to connect to the broker at this URL, to be done by `until`. Gives up an attempt that is under way.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let mut connector = TcpConnector::new();
+    /// connector.start(url.parse()?, connector.now() + Duration::from_secs(10));
+    /// assert!(connector.advance(None).expect("it is done").is_ok());
+    /// # Ok::<(), mqtt_wasi::UrlError>(())
+    /// ```
     fn start(&mut self, url: BrokerUrl, until: Instant);
 
-    /// Goes on with that, waiting no longer than `until`; for ever if that is `None`. Comes back before then when there is a
-    /// connection, or there will be none: `None` otherwise.
+    /// Continues to connect, waiting for at most `until`. `None` for `until`: waits for ever. Returns earlier when
+    /// there is a connection, or will be none. `None`: it is still connecting.
     ///
     /// # Errors
-    /// [`Error::Transport`]; [`Error::Url`] for a scheme that it does not know.
+    /// [`Error::Transport`]; [`Error::Url`] for a scheme that it does not support.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let mut connector = TcpConnector::new();
+    /// connector.start(url.parse()?, connector.now() + Duration::from_secs(10));
+    /// let transport = loop {
+    ///     let soon = connector.now() + Duration::from_millis(100);
+    ///     if let Some(connected) = connector.advance(Some(soon)) {
+    ///         break connected?;
+    ///     }
+    ///     // Something else, for a moment.
+    /// };
+    /// # drop(transport);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     fn advance(&mut self, until: Option<Instant>) -> Option<Result<Self::Transport, Error>>;
 
     /// Gives up an attempt that is under way.
+    ///
+    #[doc = example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let mut connector = TcpConnector::new();
+    /// connector.start(url.parse()?, connector.now() + Duration::from_secs(10));
+    /// connector.cancel();
+    /// assert!(connector.advance(None).is_none(), "nothing is under way");
+    /// # Ok::<(), mqtt_wasi::UrlError>(())
+    /// ```
     fn cancel(&mut self);
 
-    /// Waits, where nothing is under way.
+    /// Waits, while nothing is under way.
+    ///
+    #[doc = std_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let mut connector = TcpConnector::new();
+    /// let until = connector.now() + Duration::from_millis(10);
+    /// connector.wait(until);
+    /// assert!(connector.now() >= until);
+    /// ```
     fn wait(&mut self, until: Instant);
 
-    /// A random number, with all bits as likely to be set as not. It spreads attempts and keeps no secret.
+    /// A random number with 64 random bits. It spreads attempts to connect, and keeps no secret.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let mut connector = TcpConnector::new();
+    /// assert_ne!(connector.random(), connector.random());
+    /// ```
     fn random(&mut self) -> u64;
 
-    /// The connector itself, for who knows its type and has more to ask of it.
+    /// The connector itself, for callers that know its type.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// assert!(TcpConnector::new().as_any().is_none(), "unless the connector returns itself");
+    /// ```
     fn as_any(&self) -> Option<&dyn core::any::Any> {
         None
     }
 }
 
 /// What [`Transport::transfer`] did.
+///
+/// ```
+/// use mqtt_wasi::transport::Transferred;
+///
+/// let nothing = Transferred::default();
+/// assert_eq!((nothing.sent, nothing.received, nothing.closed), (0, 0, false));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Transferred {
     /// How many bytes of `outgoing` were sent.
     pub sent: usize,
     /// How many bytes of `incoming` were filled.
     pub received: usize,
-    /// Whether the peer closed the stream; nothing more will come.
+    /// Whether the peer closed the stream. Nothing more will come.
     pub closed: bool,
 }

@@ -1,4 +1,4 @@
-//! The stream to a broker: with TLS where its URL says so, and without it told when the peer speaks TLS all the same.
+//! The stream to a broker: with TLS where its URL demands that. Without it, a peer that speaks TLS is an error.
 
 #[cfg(feature = "tls")]
 use super::tls::{TlsConnector, TlsOptions, TlsTransport};
@@ -102,7 +102,7 @@ impl<T> Stream<T> {
 }
 
 impl<T: Transport> Stream<T> {
-    /// Goes on with the handshake, waiting no longer than `until`; whether it is done.
+    /// Continues the handshake, waiting no longer than `until`; whether it is done.
     pub(crate) fn advance_handshake(&mut self, until: Instant) -> Result<bool, TransportError> {
         match &mut self.0 {
             Layer::Plain { .. } => {

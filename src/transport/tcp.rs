@@ -154,14 +154,14 @@ impl Transport for Tcp {
     }
 }
 
-/// One clock for all connections, so that time goes on from one to the next.
+/// One clock for all connections, so that time continues from one to the next.
 #[cfg(not(all(target_os = "wasi", target_env = "p2")))]
 pub(crate) fn now() -> Instant {
     static START: OnceLock<std::time::Instant> = OnceLock::new();
     Instant::from_start(START.get_or_init(std::time::Instant::now).elapsed())
 }
 
-/// One clock for all connections, so that time goes on from one to the next.
+/// One clock for all connections, so that time continues from one to the next.
 #[cfg(all(target_os = "wasi", target_env = "p2"))]
 pub(crate) fn now() -> Instant {
     super::wasi::WasiTransport::clock()
@@ -184,8 +184,8 @@ fn read_once(mut stream: &TcpStream, buffer: &mut [u8]) -> Result<Option<usize>,
     }
 }
 
-/// Whether nothing but the time that was set for it ended a read or write. Elsewhere than on Windows that a connection has
-/// timed out means that the system gave it up.
+/// Whether nothing but the time that was set for it ended a read or write. Elsewhere than on Windows that a connection
+/// has timed out means that the system gave it up.
 fn is_timeout(error: &io::Error) -> bool {
     error.kind() == ErrorKind::WouldBlock || (cfg!(windows) && error.kind() == ErrorKind::TimedOut)
 }

@@ -11,18 +11,39 @@ use crate::error::{Error, TransportError, TransportErrorKind};
 use crate::time::Instant;
 use crate::url::BrokerUrl;
 
-/// A TCP connection, with TLS over it where the URL says `mqtts://`.
+/// A TCP connection, with TLS over it at `mqtts://` URLs.
+///
+#[doc = example!()]
+/// # let address = broker.address();
+/// use std::time::Duration;
+/// use mqtt_wasi::{Client, Options, TcpTransport};
+///
+/// let transport = TcpTransport::connect(&address, Duration::from_secs(10))?;
+/// let client = Client::connect_over(transport, Options::new())?;
+/// assert!(client.is_connected());
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TcpTransport(Stream<Tcp>);
 
 impl TcpTransport {
-    /// Connects to the first of these addresses that takes the connection, within `timeout` in all, without TLS. IPv6 and
-    /// IPv4 addresses take turns, and each has its share of the time that is left.
+    /// Connects without TLS, to the first of these addresses that accepts the connection, within `timeout` in all. IPv6
+    /// and IPv4 addresses take turns, and each has its share of the time that is left.
     ///
     /// # Errors
     /// [`TransportErrorKind::UnknownHost`], [`TransportErrorKind::ConnectionRefused`],
     /// [`TransportErrorKind::Unreachable`], [`TransportErrorKind::ConnectTimeout`],
-    /// [`TransportErrorKind::AccessDenied`].
+    /// [`TransportErrorKind::AccessDenied`], [`TransportErrorKind::Other`].
+    ///
+    #[doc = example!()]
+    /// # let address = broker.address();
+    /// use std::time::Duration;
+    /// use mqtt_wasi::{TcpTransport, TransportErrorKind};
+    ///
+    /// assert!(TcpTransport::connect(&address, Duration::from_secs(10)).is_ok());
+    /// let refused = TcpTransport::connect("127.0.0.1:1", Duration::from_secs(10)).unwrap_err();
+    /// assert_eq!(refused.kind, TransportErrorKind::ConnectionRefused);
+    /// ```
     pub fn connect(addresses: impl ToSocketAddrs, timeout: Duration) -> Result<Self, TransportError> {
         Tcp::connect(addresses, now() + timeout).map(|tcp| Self(Stream::plain(tcp)))
     }
@@ -30,12 +51,33 @@ impl TcpTransport {
     /// Takes over a connected stream.
     ///
     /// # Errors
-    /// [`TransportError`] when the stream's options cannot be set.
+    /// [`TransportError`] when the options of the stream cannot be set.
+    ///
+    #[doc = example!()]
+    /// # let address = broker.address();
+    /// use std::net::TcpStream;
+    /// use mqtt_wasi::{Client, Options, TcpTransport};
+    ///
+    /// let stream = TcpStream::connect(&address)?;
+    /// let client = Client::connect_over(TcpTransport::new(stream)?, Options::new())?;
+    /// assert!(client.is_connected());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(stream: TcpStream) -> Result<Self, TransportError> {
         Tcp::new(stream).map(|tcp| Self(Stream::plain(tcp)))
     }
 
-    /// The stream itself. Not on `wasm32-wasip2`, where a connection is one of the host and no `TcpStream`.
+    /// The stream itself. Not on `wasm32-wasip2`, where a connection is one of the host and not a `TcpStream`.
+    ///
+    #[doc = example!()]
+    /// # let address = broker.address();
+    /// use std::time::Duration;
+    /// use mqtt_wasi::TcpTransport;
+    ///
+    /// let transport = TcpTransport::connect(&address, Duration::from_secs(10))?;
+    /// assert!(transport.stream().nodelay().unwrap());
+    /// # Ok::<(), mqtt_wasi::TransportError>(())
+    /// ```
     #[must_use]
     pub const fn stream(&self) -> &TcpStream {
         &self.0.inner().stream
@@ -61,10 +103,20 @@ impl Transport for TcpTransport {
     }
 }
 
-/// Makes TCP connections, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers.
+/// Connects over TCP, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers.
 ///
-/// To look a name up can take longer than anybody wants to wait, and cannot be interrupted: that, and connecting where the
-/// caller does not wait for it, is done by a thread, which ends by itself.
+/// To look a name up may take long, and cannot be interrupted. So a thread does that, and it connects where the caller
+/// does not wait for it. The thread ends by itself. On `wasm32-wasip2` there are no threads, and none is needed: no
+/// call waits longer than it is told to.
+///
+#[doc = example!()]
+/// use mqtt_wasi::transport::TcpConnector;
+/// use mqtt_wasi::{Client, Options};
+///
+/// let client = Client::connect_with(TcpConnector::new(), &url, Options::new())?;
+/// assert!(client.is_connected());
+/// # Ok::<(), mqtt_wasi::Error>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct TcpConnector {
     layers: Layers,
@@ -89,16 +141,33 @@ enum Stage {
 }
 
 impl TcpConnector {
-    /// Without options.
+    /// Without options: at `mqtts://` URLs with the defaults of TLS.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::transport::{Connector, TcpConnector};
+    ///
+    /// let mut connector = TcpConnector::new();
+    /// assert!(connector.advance(None).is_none(), "nothing was started");
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self { layers: Layers::none(), attempt: None }
     }
 
-    /// With these options for TLS; `None`: the defaults.
+    /// With these options at `mqtts://` URLs. `None`: the defaults.
     ///
     /// # Errors
-    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration).
+    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) for options that cannot be used.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::transport::TcpConnector;
+    /// use mqtt_wasi::{Client, Options, TlsOptions};
+    ///
+    /// let connector = TcpConnector::with_tls(Some(TlsOptions::new().alpn(["mqtt"])))?;
+    /// let client = Client::connect_with(connector, &url, Options::new())?; // such as "mqtts://broker.local"
+    /// assert!(client.is_connected());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     #[cfg(feature = "tls")]
     pub fn with_tls(tls: Option<super::TlsOptions>) -> Result<Self, Error> {
         Ok(Self { layers: Layers::new(tls)?, attempt: None })

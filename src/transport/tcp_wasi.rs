@@ -1,5 +1,5 @@
-//! The TCP connections of clients on `wasm32-wasip2`, through the sockets of WASI themselves: `std::net` has those of a C
-//! library, which are 50 KB of a program and know no timeout for connecting.
+//! The TCP connections of clients on `wasm32-wasip2`, through the sockets of WASI themselves: `std::net` has those of a
+//! C library, which are 50 KB of a program and know no timeout for connecting.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -14,7 +14,7 @@ use crate::error::{Error, TransportError};
 use crate::time::Instant;
 use crate::url::BrokerUrl;
 
-/// A TCP connection, with TLS over it where the URL says `mqtts://`.
+/// A TCP connection, with TLS over it at `mqtts://` URLs.
 pub struct TcpTransport(Inner);
 
 enum Inner {
@@ -24,15 +24,16 @@ enum Inner {
 }
 
 impl TcpTransport {
-    /// Connects to the first of these addresses that takes the connection, within `timeout` in all, without TLS. IPv6 and
-    /// IPv4 addresses take turns, and each has its share of the time that is left.
+    /// Connects without TLS, to the first of these addresses that accepts the connection, within `timeout` in all. IPv6
+    /// and IPv4 addresses take turns, and each has its share of the time that is left.
     ///
     /// # Errors
     /// [`TransportErrorKind::UnknownHost`](crate::TransportErrorKind::UnknownHost),
     /// [`TransportErrorKind::ConnectionRefused`](crate::TransportErrorKind::ConnectionRefused),
     /// [`TransportErrorKind::Unreachable`](crate::TransportErrorKind::Unreachable),
     /// [`TransportErrorKind::ConnectTimeout`](crate::TransportErrorKind::ConnectTimeout),
-    /// [`TransportErrorKind::AccessDenied`](crate::TransportErrorKind::AccessDenied).
+    /// [`TransportErrorKind::AccessDenied`](crate::TransportErrorKind::AccessDenied),
+    /// [`TransportErrorKind::Other`](crate::TransportErrorKind::Other).
     pub fn connect(addresses: impl ToSocketAddrs, timeout: Duration) -> Result<Self, TransportError> {
         let until = WasiTransport::clock() + timeout;
         let resolved = addresses.to_socket_addrs().map_err(unknown_host)?;
@@ -42,7 +43,7 @@ impl TcpTransport {
     /// Takes over a connected stream.
     ///
     /// # Errors
-    /// [`TransportError`] when the stream's options cannot be set.
+    /// [`TransportError`] when the options of the stream cannot be set.
     pub fn new(stream: TcpStream) -> Result<Self, TransportError> {
         Ok(Self(Inner::Standard(Box::new(Stream::plain(Tcp::new(stream)?)))))
     }
@@ -87,21 +88,21 @@ impl Transport for TcpTransport {
     }
 }
 
-/// Makes TCP connections, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers. No call waits longer
+/// Connects over TCP, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers. No call waits longer
 /// than it is told to.
 pub struct TcpConnector(WasiConnector);
 
 impl TcpConnector {
-    /// Without options.
+    /// Without options: at `mqtts://` URLs with the defaults of TLS.
     #[must_use]
     pub const fn new() -> Self {
         Self(WasiConnector::new())
     }
 
-    /// With these options for TLS; `None`: the defaults.
+    /// With these options at `mqtts://` URLs. `None`: the defaults.
     ///
     /// # Errors
-    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration).
+    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) for options that cannot be used.
     #[cfg(feature = "tls")]
     pub fn with_tls(tls: Option<super::TlsOptions>) -> Result<Self, Error> {
         WasiConnector::with_tls(tls).map(Self)

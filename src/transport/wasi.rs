@@ -43,14 +43,14 @@ pub(crate) struct WasiTransport {
 /// A TCP connection of the host, with TLS over it where the URL says `mqtts://`.
 pub(crate) type ComponentTransport = Stream<WasiTransport>;
 
-/// Makes TCP connections of the host, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers. Nothing of it
-/// waits longer than it is told to.
+/// Makes TCP connections of the host, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers. Nothing
+/// of it waits longer than it is told to.
 pub(crate) struct WasiConnector {
     layers: Layers,
     attempt: Option<Attempt>,
 }
 
-/// An attempt to connect, and what it has come to. What is there last goes on.
+/// An attempt to connect, and what it has come to. What is there last continues.
 struct Attempt {
     url: BrokerUrl,
     until: Instant,
@@ -453,13 +453,13 @@ impl Connection {
 /// What a client waits for.
 #[cfg(feature = "component")]
 pub(crate) enum Interest<'a> {
-    /// To go on connecting.
+    /// To continue to connect.
     Connector(&'a WasiConnector),
     /// To read or write.
     Transport { transport: &'a WasiTransport, reads: bool, writes: bool },
 }
 
-/// Waits until something of this can go on, or until `until`.
+/// Waits until one of these can continue, or until `until`.
 #[cfg(feature = "component")]
 pub(crate) fn wait_for_any<'a>(interests: impl Iterator<Item = Interest<'a>>, until: Instant) {
     let timer = timer_at(until);

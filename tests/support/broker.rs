@@ -81,11 +81,17 @@ impl State {
             self.connections[at].reader.filled(len);
             bytes = &bytes[len..];
             loop {
-                let next = self.connections[at].reader.next_frame().expect("MQTT");
-                let Some(frame) = next.map(|frame| (frame.packet_type, frame.flags, frame.body.to_vec())) else { break };
-                let (packet_type, flags, body) = frame;
-                let packet = Packet::decode_body(packet_type, flags, &body, DecodeOptions::default()).expect("MQTT");
-                self.take(at, packet);
+                let next = self.connections[at].reader.next_frame();
+                let next = next.map(|next| next.map(|frame| (frame.packet_type, frame.flags, frame.body.to_vec())));
+                let (packet_type, flags, body) = match next {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => break,
+                    Err(_) => return self.close(at),
+                };
+                match Packet::decode_body(packet_type, flags, &body, DecodeOptions::default()) {
+                    Ok(packet) => self.take(at, packet),
+                    Err(_) => return self.close(at),
+                }
             }
         }
     }
@@ -359,9 +365,25 @@ impl Memory {
         self.state().route(&message.into());
     }
 
-    /// The broker sends this, whatever it is.
-    pub fn send(&self, packet: Packet<'_>) {
-        self.state().send(self.at, packet);
+    /// The broker publishes a request to `greet`, which comes again each time that this is called.
+    pub fn ask(&self, name: &str) {
+        let properties = PublishProperties {
+            response_topic: Some("replies/ada"),
+            correlation_data: Some(b"1"),
+            ..Default::default()
+        };
+        self.publish(Publish::new("greet", name).qos(QoS::AtLeastOnce).properties(properties));
+    }
+
+    /// A session that is connected, and subscribed to `greet`.
+    pub fn session(&mut self) -> ClientSession {
+        let mut session = ClientSession::new(mqtt_wasi::Options::new());
+        session.connect(self.now()).unwrap();
+        self.exchange(&mut session);
+        session.subscribe(&[Subscription::new("greet", QoS::AtLeastOnce)], Default::default()).unwrap();
+        self.exchange(&mut session);
+        while session.poll_event().is_some() {}
+        session
     }
 
     /// The broker closes the connection.

@@ -24,6 +24,10 @@ pub(crate) enum Error {
     MissingTool { tool: &'static str, remedy: &'static str },
     /// The interface in `wit/` is not valid, and why.
     Wit(String),
+    /// What rustdoc wrote cannot be used, and why.
+    Rustdoc(String),
+    /// So many public items have no example, which were printed.
+    NoExample { items: usize },
     /// A component could not be read as one, and why.
     Wasm(String),
     /// So many counts got worse, which were printed.
@@ -64,6 +68,8 @@ impl fmt::Display for Error {
             Self::File { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Wasm(why) => write!(f, "a component that was built cannot be read: {why}"),
             Self::Wit(why) => write!(f, "wit/: {why}"),
+            Self::Rustdoc(why) => write!(f, "rustdoc's JSON: {why}"),
+            Self::NoExample { items } => write!(f, "{items} public items have no example in their documentation"),
             Self::MissingTool { tool, remedy } => write!(f, "{tool} is missing: {remedy}"),
             Self::Worse { counts } => write!(
                 f,

@@ -2,6 +2,8 @@
 
 use crate::args::BuildOptions;
 use crate::components;
+use crate::docs;
+use crate::docs_examples;
 use crate::error::{Error, Result};
 use crate::process::{run, step, succeeds};
 use crate::workspace::{EVERYTHING, cargo, is_ci, under_schedules};
@@ -21,6 +23,7 @@ const SHAPES: [&str; 7] = [
 pub(crate) fn run_all() -> Result<()> {
     step("checking the format");
     run(&mut cargo("fmt --all --check"))?;
+    docs::check()?;
     dependencies()?;
     clippy(&format!("{EVERYTHING} --all-targets"))?;
     for shape in SHAPES {
@@ -32,6 +35,7 @@ pub(crate) fn run_all() -> Result<()> {
     clippy("--manifest-path fuzz/Cargo.toml")?;
     step("building the documentation");
     run(cargo(&format!("doc --locked --no-deps {EVERYTHING}")).env("RUSTDOCFLAGS", "-Dwarnings"))?;
+    docs_examples::check()?;
     components::build(&BuildOptions { deny_warnings: true, ..BuildOptions::default() })
 }
 

@@ -7,6 +7,7 @@ mod components;
 mod counts;
 mod debian;
 mod docs;
+mod docs_examples;
 mod error;
 mod instructions;
 mod languages;

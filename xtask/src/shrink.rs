@@ -1,5 +1,5 @@
-//! Makes a component smaller without changing what it does: its core modules go through binaryen, and the names that only
-//! the inside of a component sees become short.
+//! Makes a component smaller without changing what it does: its core modules go through binaryen, and the names that
+//! only the inside of a component sees become short.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
 //! A component that knows nothing of sockets or MQTT's bytes: it imports the `mqtt` interface through generated
-//! bindings, and whoever composes it decides which component stands behind.
+//! bindings, and the one who composes it chooses the component behind it.
 //!
 //! ```sh
 //! cargo xtask build

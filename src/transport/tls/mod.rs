@@ -1,5 +1,5 @@
-//! TLS between a client and any transport: rustls without I/O and a pure-Rust provider, so that one piece of code serves
-//! every form of the client.
+//! TLS between a client and any transport: rustls without I/O and a pure-Rust provider, so that one piece of code
+//! serves every form of the client.
 //!
 //! ```text
 //!   outgoing ──► encrypt ──► records ──► inner transport
@@ -36,7 +36,21 @@ const READ_SIZE: usize = 32 * 1024;
 /// What a record takes beside what is in it: header, explicit nonce, content type and tag.
 const RECORD_OVERHEAD: usize = 5 + 8 + 1 + 16;
 
-/// A transport with TLS over another one.
+/// A transport with TLS over another transport.
+///
+#[doc = example!()]
+/// # let address = broker.address();
+/// use std::time::Duration;
+/// use mqtt_wasi::transport::{TlsTransport, Transport};
+/// use mqtt_wasi::{TcpTransport, TlsFailure, TlsOptions, TransportErrorKind};
+///
+/// let tcp = TcpTransport::connect(&address, Duration::from_secs(10))?;
+/// let until = tcp.now() + Duration::from_secs(10);
+/// let tls = TlsTransport::connect(tcp, "broker.local", TlsOptions::new(), until);
+/// // With a broker that speaks TLS: `Client::connect_over(tls?, Options::new())`. This one does not.
+/// assert_eq!(tls.unwrap_err().kind, TransportErrorKind::Tls(TlsFailure::Cut));
+/// # Ok::<(), mqtt_wasi::TransportError>(())
+/// ```
 pub struct TlsTransport<T> {
     inner: T,
     tls: Tls,
@@ -75,6 +89,18 @@ impl<T> TlsTransport<T> {
     }
 
     /// The transport under TLS.
+    ///
+    #[doc = std_no_run_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::transport::{TlsTransport, Transport};
+    /// use mqtt_wasi::{TcpTransport, TlsOptions};
+    ///
+    /// let tcp = TcpTransport::connect("broker.local:8883", Duration::from_secs(10))?;
+    /// let until = tcp.now() + Duration::from_secs(10);
+    /// let tls = TlsTransport::connect(tcp, "broker.local", TlsOptions::new(), until)?;
+    /// println!("{:?}", tls.inner().stream().peer_addr());
+    /// # Ok::<(), mqtt_wasi::TransportError>(())
+    /// ```
     #[must_use]
     pub const fn inner(&self) -> &T {
         &self.inner
@@ -87,11 +113,23 @@ impl<T> TlsTransport<T> {
 }
 
 impl<T: Transport> TlsTransport<T> {
-    /// Shakes hands with the broker at the other end of a transport of the caller's own, until then at the latest. The
-    /// broker's certificate must be for `host`, unless the options name another.
+    /// Does the TLS handshake with the broker at the other end of a transport, until `until`. The certificate of the
+    /// broker must be for `host`, unless [`TlsOptions::server_name`] names another.
     ///
     /// # Errors
-    /// [`TlsFailure`] in its kinds; [`TransportErrorKind::ConnectTimeout`]; what the transport fails with.
+    /// [`TransportErrorKind::Tls`]; [`TransportErrorKind::ConnectTimeout`]; and what the transport fails with.
+    ///
+    #[doc = std_no_run_example!()]
+    /// use std::time::Duration;
+    /// use mqtt_wasi::transport::{TlsTransport, Transport};
+    /// use mqtt_wasi::{Client, Options, TcpTransport, TlsOptions};
+    ///
+    /// let tcp = TcpTransport::connect("broker.local:8883", Duration::from_secs(10))?;
+    /// let until = tcp.now() + Duration::from_secs(10);
+    /// let tls = TlsTransport::connect(tcp, "broker.local", TlsOptions::new(), until)?;
+    /// let client = Client::connect_over(tls, Options::new())?;
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
     pub fn connect(inner: T, host: &str, options: TlsOptions, until: Instant) -> Result<Self, TransportError> {
         let mut transport = options.connector()?.begin(inner, host)?;
         transport.shake_hands(until)?;
@@ -110,7 +148,7 @@ impl<T: Transport> TlsTransport<T> {
         Ok(())
     }
 
-    /// Goes on with the handshake until nothing moves any more, waiting for that until then; whether it is done.
+    /// Continues the handshake until nothing moves any more, waiting for that until then; whether it is done.
     pub(crate) fn advance_handshake(&mut self, until: Instant) -> Result<bool, TransportError> {
         let advanced = self.try_handshake(until);
         if advanced.is_err() {
@@ -242,7 +280,7 @@ impl Tls {
         Ok(())
     }
 
-    /// Goes on until more bytes are needed or all is said.
+    /// Continues until more bytes are needed or nothing is left to do.
     fn make_records(&mut self) -> Result<(), TransportError> {
         loop {
             let UnbufferedStatus { discard, state, .. } =
@@ -314,7 +352,7 @@ impl Tls {
         written.map(drop).map_err(|error| TlsFailure::Other.because(error))
     }
 
-    /// Says that nothing more will come.
+    /// Notes that nothing more will come.
     fn say_goodbye(&mut self) {
         let status = self.connection.process_tls_records(&mut self.incoming[self.start..self.end]);
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state {

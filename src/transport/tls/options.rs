@@ -22,20 +22,22 @@ use super::{TlsTransport, configuration};
 use crate::error::TransportError;
 use crate::transport::Transport;
 
-/// Whom to trust and what to show, for `mqtts://`.
+/// Which certificates to trust and to show at `mqtts://` URLs.
 ///
-/// By default: Mozilla's roots, the name of the URL, no client certificate, TLS 1.2 and 1.3.
+/// By default: trusts Mozilla's certificate authorities, demands a certificate for the host of the URL, shows no client
+/// certificate, and uses TLS 1.3 or 1.2. The system's own store of certificates is never read.
 ///
 /// ```
+/// # let (ca, chain) = ([0x30, 0x00], [0x30, 0x00]);
+/// # let key = [b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20", &[7; 32][..]].concat();
 /// use mqtt_wasi::{Options, TlsOptions};
 ///
-/// # fn main() -> Result<(), mqtt_wasi::Error> {
-/// # let ca = b"-----BEGIN CERTIFICATE-----\nMIIBKTCB0KADAgECAgEBMAoGCCqGSM49BAMCMAAwHhcNMjQwMTAxMDAwMDAwWhcN\n-----END CERTIFICATE-----";
-/// # let _ = || -> Result<(), mqtt_wasi::Error> {
-/// let options = Options::new().tls(TlsOptions::new().ca(ca)?.only_own_ca());
-/// # let _ = options; Ok(()) };
-/// # Ok(())
-/// # }
+/// let tls = TlsOptions::new()
+///     .ca(ca)? // such as the bytes of ca.pem
+///     .only_own_ca()
+///     .client_certificate(chain, key)?; // such as the bytes of client.pem and client.key
+/// let options = Options::new().tls(tls); // for `Client::connect("mqtts://broker.local", options)`
+/// # Ok::<(), mqtt_wasi::TransportError>(())
 /// ```
 #[derive(Clone)]
 pub struct TlsOptions {
@@ -69,7 +71,14 @@ impl Clone for Identity {
 }
 
 impl TlsOptions {
-    /// Mozilla's roots, and the name of the URL.
+    /// The defaults: Mozilla's certificate authorities, and the host of the URL.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Options, TlsOptions};
+    ///
+    /// let options = Options::new().tls(TlsOptions::new()); // the same as without `tls`
+    /// assert!(options.validate().is_ok());
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -84,27 +93,57 @@ impl TlsOptions {
         }
     }
 
-    /// Trusts these certificate authorities too: one or more certificates in PEM, or one in DER.
+    /// Trusts more certificate authorities: certificates in PEM, or one in DER.
     ///
     /// # Errors
-    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) when there is no certificate in them.
+    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) when there is no certificate in it. A
+    /// certificate that cannot be used is an error when a client is made.
+    ///
+    /// ```
+    /// # let ca = [0x30, 0x00];
+    /// use mqtt_wasi::{TlsFailure, TlsOptions, TransportErrorKind};
+    ///
+    /// let tls = TlsOptions::new().ca(ca)?; // such as `std::fs::read("ca.pem")?`
+    /// let error = TlsOptions::new().ca("not a certificate").unwrap_err();
+    /// assert_eq!(error.kind, TransportErrorKind::Tls(TlsFailure::Configuration));
+    /// # Ok::<(), mqtt_wasi::TransportError>(())
+    /// ```
     pub fn ca(mut self, certificates: impl AsRef<[u8]>) -> Result<Self, TransportError> {
         self.authorities.extend(read_certificates(certificates.as_ref())?);
         Ok(self)
     }
 
-    /// Trusts none but the authorities that were added.
+    /// Trusts only the authorities of [`TlsOptions::ca`], and not Mozilla's.
+    ///
+    /// ```
+    /// # let ca = [0x30, 0x00];
+    /// use mqtt_wasi::TlsOptions;
+    ///
+    /// let tls = TlsOptions::new().ca(ca)?.only_own_ca();
+    /// # Ok::<(), mqtt_wasi::TransportError>(())
+    /// ```
     #[must_use]
     pub const fn only_own_ca(mut self) -> Self {
         self.trusts_mozilla = false;
         self
     }
 
-    /// Shows this certificate to brokers that ask for one, with those between it and its authority behind it: in PEM, or
-    /// one in DER; and its private key in PEM or DER: ECDSA (P-256, P-384), Ed25519 or RSA.
+    /// The certificate to show to brokers that ask for one, followed by its intermediates, in PEM, or one certificate
+    /// in DER; and its private key in PEM or DER: ECDSA (P-256, P-384), Ed25519 or RSA.
     ///
     /// # Errors
     /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) when there is no certificate or no key in them.
+    /// A key that cannot be used is an error when a client is made.
+    ///
+    /// ```
+    /// # let chain = [0x30, 0x00];
+    /// # let key = [b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20", &[7; 32][..]].concat();
+    /// use mqtt_wasi::TlsOptions;
+    ///
+    /// let tls = TlsOptions::new().client_certificate(chain, key)?; // such as the bytes of client.pem and client.key
+    /// assert!(TlsOptions::new().client_certificate(chain, "not a key").is_err());
+    /// # Ok::<(), mqtt_wasi::TransportError>(())
+    /// ```
     pub fn client_certificate(
         mut self,
         chain: impl AsRef<[u8]>,
@@ -119,14 +158,30 @@ impl TlsOptions {
         Ok(self)
     }
 
-    /// The name that the broker's certificate must be for, if it is not the URL's host.
+    /// The name that the broker's certificate must have. Default: the host of the URL.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Options, TlsOptions};
+    ///
+    /// // For mqtts://10.0.0.7, with a certificate for a name.
+    /// let options = Options::new().tls(TlsOptions::new().server_name("broker.local"));
+    /// assert!(options.validate().is_ok());
+    /// ```
     #[must_use]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
     }
 
-    /// Offers these protocols (ALPN), such as `mqtt`, or `x-amzn-mqtt-ca` for AWS IoT at port 443. Default: none.
+    /// The application protocols to offer (ALPN), such as `mqtt`, or `x-amzn-mqtt-ca` for AWS IoT at port 443. Default:
+    /// none.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Options, TlsOptions};
+    ///
+    /// let options = Options::new().tls(TlsOptions::new().alpn(["x-amzn-mqtt-ca"]));
+    /// assert!(options.validate().is_ok());
+    /// ```
     #[must_use]
     pub fn alpn(mut self, protocols: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
         self.alpn = protocols.into_iter().map(Into::into).collect();
@@ -145,15 +200,37 @@ impl TlsOptions {
         self
     }
 
-    /// A configuration of one's own, in place of everything here but the server's name.
+    /// Uses this configuration of rustls, in place of all options here except [`TlsOptions::server_name`]. What it
+    /// verifies is its maker's choice.
+    ///
+    #[doc = std_example!()]
+    /// use std::sync::Arc;
+    /// use mqtt_wasi::TlsOptions;
+    /// use rustls::{ClientConfig, RootCertStore};
+    ///
+    /// // TLS 1.3 alone.
+    /// let config = ClientConfig::builder_with_provider(Arc::new(rustls_rustcrypto::provider()))
+    ///     .with_protocol_versions(&[&rustls::version::TLS13])?
+    ///     .with_root_certificates(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() })
+    ///     .with_no_client_auth();
+    /// let tls = TlsOptions::new().config(Arc::new(config));
+    /// # Ok::<(), rustls::Error>(())
+    /// ```
     #[must_use]
     pub fn config(mut self, config: Arc<ClientConfig>) -> Self {
         self.config = Some(config);
         self
     }
 
-    /// Accepts any certificate of anyone: whoever is on the way to the broker can read and change everything, logins
-    /// included. For a look at a test system, and nothing else.
+    /// Accepts any certificate of anyone: an attacker between client and broker can read and change everything, logins
+    /// included. For a look at a test system only.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::{Options, TlsOptions};
+    ///
+    /// let options = Options::new().tls(TlsOptions::new().dangerous_accept_any_certificate());
+    /// assert!(options.validate().is_ok());
+    /// ```
     #[cfg(feature = "std")]
     #[must_use]
     pub const fn dangerous_accept_any_certificate(mut self) -> Self {

@@ -1,4 +1,4 @@
-//! The cryptography: what the pure-Rust provider has, but for what must not be used or nobody needs.
+//! The cryptography: what the pure-Rust provider has, except what must not be used or nobody needs.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -22,8 +22,8 @@ static RSA_AES_256: Tls12CipherSuite = limit_tls12(rustcrypto::TLS_ECDHE_RSA_WIT
 
 /// In the order in which they are offered, of which brokers take the first that they have.
 ///
-/// Without the two suites of TLS 1.2 with ChaCha20: the provider subtracts the length of the tag from records that may be
-/// shorter, before it refuses them.
+/// Without the two suites of TLS 1.2 with ChaCha20: the provider subtracts the length of the tag from records that may
+/// be shorter, before it refuses them.
 const CIPHER_SUITES: [SupportedCipherSuite; 7] = [
     // WebAssembly has no instructions for AES, and processors of this kind mostly have.
     if cfg!(target_family = "wasm") { rustcrypto::TLS13_CHACHA20_POLY1305_SHA256 } else { TLS13_AES[0] },

@@ -16,8 +16,8 @@ const MOST_SERVERS: usize = 8;
 /// Each ticket is good for one connection, and brokers send two or so over each.
 const MOST_TICKETS: usize = 4;
 
-/// What brokers gave a client to come back with. No two threads get in each other's way for longer than it takes to move
-/// a few bytes.
+/// What brokers gave a client to come back with. No two threads get in each other's way for longer than it takes to
+/// move a few bytes.
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<Vec<Server>>);
 

@@ -59,7 +59,7 @@ pub(super) fn blocks(source: &Source) -> Vec<Block<'_>> {
                 let before = block.lines[0].number.checked_sub(2).map_or("", |index| whole[index].trim_start());
                 // An attribute may open code: `#[cfg_attr(…, doc = "```no_run")]`, or a macro that makes the same.
                 let is_cut = block.lines.iter().filter(|line| line.text.starts_with(FENCE)).count() % 2 == 1;
-                block.begins_in_code = is_cut && before.starts_with("#[") && before.contains("doc = ");
+                block.begins_in_code = is_cut && before.starts_with('#') && before.contains("doc = ");
             }
             blocks
         }

@@ -47,7 +47,11 @@ fn check_code(tree: &Tree, page: &Source, code: &Code) -> Vec<Problem> {
             problems.push(Problem::new("pages", &page.path, number, what));
         }
     }
-    if code.has("ignore") && !tree.sources().any(|source| source.is("rs") && is_excerpt(&code.text, &source.text)) {
+    // The code of others, which pages on porting show, is none of ours to compile.
+    if code.has("ignore")
+        && !code.has("foreign")
+        && !tree.sources().any(|source| source.is("rs") && is_excerpt(&code.text, &source.text))
+    {
         let what = "code that rustdoc ignores, and that is no excerpt of a Rust file of this repository either";
         problems.push(Problem::new("pages", &page.path, code.line, what));
     }
@@ -137,6 +141,7 @@ mod tests {
         let page = "# A\n\n```rust,no_run\n#[tokio::main]\nfn main() {}\n```\n\n```sh\n# a comment\n```\n";
         assert_eq!(found(page), []);
         assert_eq!(found("```rust,ignore\nlet a = 1;\nlet b = 2;\n```\n"), []);
+        assert_eq!(found("```rust,ignore,foreign\nother::f();\n```\n"), []);
     }
 
     #[test]
