@@ -205,7 +205,8 @@ pub enum ProtocolError {
     TopicAliasInvalid(u16),
     /// A Topic Alias without a Topic Name, which never came with one over this connection (section 3.3.4).
     UnknownTopicAlias(u16),
-    /// An acknowledgement for a Packet Identifier that is not in flight.
+    /// An acknowledgement of another kind than the packet in flight with this Packet Identifier needs. One for which
+    /// nothing is in flight is ignored.
     UnknownPacketId(PacketType),
     /// SUBACK or UNSUBACK with more or fewer Reason Codes than there were Topic Filters `[MQTT-3.8.4-6]`.
     ReasonCodeCount,
@@ -213,6 +214,8 @@ pub enum ProtocolError {
     AuthenticationMethod,
     /// A property that a server must not send in this packet `[MQTT-3.14.2-2]`.
     PropertyNotAllowed(PropertyId),
+    /// An empty Assigned Client Identifier, which identifies no client (section 3.2.2.3.7).
+    EmptyClientIdentifier,
     /// A Reason String or User Properties although Request Problem Information was 0 `[MQTT-3.1.2-29]`.
     ProblemInformationNotRequested(PacketType),
 }
@@ -684,11 +687,12 @@ impl fmt::Display for ProtocolError {
             Self::TopicAliasInvalid(alias) => write!(f, "Topic Alias {alias} is 0 or above the Topic Alias Maximum"),
             Self::UnknownTopicAlias(alias) => write!(f, "Topic Alias {alias} has no Topic Name yet"),
             Self::UnknownPacketId(packet_type) => {
-                write!(f, "{packet_type} has a Packet Identifier that is not in flight")
+                write!(f, "{packet_type} has the Packet Identifier of something that it does not answer")
             }
             Self::AuthenticationMethod => f.write_str("the Authentication Method is not the one of CONNECT"),
             Self::ReasonCodeCount => f.write_str("there is not one Reason Code for each Topic Filter"),
             Self::PropertyNotAllowed(id) => write!(f, "a server must not send {} here", id.name()),
+            Self::EmptyClientIdentifier => f.write_str("the Assigned Client Identifier is empty"),
             Self::ProblemInformationNotRequested(packet_type) => {
                 write!(f, "{packet_type} has a Reason String or User Properties that were not requested")
             }

@@ -126,6 +126,11 @@ impl Machine {
         machine
     }
 
+    /// The Client Identifier that CONNECT has.
+    pub(super) fn client_id(&self) -> &str {
+        self.assigned_client_id.as_deref().unwrap_or(&self.options.client_id)
+    }
+
     /// Fails for a packet that must not come now, whatever it says: before CONNACK nothing else may but AUTH, and after it
     /// neither another one nor what only clients send. AUTH must not come if CONNECT did not ask for it
     /// `[MQTT-4.12.0-6]`.

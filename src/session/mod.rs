@@ -1048,7 +1048,7 @@ impl Session {
     /// ```
     #[must_use]
     pub fn client_id(&self) -> &str {
-        self.machine.assigned_client_id.as_deref().unwrap_or(&self.machine.options.client_id)
+        self.machine.client_id()
     }
 
     /// How many QoS 1 and 2 messages are in flight to the broker.

@@ -136,7 +136,8 @@ impl Machine {
             }
             State::AwaitingPubcomp if !ack.reason_code.is_error() => ReasonCode::Success,
             // The broker knows of a message that this side does not: it is told so, and lets go of it.
-            State::Free | State::GivenUp if !ack.reason_code.is_error() => ReasonCode::PacketIdentifierNotFound,
+            state if state.is_unsolicited() && !ack.reason_code.is_error() => ReasonCode::PacketIdentifierNotFound,
+            state if state.is_unsolicited() => return Ok(()),
             _ => return Err(ProtocolError::UnknownPacketId(packet.packet_type()).into()),
         };
         self.send(&Packet::Pubrel(Ack { reason_code, ..Ack::success(ack.packet_id) }));
@@ -146,10 +147,6 @@ impl Machine {
     pub(super) fn pubcomp(&mut self, ack: &Ack<'_>) -> Result<(), Error> {
         let packet = Packet::Pubcomp(*ack);
         self.check_ack(&packet, ack)?;
-        if matches!(self.in_flight.state(ack.packet_id), State::Free | State::GivenUp) {
-            // The answer to a PUBREL that said Packet Identifier not found.
-            return Ok(());
-        }
         self.finish(ack, State::AwaitingPubcomp, &packet)
     }
 
@@ -267,6 +264,9 @@ impl Machine {
 
     /// Ends a message whose last acknowledgement came.
     fn finish(&mut self, ack: &Ack<'_>, expected: State, packet: &Packet<'_>) -> Result<(), Error> {
+        if self.in_flight.state(ack.packet_id).is_unsolicited() {
+            return Ok(());
+        }
         if self.in_flight.state(ack.packet_id) != expected {
             return Err(ProtocolError::UnknownPacketId(packet.packet_type()).into());
         }

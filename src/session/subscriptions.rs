@@ -170,7 +170,8 @@ impl Machine {
 
     pub(super) fn suback(&mut self, suback: &Suback<'_>) -> Result<(), Error> {
         let Suback { packet_id, properties, reason_codes } = suback;
-        let (id, what) = self.answer(&Packet::Suback(*suback), *packet_id, properties, reason_codes)?;
+        let answered = self.answer(&Packet::Suback(*suback), *packet_id, properties, reason_codes)?;
+        let Some((id, what)) = answered else { return Ok(()) };
         let (is_restored, subscriptions) = match what {
             What::Subscribe(subscriptions) => (false, subscriptions),
             What::Restore(subscriptions) => (true, subscriptions),
@@ -200,7 +201,8 @@ impl Machine {
 
     pub(super) fn unsuback(&mut self, unsuback: &Unsuback<'_>) -> Result<(), Error> {
         let Unsuback { packet_id, properties, reason_codes } = unsuback;
-        let (id, what) = self.answer(&Packet::Unsuback(*unsuback), *packet_id, properties, reason_codes)?;
+        let answered = self.answer(&Packet::Unsuback(*unsuback), *packet_id, properties, reason_codes)?;
+        let Some((id, what)) = answered else { return Ok(()) };
         if let What::Unsubscribe(filters) = what {
             for (filter, _) in filters.iter().zip(reason_codes).filter(|(_, code)| !code.is_error()) {
                 self.subscriptions.remove(filter);
@@ -331,17 +333,19 @@ impl Machine {
         packet.encode_from_client(self.outbound.appender(len)).map_err(CallError::Invalid)
     }
 
+    /// What this answers; `None` if that is nothing that was asked.
     fn answer(
         &mut self,
         packet: &Packet<'_>,
         packet_id: PacketId,
         properties: &AckProperties<'_>,
         reason_codes: &List<'_, ReasonCode>,
-    ) -> Result<(OperationId, What), ProtocolError> {
+    ) -> Result<Option<(OperationId, What)>, ProtocolError> {
         self.check_problem_information(packet, properties.reason_string, &properties.user_properties)?;
         let unknown = ProtocolError::UnknownPacketId(packet.packet_type());
         match (packet, self.in_flight.state(packet_id)) {
             (Packet::Suback(_), State::AwaitingSuback) | (Packet::Unsuback(_), State::AwaitingUnsuback) => {}
+            (_, state) if state.is_unsolicited() => return Ok(None),
             _ => return Err(unknown),
         }
         let place = self.subscriptions.place_of(packet_id).ok_or(unknown)?;
@@ -351,7 +355,7 @@ impl Machine {
         self.stats.refused += reason_codes.iter().filter(|code| code.is_error()).count() as u64;
         let operation = self.in_flight.remove(packet_id).ok_or(unknown)?;
         let asked = self.subscriptions.asked.remove(place).ok_or(unknown)?;
-        Ok((operation, asked.what))
+        Ok(Some((operation, asked.what)))
     }
 }
 
