@@ -23,8 +23,8 @@ use crate::session::Challenge;
 ///         "TOKEN"
 ///     }
 ///
-///     fn start(&mut self) -> Result<Vec<u8>, String> {
-///         Ok(self.0.clone())
+///     fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
+///         Ok(Some(self.0.clone()))
 ///     }
 ///
 ///     fn answer(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {
@@ -40,11 +40,12 @@ pub trait Authenticator {
     /// The Authentication Method. Never changes.
     fn method(&self) -> &str;
 
-    /// The Authentication Data to begin with: of CONNECT, at each connection anew, or of the AUTH that authenticates again.
+    /// The Authentication Data to begin with: of CONNECT, at each connection anew, or of the AUTH that authenticates
+    /// again. `None` sends none, for methods in which the broker speaks first (section 4.12). Empty data is data.
     ///
     /// # Errors
     /// Why it cannot begin, in words.
-    fn start(&mut self) -> Result<Vec<u8>, String>;
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String>;
 
     /// Hears all that the broker says in an AUTH, its Reason String and User Properties among it, before that is answered or
     /// checked. Default: pays no attention.

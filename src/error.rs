@@ -69,6 +69,9 @@ pub enum Error {
         /// How many times it was sent.
         attempts: u32,
     },
+    /// The broker has lost the session, and [the options](crate::Options::restore_messages) say to discard what was in
+    /// flight then. The message is not sent again. It may have arrived.
+    SessionLost,
     /// The task that runs an async client has ended: its runtime was shut down, or it panicked. Make a new client.
     Stopped,
     /// The bytes are not a snapshot that a session can continue from.
@@ -102,7 +105,8 @@ pub enum OtherProtocol {
 /// What a failure means for the program. The list is complete: later versions add no other kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The call cannot be done as it was made. Nothing was sent, and the connection is as before. Change the call.
+    /// The call cannot be done as it was made. Nothing was sent, and the connection is as before. Change the call, or
+    /// the options of one that connects.
     WrongCall,
     /// Not now. Nothing was sent, and the connection is as before. Try again.
     TryLater,
@@ -377,6 +381,7 @@ impl Error {
             | Self::Timeout
             | Self::AnswerBehindMessages
             | Self::GivenUp { .. }
+            | Self::SessionLost
             | Self::NoResponder
             | Self::RequestFailed(_) => false,
             Self::Call(error) => matches!(error, CallError::NotConnected),
@@ -417,6 +422,8 @@ impl Error {
         use ErrorKind::{ConnectionOver, ProtocolBroken, Refused, TimedOut, WrongCall};
         match self {
             Self::Malformed(_) => (ProtocolBroken, "malformed"),
+            // The broker did as it should.
+            Self::Protocol(ProtocolError::UnknownSession) => (WrongCall, "unknown-session"),
             Self::Protocol(_) => (ProtocolBroken, "protocol-error"),
             Self::NotMqtt(_) => (ProtocolBroken, "not-mqtt"),
             Self::Mqtt3Only => (ProtocolBroken, "mqtt-3-only"),
@@ -435,6 +442,7 @@ impl Error {
             Self::Timeout => (TimedOut, "timeout"),
             Self::AnswerBehindMessages => (TimedOut, "answer-behind-messages"),
             Self::GivenUp { .. } => (TimedOut, "given-up"),
+            Self::SessionLost => (TimedOut, "session-lost"),
             Self::Snapshot(_) => (WrongCall, "invalid-snapshot"),
             Self::Url(UrlError::TlsNotSupported) => (WrongCall, "tls-not-supported"),
             Self::Url(UrlError::WebSocketNotSupported) => (WrongCall, "websocket-not-supported"),
@@ -597,6 +605,10 @@ impl fmt::Display for Error {
                  (mqtts://), the Client Identifier, User Name and Password"
             }
             Self::Mqtt3Only => "the broker does not support MQTT v5.0, only 3.1.1 or older: enable v5.0 there",
+            Self::SessionLost => {
+                "the broker has lost the session, and the options say to discard what was in flight: the message is not \
+                 sent again; it may have arrived"
+            }
             Self::Stopped => {
                 "the task that runs this client has ended, by a panic or with its runtime: make a new client"
             }
@@ -869,7 +881,9 @@ mod tests {
 
     #[test]
     fn session_without_state_is_not_blamed_on_the_broker() {
-        let text = Error::from(ProtocolError::UnknownSession).to_string();
+        let error = Error::from(ProtocolError::UnknownSession);
+        assert_eq!((error.kind(), error.name()), (ErrorKind::WrongCall, "unknown-session"));
+        let text = error.to_string();
         assert!(!text.contains("protocol"), "{text}");
         for way_out in ["snapshot", "adopt", "Clean Start"] {
             assert!(text.contains(way_out), "{text}");

@@ -300,7 +300,7 @@ impl Options {
     /// Whether the first connection, without a clean start, may continue a session that the broker has and this client
     /// does not know. Messages that wait in it are received. What an earlier process had in flight is not sent again:
     /// for that see [`Options::resume`]. Default: false, and connecting fails with
-    /// [`ProtocolError::UnexpectedSession`](crate::ProtocolError::UnexpectedSession) `[MQTT-3.2.2-4]`.
+    /// [`ProtocolError::UnknownSession`](crate::ProtocolError::UnknownSession) `[MQTT-3.2.2-4]`.
     ///
     #[doc = memory_example!()]
     /// use mqtt_wasi::{Client, Options};
@@ -415,6 +415,32 @@ impl Options {
     #[must_use]
     pub const fn restore_subscriptions(mut self, restore: bool) -> Self {
         self.session.restore_subscriptions = restore;
+        self
+    }
+
+    /// Whether QoS 1 and 2 messages in flight are sent as new ones when the broker has lost the session. Then nothing is
+    /// lost, but subscribers can get a message at QoS 2 twice. `false` follows the specification to the letter, which
+    /// has the client discard its session too `[MQTT-3.2.2-5]`: each message in flight fails with
+    /// [`Error::SessionLost`](crate::Error::SessionLost) and the event
+    /// [`Event::MessageGivenUp`](crate::Event::MessageGivenUp). Default: true.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::{Error, Options, Publish, QoS};
+    ///
+    /// let mut session = Session::new(Options::new().restore_messages(false));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// session.connect(network.now())?; // a new connection, and the broker kept no session
+    /// network.exchange(&mut session);
+    /// let is_lost = |event| matches!(event, Event::Published { result: Err(Error::SessionLost), .. });
+    /// assert!(core::iter::from_fn(|| session.poll_event()).any(is_lost));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
+    #[must_use]
+    pub const fn restore_messages(mut self, restore: bool) -> Self {
+        self.session.restore_messages = restore;
         self
     }
 

@@ -597,6 +597,11 @@ impl Session {
     /// # Ok::<(), mqtt_wasi::CallError>(())
     /// ```
     pub fn authenticate_again(&mut self, data: &[u8]) -> Result<(), CallError> {
+        self.begin_authenticating(Some(data))
+    }
+
+    /// As [`Session::authenticate_again`], with or without Authentication Data.
+    pub(crate) fn begin_authenticating(&mut self, data: Option<&[u8]>) -> Result<(), CallError> {
         self.machine.authenticate_again(data)
     }
 
@@ -626,7 +631,12 @@ impl Session {
     /// # Ok::<(), mqtt_wasi::CallError>(())
     /// ```
     pub fn set_authentication_data(&mut self, data: impl Into<Vec<u8>>) {
-        self.machine.options.authentication_data = Some(data.into());
+        self.use_authentication_data(Some(data.into()));
+    }
+
+    /// As [`Session::set_authentication_data`], or none.
+    pub(crate) fn use_authentication_data(&mut self, data: Option<Vec<u8>>) {
+        self.machine.options.authentication_data = data;
     }
 
     /// Whether CONNECT was sent and nothing came back.

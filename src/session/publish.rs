@@ -175,6 +175,12 @@ impl Machine {
             }
         }
         if !session_present {
+            while !self.options.restore_messages
+                && let Some(id) = self.in_flight.first_sent()
+            {
+                // To the letter `[MQTT-3.2.2-5]`.
+                self.give_up_message(id, Error::SessionLost);
+            }
             for id in self.in_flight.given_up() {
                 self.in_flight.remove(id);
             }
@@ -206,7 +212,7 @@ impl Machine {
             let attempts = self.in_flight.attempts(id);
             if self.options.attempts_per_message.is_some_and(|most| attempts >= most.max(1)) {
                 self.resend = self.in_flight.after(id);
-                self.give_up_message(id, attempts);
+                self.give_up_message(id, Error::GivenUp { attempts });
                 continue;
             }
             let packet = self.in_flight.packet_mut(id);
@@ -227,14 +233,15 @@ impl Machine {
         }
     }
 
-    /// The message was sent as often as it may be.
-    fn give_up_message(&mut self, id: PacketId, attempts: u32) {
+    /// The message is not sent again, for this reason.
+    fn give_up_message(&mut self, id: PacketId, why: Error) {
+        let attempts = self.in_flight.attempts(id);
         let topic = outbound::packets(self.in_flight.packet(id)).next().and_then(outbound::message);
         let topic = topic.map(|message| message.topic.to_owned()).unwrap_or_default();
         self.stats.dropped += 1;
         self.events.push_back(Event::MessageGivenUp { topic, attempts });
         if let Some(id) = self.in_flight.give_up(id) {
-            self.published(id, Err(Error::GivenUp { attempts }));
+            self.published(id, Err(why));
         }
     }
 
