@@ -156,7 +156,7 @@ impl Machine {
             Packet::Unsuback(unsuback) => self.unsuback(&unsuback),
             Packet::Disconnect(disconnect) => self.server_disconnect(&disconnect),
             Packet::Pingresp => {
-                self.keep_alive.ping_answered();
+                self.keep_alive.ping_answered(|place| self.outbound.sent_since(place));
                 Ok(())
             }
             Packet::Auth(auth) => self.auth(&auth),
@@ -191,7 +191,8 @@ impl Machine {
     pub(super) fn transmitted(&mut self, len: usize, now: Instant) {
         self.outbound.transmitted(len);
         self.stats.bytes_sent += len as u64;
-        self.keep_alive.sent(now, |place| self.outbound.has_sent(place));
+        let is_stalled = !self.outbound.pending().is_empty();
+        self.keep_alive.sent(len, is_stalled, now, |place| self.outbound.has_sent(place));
         self.restore_subscriptions();
         self.send_again();
     }

@@ -315,13 +315,15 @@ impl Session {
     /// # Ok::<(), mqtt_wasi::CallError>(())
     /// ```
     pub fn received(&mut self, len: usize, now: Instant) {
+        let was_within_packet = self.machine.keep_alive.is_pinging() && self.reader.is_within_packet();
         self.reader.filled(len);
         self.machine.stats.bytes_received += len as u64;
         if !self.machine.status.is_open() {
             // Nobody will take it.
             self.reader.cut();
         } else if len > 0 {
-            self.machine.keep_alive.received(now);
+            let is_within_packet = was_within_packet && self.reader.is_within_packet();
+            self.machine.keep_alive.received(len, is_within_packet, now);
         }
     }
 

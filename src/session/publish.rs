@@ -52,6 +52,7 @@ impl Machine {
         let operation = self.next_operation();
         let store = |stored: &mut Vec<u8>| stored.extend_from_slice(self.outbound.since(start));
         self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, store);
+        self.keep_alive.will_be_answered(packet_id, self.outbound.end());
         Ok(Some(operation))
     }
 
@@ -96,6 +97,7 @@ impl Machine {
         // What is stored has its full Topic Name, since an alias ends with the connection.
         let store = |stored: &mut Vec<u8>| measured.write(stored);
         self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, store);
+        self.keep_alive.will_be_answered(packet_id, self.outbound.end());
         Ok(Some(operation))
     }
 
@@ -226,6 +228,7 @@ impl Machine {
                 self.outbound.push_bytes(packet);
                 self.stats.retransmitted += 1;
                 self.in_flight.count(id);
+                self.keep_alive.will_be_answered(id, self.outbound.end());
                 self.resend = self.in_flight.after(id);
             } else {
                 break;
@@ -265,7 +268,8 @@ impl Machine {
         self.outbound.has_room(1, self.options.outbound_limit)
     }
 
-    fn check_ack(&self, packet: &Packet<'_>, ack: &Ack<'_>) -> Result<(), ProtocolError> {
+    fn check_ack(&mut self, packet: &Packet<'_>, ack: &Ack<'_>) -> Result<(), ProtocolError> {
+        self.keep_alive.answered(ack.packet_id, |place| self.outbound.sent_since(place));
         self.check_problem_information(packet, ack.properties.reason_string, &ack.properties.user_properties)
     }
 
