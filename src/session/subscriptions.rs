@@ -17,6 +17,13 @@ use crate::codec::{
 use crate::error::{CallError, Error, ProtocolError, SubscribeReason};
 use crate::message::owned;
 
+/// So many Topic Filters every broker takes in one SUBSCRIBE that is known to have a limit.
+const FEW: usize = 8;
+
+/// How many connections may end in a row before an answer to so few, until they are asked for one by one: it is more likely
+/// that the network is to blame.
+const MOST_FAILURES: u8 = 3;
+
 /// What this client is subscribed to, as far as it knows.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
@@ -26,6 +33,10 @@ pub(super) struct Subscriptions {
     lost: VecDeque<Granted>,
     /// What was asked for and not answered yet.
     asked: VecDeque<Asked>,
+    /// How many Topic Filters are restored with one SUBSCRIBE at most, once a connection has ended before the answer.
+    at_once: Option<usize>,
+    /// How many connections in a row have ended so.
+    failures: u8,
 }
 
 /// A subscription, and what it takes to make it again.
@@ -100,6 +111,20 @@ impl Subscriptions {
         self.lost.retain(|lost| *lost.filter != *filter);
         if let Ok(place) = self.find(filter) {
             self.granted.remove(place);
+        }
+    }
+
+    /// The connection has ended before the answer to what was to be restored. Brokers close it when a SUBSCRIBE has more
+    /// Topic Filters than they take, so that fewer are asked for at once from then on.
+    fn restoring_failed(&mut self, is_to_blame: bool) {
+        let most = self.asked.iter().filter_map(|asked| match &asked.what {
+            What::Restore(subscriptions) => Some(subscriptions.len()),
+            _ => None,
+        });
+        let Some(most) = most.max() else { return };
+        self.failures += 1;
+        if most > FEW || is_to_blame || self.failures == MOST_FAILURES {
+            (self.at_once, self.failures) = (Some((most / 2).max(1)), 0);
         }
     }
 
@@ -192,6 +217,7 @@ impl Machine {
             }
         }
         if is_restored {
+            self.subscriptions.failures = 0;
             self.restore_subscriptions();
         } else {
             self.subscribed(id, Ok(reason(properties, reason_codes)));
@@ -214,6 +240,17 @@ impl Machine {
 
     /// Ends what no broker will answer any more, since these packets are not sent again.
     pub(super) fn fail_requests(&mut self, error: &Error) {
+        let refusal = error.reason_code().filter(|code| code.is_about_subscriptions());
+        self.subscriptions.restoring_failed(refusal.is_some());
+        if let (Some(code), Some(Asked { packet_id, what: What::Restore(subscriptions) })) =
+            (refusal, self.subscriptions.asked.front_mut())
+            && subscriptions.len() == 1
+        {
+            // It was its turn, and it was alone.
+            let (packet_id, refused) = (*packet_id, core::mem::take(subscriptions));
+            self.in_flight.remove(packet_id);
+            self.lose(refused, code);
+        }
         while let Some(Asked { packet_id, what }) = self.subscriptions.asked.pop_front() {
             let Some(id) = self.in_flight.remove(packet_id) else { continue };
             let result = Err(error.clone());
@@ -247,7 +284,8 @@ impl Machine {
 
     /// Asks again for what was lost, as far as there is room.
     pub(super) fn restore_subscriptions(&mut self) {
-        let mut at_once = usize::from(self.options.filters_per_subscribe.max(1));
+        let most = usize::from(self.options.filters_per_subscribe.max(1));
+        let mut at_once = self.subscriptions.at_once.map_or(most, |at_once| at_once.min(most));
         while self.status == Status::Connected && !self.subscriptions.lost.is_empty() {
             let Some(packet_id) = self.in_flight.next_id() else { return };
             let lost = &mut self.subscriptions.lost;
@@ -267,7 +305,7 @@ impl Machine {
                     }
                     at_once = alike / 2;
                 }
-                Err(error) => self.lose(again, &error),
+                Err(error) => self.lose(again, refusal(&error)),
             }
         }
     }
@@ -288,14 +326,8 @@ impl Machine {
         Ok(())
     }
 
-    fn lose(&mut self, subscriptions: Vec<Granted>, why: &CallError) {
-        let reason_code = Some(match why {
-            CallError::WildcardSubscriptionsNotSupported => ReasonCode::WildcardSubscriptionsNotSupported,
-            CallError::SharedSubscriptionsNotSupported => ReasonCode::SharedSubscriptionsNotSupported,
-            CallError::SubscriptionIdentifiersNotSupported => ReasonCode::SubscriptionIdentifiersNotSupported,
-            CallError::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
-            _ => ReasonCode::UnspecifiedError,
-        });
+    fn lose(&mut self, subscriptions: Vec<Granted>, why: ReasonCode) {
+        let reason_code = Some(why);
         for Granted { filter, .. } in subscriptions {
             if !self.take_own_restored(&filter, reason_code) {
                 self.events.push_back(Event::SubscriptionLost { filter: filter.into(), reason_code });
@@ -356,6 +388,17 @@ impl Machine {
         let operation = self.in_flight.remove(packet_id).ok_or(unknown)?;
         let asked = self.subscriptions.asked.remove(place).ok_or(unknown)?;
         Ok(Some((operation, asked.what)))
+    }
+}
+
+/// What a broker would say to a subscription that it does not offer.
+const fn refusal(why: &CallError) -> ReasonCode {
+    match why {
+        CallError::WildcardSubscriptionsNotSupported => ReasonCode::WildcardSubscriptionsNotSupported,
+        CallError::SharedSubscriptionsNotSupported => ReasonCode::SharedSubscriptionsNotSupported,
+        CallError::SubscriptionIdentifiersNotSupported => ReasonCode::SubscriptionIdentifiersNotSupported,
+        CallError::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
+        _ => ReasonCode::UnspecifiedError,
     }
 }
 
