@@ -542,7 +542,8 @@ impl From<ReasonCode> for Reason {
 }
 
 impl ProtocolError {
-    /// The Reason Code of the DISCONNECT that answers it.
+    /// The Reason Code of the DISCONNECT that answers it: Protocol Error (0x82), unless section 3.14.2.1 has a more
+    /// specific one. [`DecodeError::reason_code`](crate::codec::DecodeError::reason_code) has the rule.
     #[must_use]
     pub const fn reason_code(self) -> ReasonCode {
         match self {

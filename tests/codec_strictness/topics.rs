@@ -31,11 +31,7 @@ fn a_topic_filter_has_its_wildcards_in_place() {
         }
         for (filters, error, reason_code) in [
             (&[""][..], TopicError::Empty, PROTOCOL_ERROR),
-            (
-                &["a#", "#/a", "a+", "+a/b", "a/#/b", "##"],
-                TopicError::MisplacedWildcard,
-                MALFORMED,
-            ),
+            (&["a#", "#/a", "a+", "+a/b", "a/#/b", "##"], TopicError::MisplacedWildcard, MALFORMED),
             (
                 &["$share", "$share/", "$share/g", "$share/g/", "$share//a", "$share/+/a", "$share/g#/a"],
                 TopicError::InvalidShare,

@@ -223,13 +223,7 @@ const TOLERATED: &[Tolerated] = &[
     tolerated(State::Connected, "3.9", "SUBACK for nothing in flight", b"\x90\x04\0\x07\0\0", b""),
     tolerated(State::Connected, "3.9", "SUBACK that refuses what nobody asked", b"\x90\x05\0\x07\0\x87\x80", b""),
     tolerated(State::Connected, "3.11", "UNSUBACK for nothing in flight", b"\xB0\x04\0\x07\0\0", b""),
-    tolerated(
-        State::InFlight,
-        "4.3.2",
-        "a second PUBACK for a message",
-        b"\x40\x02\0\x01\x40\x02\0\x01",
-        b"",
-    ),
+    tolerated(State::InFlight, "4.3.2", "a second PUBACK for a message", b"\x40\x02\0\x01\x40\x02\0\x01", b""),
     tolerated(
         State::InFlight,
         "4.3.3",
@@ -237,20 +231,8 @@ const TOLERATED: &[Tolerated] = &[
         b"\x50\x03\0\x02\x80\x50\x03\0\x02\x80",
         b"",
     ),
-    tolerated(
-        State::InFlight,
-        "4.3.3",
-        "a second PUBCOMP for a message",
-        b"\x70\x02\0\x03\x70\x02\0\x03",
-        b"",
-    ),
-    tolerated(
-        State::InFlight,
-        "3.9",
-        "a second SUBACK",
-        b"\x90\x05\0\x04\0\0\0\x90\x05\0\x04\0\0\0",
-        b"",
-    ),
+    tolerated(State::InFlight, "4.3.3", "a second PUBCOMP for a message", b"\x70\x02\0\x03\x70\x02\0\x03", b""),
+    tolerated(State::InFlight, "3.9", "a second SUBACK", b"\x90\x05\0\x04\0\0\0\x90\x05\0\x04\0\0\0", b""),
     tolerated(State::Connected, "3.3.1.1", "DUP on a message that never came", b"\x3A\x06\0\x01a\0\x01\0", b""),
     tolerated(
         State::Connected,
