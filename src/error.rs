@@ -607,8 +607,8 @@ impl fmt::Display for Error {
             }
             Self::Mqtt3Only => "the broker does not support MQTT v5.0, only 3.1.1 or older: enable v5.0 there",
             Self::SessionLost => {
-                "the broker has lost the session, and the options say to discard what was in flight: the message is not \
-                 sent again; it may have arrived"
+                "the broker has lost the session, and the options say to discard what was in flight: the message may \
+                 have arrived, and is not sent again"
             }
             Self::Stopped => {
                 "the task that runs this client has ended, by a panic or with its runtime: make a new client"

@@ -97,7 +97,8 @@ impl KeepAlive {
         self.ping = None;
     }
 
-    /// The system took `len` bytes, and `is_stalled` if it could not take all; `has_sent` tells what of the stream is out.
+    /// The system took `len` bytes, and `is_stalled` if it could not take all; `has_sent` tells what of the stream is
+    /// out.
     pub(super) fn sent(&mut self, len: usize, is_stalled: bool, now: Instant, has_sent: impl Fn(u64) -> bool) {
         let gap = now.saturating_duration_since(core::mem::replace(&mut self.last_sent, now));
         let was_stalled = core::mem::replace(&mut self.is_stalled, is_stalled);
@@ -120,9 +121,9 @@ impl KeepAlive {
         }
     }
 
-    /// Bytes were received. The answer need not be among them, since it may be behind others. It is for sure where they are
-    /// `within_packet`, of one packet that was there before and is not whole; and may be while they come without a pause.
-    /// Otherwise it is not waited for for ever, since what comes in proves nothing about the way out.
+    /// Bytes were received. The answer need not be among them, since it may be behind others. It is for sure where they
+    /// are `within_packet`, of one packet that was there before and is not whole; and may be while they come without a
+    /// pause. Otherwise it is not waited for for ever, since what comes in proves nothing about the way out.
     pub(super) fn received(&mut self, len: usize, within_packet: bool, now: Instant) {
         let gap = now.saturating_duration_since(core::mem::replace(&mut self.last_received, now));
         if let Some(ping) = &mut self.ping {
@@ -159,7 +160,7 @@ impl KeepAlive {
         }
     }
 
-    /// The broker has read what was sent, but for the last `unread` bytes.
+    /// The broker has read what was sent, except the last `unread` bytes.
     const fn read_up_to(&mut self, unread: u64) {
         self.pipe = Pipe { bytes: unread, since: self.last_received };
     }

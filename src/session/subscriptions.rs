@@ -20,8 +20,8 @@ use crate::message::owned;
 /// So many Topic Filters every broker takes in one SUBSCRIBE that is known to have a limit.
 const FEW: usize = 8;
 
-/// How many connections may end in a row before an answer to so few, until they are asked for one by one: it is more likely
-/// that the network is to blame.
+/// How many connections may end in a row before an answer to so few, until they are asked for one by one: it is more
+/// likely that the network is to blame.
 const MOST_FAILURES: u8 = 3;
 
 /// What this client is subscribed to, as far as it knows.
@@ -114,8 +114,8 @@ impl Subscriptions {
         }
     }
 
-    /// The connection has ended before the answer to what was to be restored. Brokers close it when a SUBSCRIBE has more
-    /// Topic Filters than they take, so that fewer are asked for at once from then on.
+    /// The connection has ended before the answer to what was to be restored. Brokers close it when a SUBSCRIBE has
+    /// more Topic Filters than they take, so that fewer are asked for at once from then on.
     fn restoring_failed(&mut self, is_to_blame: bool) {
         let most = self.asked.iter().filter_map(|asked| match &asked.what {
             What::Restore(subscriptions) => Some(subscriptions.len()),

@@ -32,7 +32,8 @@ const MOST_WRITE: u64 = 1024 * 1024;
 /// A TCP connection of the host.
 pub(crate) struct WasiTransport {
     connection: Option<Connection>,
-    /// The timer that was waited for last: whatever comes often ends before it, so it serves again. Not one that was ready.
+    /// The timer that was waited for last: whatever comes often ends before it, so it serves again. Not one that was
+    /// ready.
     timer: Option<(Instant, Pollable)>,
 }
 
@@ -332,8 +333,8 @@ impl Transport for WasiTransport {
             pollables.extend((!outgoing.is_empty()).then_some(&connection.writable));
             let ready = poll::poll(&pollables);
             if timer.is_some() && ready.contains(&0) {
-                // It stays ready for ever. If the host's clock was set back, or runs slower than its timers, the time has
-                // not come by that, and what is waited for is asked anew.
+                // It stays ready for ever. If the host's clock was set back, or runs slower than its timers, the time
+                // has not come by that, and what is waited for is asked anew.
                 self.timer = None;
             }
         }
