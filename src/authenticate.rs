@@ -23,8 +23,8 @@ use crate::session::Challenge;
 ///         "TOKEN"
 ///     }
 ///
-///     fn start(&mut self) -> Result<Vec<u8>, String> {
-///         Ok(self.0.clone())
+///     fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
+///         Ok(Some(self.0.clone()))
 ///     }
 ///
 ///     fn answer(&mut self, _challenge: &[u8]) -> Result<Vec<u8>, String> {
@@ -46,11 +46,11 @@ pub trait Authenticator {
     fn method(&self) -> &str;
 
     /// The Authentication Data to begin with: that of CONNECT, for each connection, or of the AUTH that authenticates
-    /// again.
+    /// again. `None` sends none, for methods in which the broker speaks first (section 4.12). Empty data is data.
     ///
     /// # Errors
     /// Why it cannot begin, in words.
-    fn start(&mut self) -> Result<Vec<u8>, String>;
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String>;
 
     /// Gets everything in an AUTH of the broker, the Reason String and User Properties included, before
     /// [`answer`](Self::answer) or [`finish`](Self::finish) is called. Default: ignores it.

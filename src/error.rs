@@ -77,6 +77,9 @@ pub enum Error {
         /// How many times it was sent.
         attempts: u32,
     },
+    /// The broker has lost the session, and [the options](crate::Options::restore_messages) say to discard what was in
+    /// flight then. The message is not sent again. It may have arrived.
+    SessionLost,
     /// The task that runs an async client has ended: its runtime was shut down, or it panicked. Make a new client.
     Stopped,
     /// The bytes are not a snapshot that a session can continue from.
@@ -128,7 +131,8 @@ pub enum OtherProtocol {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The call cannot be done as it was made. Nothing was sent, and the connection is as before. Change the call.
+    /// The call cannot be done as it was made. Nothing was sent, and the connection is as before. Change the call, or
+    /// the options of one that connects.
     WrongCall,
     /// Not now. Nothing was sent, and the connection is as before. Try again.
     TryLater,
@@ -290,7 +294,8 @@ pub enum ProtocolError {
     TopicAliasInvalid(u16),
     /// A Topic Alias without a Topic Name, which never came with one over this connection (section 3.3.4).
     UnknownTopicAlias(u16),
-    /// An acknowledgement for a Packet Identifier that is not in flight.
+    /// An acknowledgement of another kind than the packet in flight with this Packet Identifier needs. One for which
+    /// nothing is in flight is ignored.
     UnknownPacketId(PacketType),
     /// SUBACK or UNSUBACK with more or fewer Reason Codes than there were Topic Filters `[MQTT-3.8.4-6]`.
     ReasonCodeCount,
@@ -298,6 +303,8 @@ pub enum ProtocolError {
     AuthenticationMethod,
     /// A property that a server must not send in this packet `[MQTT-3.14.2-2]`.
     PropertyNotAllowed(PropertyId),
+    /// An empty Assigned Client Identifier, which identifies no client (section 3.2.2.3.7).
+    EmptyClientIdentifier,
     /// A Reason String or User Properties although Request Problem Information was 0 `[MQTT-3.1.2-29]`.
     ProblemInformationNotRequested(PacketType),
 }
@@ -507,6 +514,7 @@ impl Error {
             | Self::Timeout
             | Self::AnswerBehindMessages
             | Self::GivenUp { .. }
+            | Self::SessionLost
             | Self::NoResponder
             | Self::RequestFailed(_) => false,
             Self::Call(error) => matches!(error, CallError::NotConnected),
@@ -547,6 +555,8 @@ impl Error {
         use ErrorKind::{ConnectionOver, ProtocolBroken, Refused, TimedOut, WrongCall};
         match self {
             Self::Malformed(_) => (ProtocolBroken, "malformed"),
+            // The broker did as it should.
+            Self::Protocol(ProtocolError::UnknownSession) => (WrongCall, "unknown-session"),
             Self::Protocol(_) => (ProtocolBroken, "protocol-error"),
             Self::NotMqtt(_) => (ProtocolBroken, "not-mqtt"),
             Self::Mqtt3Only => (ProtocolBroken, "mqtt-3-only"),
@@ -565,6 +575,7 @@ impl Error {
             Self::Timeout => (TimedOut, "timeout"),
             Self::AnswerBehindMessages => (TimedOut, "answer-behind-messages"),
             Self::GivenUp { .. } => (TimedOut, "given-up"),
+            Self::SessionLost => (TimedOut, "session-lost"),
             Self::Snapshot(_) => (WrongCall, "invalid-snapshot"),
             Self::Url(UrlError::TlsNotSupported) => (WrongCall, "tls-not-supported"),
             Self::Url(UrlError::WebSocketNotSupported) => (WrongCall, "websocket-not-supported"),
@@ -664,7 +675,8 @@ impl From<ReasonCode> for Reason {
 }
 
 impl ProtocolError {
-    /// The Reason Code of the DISCONNECT that answers it.
+    /// The Reason Code of the DISCONNECT that answers it: Protocol Error (0x82), unless section 3.14.2.1 has a more
+    /// specific one. [`DecodeError::reason_code`](crate::codec::DecodeError::reason_code) has the rule.
     ///
     /// ```
     /// use mqtt_wasi::{ProtocolError, ReasonCode};
@@ -733,6 +745,10 @@ impl fmt::Display for Error {
                  (mqtts://), the Client Identifier, User Name and Password"
             }
             Self::Mqtt3Only => "the broker does not support MQTT v5.0, only 3.1.1 or older: enable v5.0 there",
+            Self::SessionLost => {
+                "the broker has lost the session, and the options say to discard what was in flight: the message may \
+                 have arrived, and is not sent again"
+            }
             Self::Stopped => {
                 "the task that runs this client has ended, by a panic or with its runtime: make a new client"
             }
@@ -823,11 +839,12 @@ impl fmt::Display for ProtocolError {
             Self::TopicAliasInvalid(alias) => write!(f, "Topic Alias {alias} is 0 or above the Topic Alias Maximum"),
             Self::UnknownTopicAlias(alias) => write!(f, "Topic Alias {alias} has no Topic Name yet"),
             Self::UnknownPacketId(packet_type) => {
-                write!(f, "{packet_type} has a Packet Identifier that is not in flight")
+                write!(f, "{packet_type} has the Packet Identifier of something that it does not answer")
             }
             Self::AuthenticationMethod => f.write_str("the Authentication Method is not the one of CONNECT"),
             Self::ReasonCodeCount => f.write_str("there is not one Reason Code for each Topic Filter"),
             Self::PropertyNotAllowed(id) => write!(f, "a server must not send {} here", id.name()),
+            Self::EmptyClientIdentifier => f.write_str("the Assigned Client Identifier is empty"),
             Self::ProblemInformationNotRequested(packet_type) => {
                 write!(f, "{packet_type} has a Reason String or User Properties that were not requested")
             }
@@ -1004,7 +1021,9 @@ mod tests {
 
     #[test]
     fn session_without_state_is_not_blamed_on_the_broker() {
-        let text = Error::from(ProtocolError::UnknownSession).to_string();
+        let error = Error::from(ProtocolError::UnknownSession);
+        assert_eq!((error.kind(), error.name()), (ErrorKind::WrongCall, "unknown-session"));
+        let text = error.to_string();
         assert!(!text.contains("protocol"), "{text}");
         for way_out in ["snapshot", "adopt", "Clean Start"] {
             assert!(text.contains(way_out), "{text}");

@@ -243,6 +243,15 @@ impl FrameReader {
         &self.buffer[self.next..self.end]
     }
 
+    /// Whether what is in no frame yet is the beginning of a packet, and no more.
+    pub(crate) fn is_within_packet(&self) -> bool {
+        let bytes = self.unframed();
+        match FixedHeader::decode(bytes) {
+            Ok(Some((header, header_len))) => bytes.len() < header_len + header.remaining_length as usize,
+            _ => !bytes.is_empty(),
+        }
+    }
+
     /// The Packet Identifier of a PUBLISH, without a look at the rest; `None` at QoS 0.
     pub(crate) fn packet_id(&self, span: &FrameSpan) -> Option<PacketId> {
         let (topic_len, rest) = self.body(span).split_first_chunk()?;

@@ -81,12 +81,12 @@ impl Authenticator for ScramSha256 {
         "SCRAM-SHA-256"
     }
 
-    fn start(&mut self) -> Result<Vec<u8>, String> {
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(|error| format!("the system has no random numbers: {error}"))?;
         self.nonce = BASE64.encode(nonce);
         self.server_signature = None;
-        Ok(format!("{GS2_HEADER}{}", self.first_bare()).into_bytes())
+        Ok(Some(format!("{GS2_HEADER}{}", self.first_bare()).into_bytes()))
     }
 
     fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn every_exchange_has_a_nonce_of_its_own() {
         let mut scram = ScramSha256::new("user", "pencil").unwrap();
-        let (one, other) = (scram.start().unwrap(), scram.start().unwrap());
+        let (one, other) = (scram.start().unwrap().unwrap(), scram.start().unwrap().unwrap());
         assert_ne!(one, other);
         assert_eq!(one.len(), "n,,n=user,r=".len() + 24);
     }

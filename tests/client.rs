@@ -263,9 +263,9 @@ impl Authenticator for Counting {
         "COUNT"
     }
 
-    fn start(&mut self) -> Result<Vec<u8>, String> {
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
         self.0 = 1;
-        Ok(vec![self.0])
+        Ok(Some(vec![self.0]))
     }
 
     fn hear(&mut self, said: &Challenge) {

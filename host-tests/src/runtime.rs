@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Config, Engine, ResourceLimiter, Store};
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::sockets::SocketAddrUse;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, HostMonotonicClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::capture::Capture;
 
@@ -31,6 +34,52 @@ pub struct Permissions {
     pub name_lookup: bool,
     /// The folder that it may read, as `/`.
     pub folder: Option<PathBuf>,
+    /// What tells it the time. Default: the system's clock.
+    pub clock: Option<Clock>,
+}
+
+/// A monotonic clock that is not: it can be set back. It counts how often it is read.
+#[derive(Debug, Clone, Default)]
+pub struct Clock(Arc<ClockState>);
+
+#[derive(Debug)]
+struct ClockState {
+    start: Instant,
+    /// In nanoseconds.
+    set_back: AtomicU64,
+    readings: AtomicU64,
+}
+
+impl Default for ClockState {
+    fn default() -> Self {
+        Self { start: Instant::now(), set_back: AtomicU64::new(0), readings: AtomicU64::new(0) }
+    }
+}
+
+impl Clock {
+    /// Sets it back.
+    pub fn set_back(&self, by: Duration) {
+        self.0.set_back.fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// How often it was read.
+    #[must_use]
+    pub fn readings(&self) -> u64 {
+        self.0.readings.load(Ordering::Relaxed)
+    }
+}
+
+impl HostMonotonicClock for Clock {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        /// When it starts: it can be set back by as much.
+        const DAY: u64 = 86_400_000_000_000;
+        self.0.readings.fetch_add(1, Ordering::Relaxed);
+        DAY + self.0.start.elapsed().as_nanos() as u64 - self.0.set_back.load(Ordering::Relaxed)
+    }
 }
 
 /// The host's side of a running component.
@@ -140,6 +189,9 @@ impl Host {
         if let Some(folder) = &permissions.folder {
             let opened = builder.preopened_dir(folder, "/", FsPerms::ReadOnly);
             let _ = opened.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        }
+        if let Some(clock) = &permissions.clock {
+            builder.monotonic_clock(clock.clone());
         }
         builder.allow_tcp(!allowed.is_empty()).allow_udp(false).allow_ip_name_lookup(permissions.name_lookup);
         builder.socket_addr_check(move |address, reason| {

@@ -502,12 +502,12 @@ impl Authenticator for Counting {
         COUNT
     }
 
-    fn start(&mut self) -> Result<Vec<u8>, String> {
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
         if self.begun == self.most {
             return Err("it has begun often enough".into());
         }
         self.begun += 1;
-        Ok(vec![self.begun])
+        Ok(Some(vec![self.begun]))
     }
 
     fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {

@@ -320,9 +320,9 @@ impl Authenticator for Counting {
         METHOD
     }
 
-    fn start(&mut self) -> Result<Vec<u8>, String> {
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
         self.0 += 1;
-        Ok(vec![self.0])
+        Ok(Some(vec![self.0]))
     }
 
     fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {

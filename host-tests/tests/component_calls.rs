@@ -1,12 +1,12 @@
 //! What the component's interface has words for that the other tests, which hold for each form of the client, have not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host_tests::bindings::exports::mqtt_wasi::client::mqtt::GuestConnectOptions;
 use host_tests::broker::Embedded;
 use host_tests::guest::Guest;
-use host_tests::packets::{connack, publish, publish_qos1};
-use host_tests::runtime::Host;
+use host_tests::packets::{connack, disconnect, publish, publish_qos1};
+use host_tests::runtime::{Clock, Host, Permissions};
 use host_tests::scripted::Scripted;
 use host_tests::subject::{Component, ErrorKind, Failure, Happening, SOON, Settings, Subject};
 use mqtt_wasi::codec::{
@@ -54,6 +54,33 @@ fn what_the_broker_says_beside_a_reason_code_is_returned() {
     assert_eq!(refused, expected);
 
     assert_eq!(client.publish_with_reason(&message), Ok(Reason::from(ReasonCode::Success)));
+    client.disconnect().unwrap();
+    broker.finish();
+}
+
+#[test]
+fn receive_does_not_spin_when_the_hosts_clock_is_set_back() {
+    let broker = Scripted::start(|broker| {
+        let mut peer = broker.accept_client();
+        peer.expect(disconnect(ReasonCode::NORMAL_DISCONNECTION));
+    });
+    let clock = Clock::default();
+    let permissions = Permissions { clock: Some(clock.clone()), ..Permissions::to(broker.address()) };
+    let mut client = Component::connect_permitted(&broker.url(), &Settings::default(), &permissions).unwrap();
+    let readings = clock.readings();
+    let setter = std::thread::spawn({
+        let clock = clock.clone();
+        move || {
+            std::thread::sleep(Duration::from_millis(200));
+            clock.set_back(Duration::from_millis(500));
+        }
+    });
+    let start = Instant::now();
+    assert_eq!(client.receive(Duration::from_secs(1)), Ok(None));
+    let (elapsed, readings) = (start.elapsed(), clock.readings() - readings);
+    assert!(elapsed > Duration::from_millis(1_400), "by its clock there was a second: {elapsed:?}");
+    assert!(readings < 50, "the clock was read {readings} times");
+    setter.join().unwrap();
     client.disconnect().unwrap();
     broker.finish();
 }

@@ -144,9 +144,9 @@ impl Authenticator for Fragile {
         METHOD
     }
 
-    fn start(&mut self) -> Result<Vec<u8>, String> {
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
         Self::wear_out(&mut self.starts);
-        Ok(Vec::new())
+        Ok(Some(Vec::new()))
     }
 
     fn answer(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {
@@ -249,11 +249,11 @@ impl Authenticator for Endless {
         METHOD
     }
 
-    fn start(&mut self) -> Result<Vec<u8>, String> {
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
         if self.when_it_begins {
             self.wait();
         }
-        Ok(Vec::new())
+        Ok(Some(Vec::new()))
     }
 
     fn answer(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {

@@ -3,17 +3,19 @@
 use std::time::{Duration, Instant};
 
 use host_tests::each_subject;
-use host_tests::packets::disconnect;
+use host_tests::packets::{self, disconnect, publish};
 use host_tests::scripted::Scripted;
 use host_tests::subject::{ErrorKind, SOON, Settings, Subject};
 use mqtt_wasi::ReasonCode;
-use mqtt_wasi::codec::{ConnackProperties, Packet};
+use mqtt_wasi::codec::{ConnackProperties, Packet, Publish};
 
 each_subject!(
     waiting_client_pings_in_time,
     server_keep_alive_replaces_the_one_asked_for,
     keep_alive_of_zero_is_off,
     broker_that_answers_no_ping_is_given_up,
+    message_that_takes_longer_than_the_keep_alive_arrives,
+    broker_that_reads_slowly_is_waited_for,
 );
 
 /// What the clients of these tests keep.
@@ -79,6 +81,43 @@ fn broker_that_answers_no_ping_is_given_up<S: Subject>() {
     );
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     assert_eq!(client.reconnect(), Ok(false));
+    client.disconnect().unwrap();
+    broker.finish();
+}
+
+/// How long what is on its way takes: much more than a ping may.
+const SLOW: Duration = Duration::from_secs(12);
+
+fn message_that_takes_longer_than_the_keep_alive_arrives<S: Subject>() {
+    let broker = Scripted::start(|broker| {
+        let mut client = broker.accept_client();
+        let message = packets::bytes(&[publish("a", &[b'x'; 100_000])]);
+        for piece in message.chunks(message.len() / 48 + 1) {
+            client.send_bytes(piece);
+            std::thread::sleep(SLOW / 48);
+        }
+        // The answers to all pings are behind it.
+        let _ = client.answer_pings(KEEP_ALIVE);
+    });
+    let mut client = S::connect(&broker.url(), &Settings { keep_alive: Some(1), ..Settings::default() }).unwrap();
+    let message = client.receive(2 * SLOW).unwrap().expect("the message");
+    assert_eq!(message.payload.len(), 100_000);
+    assert_eq!(client.receive(Duration::from_millis(500)), Ok(None));
+    client.disconnect().unwrap();
+    broker.finish();
+}
+
+fn broker_that_reads_slowly_is_waited_for<S: Subject>() {
+    let broker = Scripted::start(|broker| {
+        let mut client = broker.accept_client();
+        // The systems between the two hold it all.
+        std::thread::sleep(SLOW / 2);
+        assert_eq!(client.next_packet().expect("PUBLISH").packet(), publish("a", &[b'x'; 500_000]));
+        let _ = client.answer_pings(KEEP_ALIVE);
+    });
+    let mut client = S::connect(&broker.url(), &Settings { keep_alive: Some(1), ..Settings::default() }).unwrap();
+    client.publish(&Publish::new("a", &[b'x'; 500_000])).unwrap();
+    assert_eq!(client.receive(SLOW), Ok(None));
     client.disconnect().unwrap();
     broker.finish();
 }

@@ -31,6 +31,7 @@ each_subject!(
     garbage_is_answered_with_malformed_packet,
     packet_over_the_maximum_size_is_refused_unread,
     unexpected_packets_are_protocol_errors,
+    acknowledgements_of_nothing_are_ignored,
     each_disconnect_is_told_with_the_brokers_words,
     refused_message_is_told_and_the_connection_goes_on,
     refused_filter_is_told_beside_the_granted_ones;
@@ -219,7 +220,7 @@ fn garbage_is_answered_with_malformed_packet<S: Subject>() {
         b"\x36\x05\0\x01a\0\x01",            // QoS 3
         b"\x30\x04\0\x01\xFF\0",             // a topic that is not UTF-8
         b"\x30\x04\0\x05ab",                 // a topic longer than its packet
-        b"\x40\x02\0\0",                     // Packet Identifier 0
+        b"\x30\x04\0\x01#\0",                // a wildcard in a topic
         b"\xD0\x01\0",                       // PINGRESP with something in it
         b"HTTP/1.1 400 Bad Request\r\n\r\n", // another protocol altogether
     ];
@@ -301,9 +302,6 @@ fn unexpected_packets_are_protocol_errors<S: Subject>() {
         }),
         Packet::Pingreq,
         Packet::Auth(Auth { reason_code: ReasonCode::ContinueAuthentication, properties: authentication }),
-        puback(77),
-        suback(77, &[ReasonCode::Success]),
-        unsuback(77, &[ReasonCode::Success]),
         Packet::Disconnect(Disconnect {
             properties: DisconnectProperties { session_expiry_interval: Some(1), ..DisconnectProperties::default() },
             ..Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)
@@ -313,10 +311,33 @@ fn unexpected_packets_are_protocol_errors<S: Subject>() {
         let failure = sent::<S>(bytes(&[packet]), ReasonCode::ProtocolError);
         assert_eq!(failure.kind, ErrorKind::ProtocolError, "{packet:?}: {failure:?}");
     }
+    let zero = sent::<S>(b"\x40\x02\0\0".to_vec(), ReasonCode::ProtocolError);
+    assert_eq!(zero.kind, ErrorKind::Malformed, "Packet Identifier 0: {zero:?}");
     let properties = PublishProperties { topic_alias: Some(1), ..PublishProperties::default() };
     let aliased = Packet::Publish(Publish::new("a", "").properties(properties));
     let failure = sent::<S>(bytes(&[aliased]), ReasonCode::TopicAliasInvalid);
     assert_eq!(failure.kind, ErrorKind::ProtocolError);
+}
+
+fn acknowledgements_of_nothing_are_ignored<S: Subject>() {
+    let broker = Scripted::start(|broker| {
+        let mut client = broker.accept_client();
+        let refusal = Ack { reason_code: ReasonCode::NotAuthorized, ..Ack::success(PacketId::MAX) };
+        client.send(&[
+            puback(77),
+            Packet::Puback(refusal),
+            Packet::Pubrec(refusal),
+            Packet::Pubcomp(Ack::success(PacketId::MAX)),
+            suback(77, &[ReasonCode::Success]),
+            unsuback(77, &[ReasonCode::Success]),
+            publish("behind", b""),
+        ]);
+        client.serve();
+    });
+    let mut client = connect::<S>(&broker);
+    assert_eq!(client.expect_message().topic, "behind");
+    assert_works(client);
+    broker.finish();
 }
 
 fn each_disconnect_is_told_with_the_brokers_words<S: Subject>() {

@@ -21,6 +21,7 @@ each_subject!(
     redirects_are_followed,
     session_goes_on_in_another_client,
     session_nobody_knows_of_is_refused,
+    message_of_a_lost_session_is_discarded_where_the_options_say_so,
     counters_count;
     only when called:
     message_that_never_left_is_sent_over_the_next_connection,
@@ -280,7 +281,25 @@ fn session_nobody_knows_of_is_refused<S: Subject>() {
     });
     let settings = Settings { client_id: "c", clean_start: Some(false), ..Settings::default() };
     let failure = S::connect(&broker.url(), &settings).err().expect("a refusal");
-    assert_eq!(failure.kind, ErrorKind::ProtocolError);
+    assert_eq!(failure.kind, ErrorKind::UnknownSession);
+    assert!(failure.message.contains("adopt"), "{failure:?}");
+    broker.finish();
+}
+
+fn message_of_a_lost_session_is_discarded_where_the_options_say_so<S: Subject>() {
+    let broker = Scripted::start(|broker| {
+        let mut peer = broker.accept_client();
+        peer.expect_type(PacketType::Publish);
+        drop(peer);
+        // Without Session Present.
+        let mut peer = broker.accept_client();
+        peer.expect(disconnect(NORMAL));
+        peer.expect_end();
+    });
+    let mut client = S::connect(&broker.url(), &Settings { discards_messages: true, ..settings() }).unwrap();
+    let failure = client.publish(&Publish::new("a", b"1").qos(QOS_1)).unwrap_err();
+    assert_eq!(failure.kind, ErrorKind::SessionLost);
+    client.disconnect().unwrap();
     broker.finish();
 }
 

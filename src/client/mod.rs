@@ -372,7 +372,8 @@ impl<T: Transport> Client<T> {
     /// 2 there is no result. Blocks only while there is no room, for at most [`Options::response_timeout`].
     ///
     /// # Errors
-    /// As [`Client::publish`], except [`Error::PublishRefused`].
+    /// As [`Client::publish`], except [`Error::PublishRefused`], [`Error::GivenUp`], [`Error::SessionLost`] and
+    /// [`Error::AnswerBehindMessages`]. The message is then not in the buffer.
     ///
     #[doc = example!()]
     /// use mqtt_wasi::{Client, Options, Publish};
@@ -386,7 +387,11 @@ impl<T: Transport> Client<T> {
     /// ```
     pub fn enqueue(&mut self, publish: &Publish<'_>) -> Result<(), Error> {
         self.run(Enqueueing(publish))?;
-        if self.engine.outgoing() < WRITE_SIZE { Ok(()) } else { self.flush() }
+        if self.engine.outgoing() >= WRITE_SIZE {
+            // The message is in the buffer whatever comes of this. If the connection has ended, the next call tells so.
+            let _ = self.flush();
+        }
+        Ok(())
     }
 
     /// Sends everything that waits to be sent, acknowledgements included. Blocks for at most

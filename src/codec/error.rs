@@ -85,7 +85,22 @@ pub enum DecodeErrorKind {
 }
 
 impl DecodeError {
-    /// The Reason Code for the DISCONNECT (or CONNACK) that answers these bytes (section 4.13).
+    /// The Reason Code for the DISCONNECT (or CONNACK) that answers these bytes.
+    ///
+    /// Section 4.13.1 has 0x81 and 0x82 answer whatever has no more specific code in section 3.14.2.1. Which of the two
+    /// it is follows from section 1.2:
+    ///
+    /// - **Malformed Packet (0x81)**: the packet cannot be parsed. A length does not fit, a string is not UTF-8 or has
+    ///   a null character, a flag or reserved bit is wrong, a Reason Code is not one of this packet, a Topic Name or
+    ///   Topic Filter is not formed as one, a property does not belong here or its value is not of its data type
+    ///   (section 2.2.2.2).
+    /// - **Protocol Error (0x82)**: the packet can be parsed, and what it says is not allowed. A number is out of
+    ///   range, a Packet Identifier is 0, a property is there twice or is missing, something is empty that must not be,
+    ///   a Response Topic, which is a well-formed string, has wildcards; or the packet must not come now, for which see
+    ///   [`ProtocolError`](crate::ProtocolError).
+    ///
+    /// More specific are 0x84 for CONNECT in another version, and 0x93, 0x94 and 0x95 for limits. 0x8F and 0x90 are
+    /// not: they are for topics that are correctly formed, and not accepted (section 3.14.2.1).
     ///
     /// ```
     /// use mqtt_wasi::codec::{Packet, ReasonCode};
@@ -97,19 +112,18 @@ impl DecodeError {
     pub const fn reason_code(&self) -> ReasonCode {
         use DecodeErrorKind as Kind;
         match self.kind {
-            Kind::DuplicateProperty(_)
+            Kind::ZeroPacketId
+            | Kind::DuplicateProperty(_)
             | Kind::MissingProperty(_)
             | Kind::ValueOutOfRange
+            | Kind::InvalidTopic(TopicError::Empty)
             | Kind::MissingTopic
             | Kind::EmptyList
             | Kind::NoLocalOnSharedSubscription
             | Kind::SessionPresentOnRefusal => ReasonCode::ProtocolError,
+            // The only topic that is a property.
+            Kind::InvalidTopic(_) if matches!(self.field.as_bytes(), b"Response Topic") => ReasonCode::ProtocolError,
             Kind::UnsupportedProtocolVersion(_) | Kind::InvalidProtocolName => ReasonCode::UnsupportedProtocolVersion,
-            Kind::InvalidTopic(TopicError::Wildcard) => ReasonCode::TopicNameInvalid,
-            Kind::InvalidTopic(TopicError::MisplacedWildcard | TopicError::InvalidShare) => {
-                ReasonCode::TopicFilterInvalid
-            }
-            Kind::InvalidTopic(TopicError::Empty) => ReasonCode::ProtocolError,
             _ => ReasonCode::MalformedPacket,
         }
     }

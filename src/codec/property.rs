@@ -186,8 +186,8 @@ impl<'a> Value<'a> for u32 {
 impl<'a> Value<'a> for &'a str {
     fn read(reader: &mut Reader<'a>, id: PropertyId) -> Result<Self, DecodeError> {
         match id {
-            // Brokers pass an empty one on, and whoever published it must not end the connections of those who receive it.
-            PropertyId::ResponseTopic => reader.topic_name_or_empty(id.name()),
+            // A Topic Name of at least one character `[MQTT-3.3.2-14]` `[MQTT-4.7.3-1]`.
+            PropertyId::ResponseTopic => reader.topic_name(id.name()),
             _ => reader.string(id.name()),
         }
     }

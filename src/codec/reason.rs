@@ -142,6 +142,12 @@ impl ReasonCode {
         self as u8 >= 0x80
     }
 
+    /// Whether it can be an answer to nothing but SUBSCRIBE or UNSUBSCRIBE, wherever it comes.
+    #[must_use]
+    pub(crate) const fn is_about_subscriptions(self) -> bool {
+        matches!(self as u8, 0x8F | 0x9E | 0xA1 | 0xA2)
+    }
+
     /// Whether a client may give it in DISCONNECT: the others there are for servers (section 3.14.2.1).
     #[must_use]
     pub(crate) const fn is_for_clients_to_disconnect_with(self) -> bool {

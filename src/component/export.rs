@@ -242,6 +242,7 @@ impl wit::GuestConnectOptions for ExportedOptions {
         set_topic_alias_maximum: u16 => session.topic_alias_maximum;
         set_outbound_topic_aliases: u16 => session.outbound_topic_aliases;
         set_restore_subscriptions: bool => session.restore_subscriptions;
+        set_restore_messages: bool => session.restore_messages;
         set_filters_per_subscribe: u16 => session.filters_per_subscribe;
         set_attempts_per_message: u32 => session.attempts_per_message, Some;
         set_adopt_session: bool => session.adopt_session;

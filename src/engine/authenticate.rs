@@ -132,7 +132,7 @@ pub struct Authenticated {
     authenticator: Box<dyn Authenticator + Send>,
     question: Question,
     number: u64,
-    said: Result<Vec<u8>, String>,
+    said: Result<Option<Vec<u8>>, String>,
 }
 
 impl Authentication {
@@ -162,12 +162,12 @@ impl Authentication {
             Question::Start | Question::StartAgain => authenticator.start(),
             Question::Challenge(challenge) => {
                 authenticator.hear(challenge);
-                authenticator.answer(challenge.data.as_deref().unwrap_or_default())
+                authenticator.answer(challenge.data.as_deref().unwrap_or_default()).map(Some)
             }
-            Question::Finish(data) => authenticator.finish(data).map(|()| Vec::new()),
+            Question::Finish(data) => authenticator.finish(data).map(|()| None),
             Question::FinishAgain(said) => {
                 authenticator.hear(said);
-                authenticator.finish(said.data.as_deref().unwrap_or_default()).map(|()| Vec::new())
+                authenticator.finish(said.data.as_deref().unwrap_or_default()).map(|()| None)
             }
         };
         Authenticated { hooks, authenticator, question, number, said }
@@ -440,15 +440,15 @@ impl Engine {
         };
         match question {
             Question::Start => {
-                self.session.set_authentication_data(data);
+                self.session.use_authentication_data(data);
                 self.start_session();
             }
             Question::StartAgain => {
-                if let Err(error) = self.session.authenticate_again(&data) {
+                if let Err(error) = self.session.begin_authenticating(data.as_deref()) {
                     self.complete_authenticating(&|| Outcome::Failed(error.into()));
                 }
             }
-            Question::Challenge(_) => match self.session.answer_challenge(&data) {
+            Question::Challenge(_) => match self.session.answer_challenge(&data.unwrap_or_default()) {
                 // That the broker has gone is told otherwise.
                 Ok(()) | Err(CallError::NotConnected) => {}
                 Err(error) => self.fail_authentication(error.to_string()),

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::options::Reconnect;
 use crate::codec::ReasonCode;
-use crate::error::{Error, ProtocolError, Reason, TransportErrorKind};
+use crate::error::{Error, ErrorKind, ProtocolError, Reason, TransportErrorKind};
 use crate::url::{BrokerUrl, UrlError};
 
 /// The brokers that a client may connect to, and where it stands with them.
@@ -157,13 +157,14 @@ fn is_final(error: &Error) -> bool {
         Error::Disconnected(reason) => {
             matches!(reason.reason_code, Code::SessionTakenOver | Code::NotAuthorized | Code::Banned)
         }
-        Error::Transport(error) => error.kind == TransportErrorKind::AccessDenied,
-        Error::Protocol(ProtocolError::UnexpectedSession | ProtocolError::UnknownSession)
+        // A certificate that is not accepted may be renewed, and a clock that is wrong be set.
+        Error::Transport(error) if error.kind == TransportErrorKind::AccessDenied => true,
+        Error::Protocol(ProtocolError::UnexpectedSession)
         | Error::Call(_)
-        | Error::Url(_)
         | Error::Mqtt3Only
         | Error::Authentication(_) => true,
-        _ => false,
+        // Nobody but the program can change it.
+        _ => error.kind() == ErrorKind::WrongCall,
     }
 }
 
@@ -180,6 +181,7 @@ mod tests {
     use alloc::string::ToString;
 
     use super::*;
+    use crate::error::{TlsFailure, TransportError};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -297,6 +299,17 @@ mod tests {
         }
         let taken_over = Error::Disconnected(Box::new(ReasonCode::SessionTakenOver.into()));
         assert_eq!(brokers(&["mqtt://a"]).lost(&taken_over, &policy), Next::Never);
+        let tls = |failure| {
+            let error = TransportError { kind: TransportErrorKind::Tls(failure), message: String::new() };
+            brokers(&["mqtts://a"]).failed(&Error::Transport(error), &policy)
+        };
+        assert_eq!(tls(TlsFailure::Configuration), Next::Never);
+        for failure in [TlsFailure::Expired, TlsFailure::NotYetValid, TlsFailure::UnknownIssuer] {
+            assert_eq!(tls(failure), Next::Within(SECOND), "{failure:?}");
+        }
+        for session in [ProtocolError::UnknownSession, ProtocolError::UnexpectedSession] {
+            assert_eq!(brokers(&["mqtt://a"]).failed(&session.into(), &policy), Next::Never);
+        }
         let busy = refused(ReasonCode::ServerBusy, None);
         assert_eq!(brokers(&["mqtt://a"]).failed(&busy, &policy), Next::Within(SECOND));
     }

@@ -418,6 +418,36 @@ impl Options {
         self
     }
 
+    /// Whether QoS 1 and 2 messages in flight are sent as new ones when the broker has lost the session. Then nothing
+    /// is lost, but subscribers can get a message at QoS 2 twice. `false` follows the specification to the letter,
+    /// which has the client discard its session too `[MQTT-3.2.2-5]`: each message in flight fails with
+    /// [`Error::SessionLost`](crate::Error::SessionLost) and the event
+    /// [`Event::MessageGivenUp`](crate::Event::MessageGivenUp). Default: true.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::{Error, Options, Publish, QoS};
+    ///
+    /// let mut session = Session::new(Options::new().restore_messages(false));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// session.transmitted(session.transmit().len(), network.now());
+    /// // The connection is lost, and with it the session.
+    /// session.connection_closed(Error::ConnectionClosed);
+    /// # let mut network = network.again();
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// let is_lost = |event| matches!(event, Event::Published { result: Err(Error::SessionLost), .. });
+    /// assert!(core::iter::from_fn(|| session.poll_event()).any(is_lost));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
+    #[must_use]
+    pub const fn restore_messages(mut self, restore: bool) -> Self {
+        self.session.restore_messages = restore;
+        self
+    }
+
     /// How long the broker keeps the session after the connection ends, in seconds. Default: 0, not at all. `u32::MAX`:
     /// for ever.
     ///

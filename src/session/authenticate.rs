@@ -70,10 +70,10 @@ impl Machine {
     }
 
     pub(super) fn answer_challenge(&mut self, data: &[u8]) -> Result<(), CallError> {
-        self.send_auth(Turn::User, ReasonCode::ContinueAuthentication, data)
+        self.send_auth(Turn::User, ReasonCode::ContinueAuthentication, Some(data))
     }
 
-    pub(super) fn authenticate_again(&mut self, data: &[u8]) -> Result<(), CallError> {
+    pub(super) fn authenticate_again(&mut self, data: Option<&[u8]>) -> Result<(), CallError> {
         self.require_connected()?;
         self.send_auth(Turn::Idle, ReasonCode::ReAuthenticate, data)
     }
@@ -86,7 +86,7 @@ impl Machine {
         self.fail(Error::Authentication(why));
     }
 
-    fn send_auth(&mut self, turn: Turn, reason_code: ReasonCode, data: &[u8]) -> Result<(), CallError> {
+    fn send_auth(&mut self, turn: Turn, reason_code: ReasonCode, data: Option<&[u8]>) -> Result<(), CallError> {
         if !self.status.is_open() {
             return Err(CallError::NotConnected);
         }
@@ -95,7 +95,7 @@ impl Machine {
             return Err(CallError::NothingToAuthenticate);
         }
         let properties =
-            AuthProperties { authentication_method: method, authentication_data: Some(data), ..Default::default() };
+            AuthProperties { authentication_method: method, authentication_data: data, ..Default::default() };
         let packet = Packet::Auth(Auth { reason_code, properties });
         let len = packet.encoded_len_from_client().map_err(CallError::Invalid)?;
         if self.status == Status::Connected {

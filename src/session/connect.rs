@@ -47,6 +47,9 @@ impl Machine {
             return Ok(());
         }
         self.end_authentication(connack)?;
+        if properties.assigned_client_identifier == Some("") {
+            return Err(ProtocolError::EmptyClientIdentifier.into());
+        }
         if connack.session_present && !self.has_session {
             // The broker kept what this side has no state for `[MQTT-3.2.2-2]` `[MQTT-3.2.2-4]`.
             if self.options.clean_start {
@@ -76,7 +79,11 @@ impl Machine {
         let properties = &connack.properties;
         self.terms = Terms::new(connack);
         self.response_information = properties.response_information.map(ToOwned::to_owned);
-        if let Some(assigned) = properties.assigned_client_identifier {
+        // One that is assigned to a client with a Client Identifier of its own is ignored: the session is under its own
+        // (section 3.2.2.3.7).
+        if let Some(assigned) = properties.assigned_client_identifier
+            && self.client_id().is_empty()
+        {
             self.assigned_client_id = Some(assigned.to_owned());
         }
         for id in self.held.undelivered() {

@@ -80,8 +80,9 @@ pub enum Event {
         /// What [`Session::publish`](super::Session::publish) returned.
         id: OperationId,
         /// The broker's answer. [`Error::PublishRefused`] if it refused. [`Error::GivenUp`] if the message was sent as
-        /// often as the options allow. [`Error::Call`] if the broker of a new connection does not accept the message:
-        /// its Maximum Packet Size is smaller, its Maximum QoS is lower, or it does not support retained messages.
+        /// often as the options allow, [`Error::SessionLost`] if they say to discard it. [`Error::Call`] if the broker
+        /// of a new connection does not accept the message: its Maximum Packet Size is smaller, its Maximum QoS is
+        /// lower, or it does not support retained messages.
         result: Result<Reason, Error>,
     },
     /// The reply to a request came, or the session no longer waits for it.

@@ -79,6 +79,13 @@ impl State {
         }
     }
 
+    /// Whether an acknowledgement with this identifier answers nothing. It changes nothing either: brokers send some
+    /// after they have lost a session, or to a message that was given up, and the specification does not say that it
+    /// ends the connection. One that answers another packet than the identifier is used for does.
+    pub(super) const fn is_unsolicited(self) -> bool {
+        matches!(self, Self::Free | Self::GivenUp)
+    }
+
     const fn is_message(self) -> bool {
         matches!(self, Self::AwaitingPuback | Self::AwaitingPubrec | Self::AwaitingPubcomp)
     }

@@ -126,6 +126,11 @@ impl Machine {
         machine
     }
 
+    /// The Client Identifier that CONNECT has.
+    pub(super) fn client_id(&self) -> &str {
+        self.assigned_client_id.as_deref().unwrap_or(&self.options.client_id)
+    }
+
     /// Fails for a packet that must not come now, whatever it says: before CONNACK nothing else may but AUTH, and after
     /// it neither another one nor what only clients send. AUTH must not come if CONNECT did not ask for it
     /// `[MQTT-4.12.0-6]`.
@@ -151,7 +156,7 @@ impl Machine {
             Packet::Unsuback(unsuback) => self.unsuback(&unsuback),
             Packet::Disconnect(disconnect) => self.server_disconnect(&disconnect),
             Packet::Pingresp => {
-                self.keep_alive.ping_answered();
+                self.keep_alive.ping_answered(|place| self.outbound.sent_since(place));
                 Ok(())
             }
             Packet::Auth(auth) => self.auth(&auth),
@@ -186,7 +191,8 @@ impl Machine {
     pub(super) fn transmitted(&mut self, len: usize, now: Instant) {
         self.outbound.transmitted(len);
         self.stats.bytes_sent += len as u64;
-        self.keep_alive.sent(now, |place| self.outbound.has_sent(place));
+        let is_stalled = !self.outbound.pending().is_empty();
+        self.keep_alive.sent(len, is_stalled, now, |place| self.outbound.has_sent(place));
         self.restore_subscriptions();
         self.send_again();
     }

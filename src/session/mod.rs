@@ -315,13 +315,15 @@ impl Session {
     /// # Ok::<(), mqtt_wasi::CallError>(())
     /// ```
     pub fn received(&mut self, len: usize, now: Instant) {
+        let was_within_packet = self.machine.keep_alive.is_pinging() && self.reader.is_within_packet();
         self.reader.filled(len);
         self.machine.stats.bytes_received += len as u64;
         if !self.machine.status.is_open() {
             // Nobody will take it.
             self.reader.cut();
         } else if len > 0 {
-            self.machine.keep_alive.received(now);
+            let is_within_packet = was_within_packet && self.reader.is_within_packet();
+            self.machine.keep_alive.received(len, is_within_packet, now);
         }
     }
 
@@ -597,6 +599,11 @@ impl Session {
     /// # Ok::<(), mqtt_wasi::CallError>(())
     /// ```
     pub fn authenticate_again(&mut self, data: &[u8]) -> Result<(), CallError> {
+        self.begin_authenticating(Some(data))
+    }
+
+    /// As [`Session::authenticate_again`], with or without Authentication Data.
+    pub(crate) fn begin_authenticating(&mut self, data: Option<&[u8]>) -> Result<(), CallError> {
         self.machine.authenticate_again(data)
     }
 
@@ -626,7 +633,12 @@ impl Session {
     /// # Ok::<(), mqtt_wasi::CallError>(())
     /// ```
     pub fn set_authentication_data(&mut self, data: impl Into<Vec<u8>>) {
-        self.machine.options.authentication_data = Some(data.into());
+        self.use_authentication_data(Some(data.into()));
+    }
+
+    /// As [`Session::set_authentication_data`], or none.
+    pub(crate) fn use_authentication_data(&mut self, data: Option<Vec<u8>>) {
+        self.machine.options.authentication_data = data;
     }
 
     /// Whether CONNECT was sent and nothing came back.
@@ -1048,7 +1060,7 @@ impl Session {
     /// ```
     #[must_use]
     pub fn client_id(&self) -> &str {
-        self.machine.assigned_client_id.as_deref().unwrap_or(&self.machine.options.client_id)
+        self.machine.client_id()
     }
 
     /// How many QoS 1 and 2 messages are in flight to the broker.

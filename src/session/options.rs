@@ -50,6 +50,7 @@ pub struct SessionOptions {
     pub(crate) in_flight_limit: u16,
     pub(crate) backlog_limit: usize,
     pub(crate) restore_subscriptions: bool,
+    pub(crate) restore_messages: bool,
     pub(crate) adopt_session: bool,
     pub(crate) resume: Option<Snapshot>,
     pub(crate) response_topic: Option<String>,
@@ -82,7 +83,9 @@ pub struct WillMessage {
     pub qos: QoS,
     /// Whether the broker keeps the message for later subscribers.
     pub retain: bool,
-    /// How long the broker waits before it publishes the message, in seconds. `None`: not at all.
+    /// How long the broker waits before it publishes the message, in seconds. `None`: not at all. It waits no longer
+    /// than it keeps the session: without a [Session Expiry Interval](crate::Options::session_expiry_interval) this has
+    /// no effect (section 3.1.3.2.2).
     pub will_delay_interval: Option<u32>,
     /// Whether the payload is UTF-8 text. `None`: unspecified bytes.
     pub payload_format_indicator: Option<bool>,
@@ -167,6 +170,7 @@ impl SessionOptions {
             in_flight_limit: 1024,
             backlog_limit: 4 * 1024 * 1024,
             restore_subscriptions: true,
+            restore_messages: true,
             adopt_session: false,
             resume: None,
             response_topic: None,

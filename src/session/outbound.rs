@@ -56,6 +56,11 @@ impl Outbound {
         self.origin + self.sent as u64 >= place
     }
 
+    /// How many bytes were sent behind this place in the stream.
+    pub(super) const fn sent_since(&self, place: u64) -> u64 {
+        (self.origin + self.sent as u64).saturating_sub(place)
+    }
+
     /// Whether `len` more bytes keep within `limit`. A single packet always does.
     pub(super) fn has_room(&self, len: usize, limit: usize) -> bool {
         // What was left out may have to be put back in.

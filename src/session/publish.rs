@@ -52,6 +52,7 @@ impl Machine {
         let operation = self.next_operation();
         let store = |stored: &mut Vec<u8>| stored.extend_from_slice(self.outbound.since(start));
         self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, store);
+        self.keep_alive.will_be_answered(packet_id, self.outbound.end());
         Ok(Some(operation))
     }
 
@@ -96,6 +97,7 @@ impl Machine {
         // What is stored has its full Topic Name, since an alias ends with the connection.
         let store = |stored: &mut Vec<u8>| measured.write(stored);
         self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, store);
+        self.keep_alive.will_be_answered(packet_id, self.outbound.end());
         Ok(Some(operation))
     }
 
@@ -136,7 +138,8 @@ impl Machine {
             }
             State::AwaitingPubcomp if !ack.reason_code.is_error() => ReasonCode::Success,
             // The broker knows of a message that this side does not: it is told so, and lets go of it.
-            State::Free | State::GivenUp if !ack.reason_code.is_error() => ReasonCode::PacketIdentifierNotFound,
+            state if state.is_unsolicited() && !ack.reason_code.is_error() => ReasonCode::PacketIdentifierNotFound,
+            state if state.is_unsolicited() => return Ok(()),
             _ => return Err(ProtocolError::UnknownPacketId(packet.packet_type()).into()),
         };
         self.send(&Packet::Pubrel(Ack { reason_code, ..Ack::success(ack.packet_id) }));
@@ -146,10 +149,6 @@ impl Machine {
     pub(super) fn pubcomp(&mut self, ack: &Ack<'_>) -> Result<(), Error> {
         let packet = Packet::Pubcomp(*ack);
         self.check_ack(&packet, ack)?;
-        if matches!(self.in_flight.state(ack.packet_id), State::Free | State::GivenUp) {
-            // The answer to a PUBREL that said Packet Identifier not found.
-            return Ok(());
-        }
         self.finish(ack, State::AwaitingPubcomp, &packet)
     }
 
@@ -178,6 +177,12 @@ impl Machine {
             }
         }
         if !session_present {
+            while !self.options.restore_messages
+                && let Some(id) = self.in_flight.first_sent()
+            {
+                // To the letter `[MQTT-3.2.2-5]`.
+                self.give_up_message(id, Error::SessionLost);
+            }
             for id in self.in_flight.given_up() {
                 self.in_flight.remove(id);
             }
@@ -209,7 +214,7 @@ impl Machine {
             let attempts = self.in_flight.attempts(id);
             if self.options.attempts_per_message.is_some_and(|most| attempts >= most.max(1)) {
                 self.resend = self.in_flight.after(id);
-                self.give_up_message(id, attempts);
+                self.give_up_message(id, Error::GivenUp { attempts });
                 continue;
             }
             let packet = self.in_flight.packet_mut(id);
@@ -223,6 +228,7 @@ impl Machine {
                 self.outbound.push_bytes(packet);
                 self.stats.retransmitted += 1;
                 self.in_flight.count(id);
+                self.keep_alive.will_be_answered(id, self.outbound.end());
                 self.resend = self.in_flight.after(id);
             } else {
                 break;
@@ -230,14 +236,15 @@ impl Machine {
         }
     }
 
-    /// The message was sent as often as it may be.
-    fn give_up_message(&mut self, id: PacketId, attempts: u32) {
+    /// The message is not sent again, for this reason.
+    fn give_up_message(&mut self, id: PacketId, why: Error) {
+        let attempts = self.in_flight.attempts(id);
         let topic = outbound::packets(self.in_flight.packet(id)).next().and_then(outbound::message);
         let topic = topic.map(|message| message.topic.to_owned()).unwrap_or_default();
         self.stats.dropped += 1;
         self.events.push_back(Event::MessageGivenUp { topic, attempts });
         if let Some(id) = self.in_flight.give_up(id) {
-            self.published(id, Err(Error::GivenUp { attempts }));
+            self.published(id, Err(why));
         }
     }
 
@@ -261,12 +268,16 @@ impl Machine {
         self.outbound.has_room(1, self.options.outbound_limit)
     }
 
-    fn check_ack(&self, packet: &Packet<'_>, ack: &Ack<'_>) -> Result<(), ProtocolError> {
+    fn check_ack(&mut self, packet: &Packet<'_>, ack: &Ack<'_>) -> Result<(), ProtocolError> {
+        self.keep_alive.answered(ack.packet_id, |place| self.outbound.sent_since(place));
         self.check_problem_information(packet, ack.properties.reason_string, &ack.properties.user_properties)
     }
 
     /// Ends a message whose last acknowledgement came.
     fn finish(&mut self, ack: &Ack<'_>, expected: State, packet: &Packet<'_>) -> Result<(), Error> {
+        if self.in_flight.state(ack.packet_id).is_unsolicited() {
+            return Ok(());
+        }
         if self.in_flight.state(ack.packet_id) != expected {
             return Err(ProtocolError::UnknownPacketId(packet.packet_type()).into());
         }

@@ -17,6 +17,13 @@ use crate::codec::{
 use crate::error::{CallError, Error, ProtocolError, SubscribeReason};
 use crate::message::owned;
 
+/// So many Topic Filters every broker takes in one SUBSCRIBE that is known to have a limit.
+const FEW: usize = 8;
+
+/// How many connections may end in a row before an answer to so few, until they are asked for one by one: it is more
+/// likely that the network is to blame.
+const MOST_FAILURES: u8 = 3;
+
 /// What this client is subscribed to, as far as it knows.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
@@ -26,6 +33,10 @@ pub(super) struct Subscriptions {
     lost: VecDeque<Granted>,
     /// What was asked for and not answered yet.
     asked: VecDeque<Asked>,
+    /// How many Topic Filters are restored with one SUBSCRIBE at most, once a connection has ended before the answer.
+    at_once: Option<usize>,
+    /// How many connections in a row have ended so.
+    failures: u8,
 }
 
 /// A subscription, and what it takes to make it again.
@@ -103,6 +114,20 @@ impl Subscriptions {
         }
     }
 
+    /// The connection has ended before the answer to what was to be restored. Brokers close it when a SUBSCRIBE has
+    /// more Topic Filters than they take, so that fewer are asked for at once from then on.
+    fn restoring_failed(&mut self, is_to_blame: bool) {
+        let most = self.asked.iter().filter_map(|asked| match &asked.what {
+            What::Restore(subscriptions) => Some(subscriptions.len()),
+            _ => None,
+        });
+        let Some(most) = most.max() else { return };
+        self.failures += 1;
+        if most > FEW || is_to_blame || self.failures == MOST_FAILURES {
+            (self.at_once, self.failures) = (Some((most / 2).max(1)), 0);
+        }
+    }
+
     fn add(&mut self, granted: Granted) {
         self.lost.retain(|lost| lost.filter != granted.filter);
         match self.find(&granted.filter) {
@@ -170,7 +195,8 @@ impl Machine {
 
     pub(super) fn suback(&mut self, suback: &Suback<'_>) -> Result<(), Error> {
         let Suback { packet_id, properties, reason_codes } = suback;
-        let (id, what) = self.answer(&Packet::Suback(*suback), *packet_id, properties, reason_codes)?;
+        let answered = self.answer(&Packet::Suback(*suback), *packet_id, properties, reason_codes)?;
+        let Some((id, what)) = answered else { return Ok(()) };
         let (is_restored, subscriptions) = match what {
             What::Subscribe(subscriptions) => (false, subscriptions),
             What::Restore(subscriptions) => (true, subscriptions),
@@ -191,6 +217,7 @@ impl Machine {
             }
         }
         if is_restored {
+            self.subscriptions.failures = 0;
             self.restore_subscriptions();
         } else {
             self.subscribed(id, Ok(reason(properties, reason_codes)));
@@ -200,7 +227,8 @@ impl Machine {
 
     pub(super) fn unsuback(&mut self, unsuback: &Unsuback<'_>) -> Result<(), Error> {
         let Unsuback { packet_id, properties, reason_codes } = unsuback;
-        let (id, what) = self.answer(&Packet::Unsuback(*unsuback), *packet_id, properties, reason_codes)?;
+        let answered = self.answer(&Packet::Unsuback(*unsuback), *packet_id, properties, reason_codes)?;
+        let Some((id, what)) = answered else { return Ok(()) };
         if let What::Unsubscribe(filters) = what {
             for (filter, _) in filters.iter().zip(reason_codes).filter(|(_, code)| !code.is_error()) {
                 self.subscriptions.remove(filter);
@@ -212,6 +240,17 @@ impl Machine {
 
     /// Ends what no broker will answer any more, since these packets are not sent again.
     pub(super) fn fail_requests(&mut self, error: &Error) {
+        let refusal = error.reason_code().filter(|code| code.is_about_subscriptions());
+        self.subscriptions.restoring_failed(refusal.is_some());
+        if let (Some(code), Some(Asked { packet_id, what: What::Restore(subscriptions) })) =
+            (refusal, self.subscriptions.asked.front_mut())
+            && subscriptions.len() == 1
+        {
+            // It was its turn, and it was alone.
+            let (packet_id, refused) = (*packet_id, core::mem::take(subscriptions));
+            self.in_flight.remove(packet_id);
+            self.lose(refused, code);
+        }
         while let Some(Asked { packet_id, what }) = self.subscriptions.asked.pop_front() {
             let Some(id) = self.in_flight.remove(packet_id) else { continue };
             let result = Err(error.clone());
@@ -245,7 +284,8 @@ impl Machine {
 
     /// Asks again for what was lost, as far as there is room.
     pub(super) fn restore_subscriptions(&mut self) {
-        let mut at_once = usize::from(self.options.filters_per_subscribe.max(1));
+        let most = usize::from(self.options.filters_per_subscribe.max(1));
+        let mut at_once = self.subscriptions.at_once.map_or(most, |at_once| at_once.min(most));
         while self.status == Status::Connected && !self.subscriptions.lost.is_empty() {
             let Some(packet_id) = self.in_flight.next_id() else { return };
             let lost = &mut self.subscriptions.lost;
@@ -265,7 +305,7 @@ impl Machine {
                     }
                     at_once = alike / 2;
                 }
-                Err(error) => self.lose(again, &error),
+                Err(error) => self.lose(again, refusal(&error)),
             }
         }
     }
@@ -286,14 +326,8 @@ impl Machine {
         Ok(())
     }
 
-    fn lose(&mut self, subscriptions: Vec<Granted>, why: &CallError) {
-        let reason_code = Some(match why {
-            CallError::WildcardSubscriptionsNotSupported => ReasonCode::WildcardSubscriptionsNotSupported,
-            CallError::SharedSubscriptionsNotSupported => ReasonCode::SharedSubscriptionsNotSupported,
-            CallError::SubscriptionIdentifiersNotSupported => ReasonCode::SubscriptionIdentifiersNotSupported,
-            CallError::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
-            _ => ReasonCode::UnspecifiedError,
-        });
+    fn lose(&mut self, subscriptions: Vec<Granted>, why: ReasonCode) {
+        let reason_code = Some(why);
         for Granted { filter, .. } in subscriptions {
             if !self.take_own_restored(&filter, reason_code) {
                 self.events.push_back(Event::SubscriptionLost { filter: filter.into(), reason_code });
@@ -331,17 +365,19 @@ impl Machine {
         packet.encode_from_client(self.outbound.appender(len)).map_err(CallError::Invalid)
     }
 
+    /// What this answers; `None` if that is nothing that was asked.
     fn answer(
         &mut self,
         packet: &Packet<'_>,
         packet_id: PacketId,
         properties: &AckProperties<'_>,
         reason_codes: &List<'_, ReasonCode>,
-    ) -> Result<(OperationId, What), ProtocolError> {
+    ) -> Result<Option<(OperationId, What)>, ProtocolError> {
         self.check_problem_information(packet, properties.reason_string, &properties.user_properties)?;
         let unknown = ProtocolError::UnknownPacketId(packet.packet_type());
         match (packet, self.in_flight.state(packet_id)) {
             (Packet::Suback(_), State::AwaitingSuback) | (Packet::Unsuback(_), State::AwaitingUnsuback) => {}
+            (_, state) if state.is_unsolicited() => return Ok(None),
             _ => return Err(unknown),
         }
         let place = self.subscriptions.place_of(packet_id).ok_or(unknown)?;
@@ -351,7 +387,18 @@ impl Machine {
         self.stats.refused += reason_codes.iter().filter(|code| code.is_error()).count() as u64;
         let operation = self.in_flight.remove(packet_id).ok_or(unknown)?;
         let asked = self.subscriptions.asked.remove(place).ok_or(unknown)?;
-        Ok((operation, asked.what))
+        Ok(Some((operation, asked.what)))
+    }
+}
+
+/// What a broker would say to a subscription that it does not offer.
+const fn refusal(why: &CallError) -> ReasonCode {
+    match why {
+        CallError::WildcardSubscriptionsNotSupported => ReasonCode::WildcardSubscriptionsNotSupported,
+        CallError::SharedSubscriptionsNotSupported => ReasonCode::SharedSubscriptionsNotSupported,
+        CallError::SubscriptionIdentifiersNotSupported => ReasonCode::SubscriptionIdentifiersNotSupported,
+        CallError::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
+        _ => ReasonCode::UnspecifiedError,
     }
 }
 

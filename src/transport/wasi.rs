@@ -36,7 +36,8 @@ const MOST_WRITE: u64 = 1024 * 1024;
 /// A TCP connection of the host.
 pub(crate) struct WasiTransport {
     connection: Option<Connection>,
-    /// The timer that was waited for last: whatever comes often ends before it, so it serves again.
+    /// The timer that was waited for last: whatever comes often ends before it, so it serves again. Not one that was
+    /// ready.
     timer: Option<(Instant, Pollable)>,
 }
 
@@ -362,10 +363,15 @@ impl Transport for WasiTransport {
                 None => None,
             };
             let mut pollables = Vec::with_capacity(3);
+            pollables.extend(timer.map(|(_, timer)| timer));
             pollables.extend((!incoming.is_empty()).then_some(&connection.readable));
             pollables.extend((!outgoing.is_empty()).then_some(&connection.writable));
-            pollables.extend(timer.map(|(_, timer)| timer));
-            poll::poll(&pollables);
+            let ready = poll::poll(&pollables);
+            if timer.is_some() && ready.contains(&0) {
+                // It stays ready for ever. If the host's clock was set back, or runs slower than its timers, the time
+                // has not come by that, and what is waited for is asked anew.
+                self.timer = None;
+            }
         }
     }
 

@@ -102,6 +102,11 @@ fn a_packet_without_valid_bytes_is_not_sent() {
             InvalidTopic(TopicError::Wildcard),
             "Response Topic",
         ),
+        (
+            with_properties(PublishProperties { response_topic: Some(""), ..Default::default() }),
+            InvalidTopic(TopicError::Empty),
+            "Response Topic",
+        ),
         (with_will(Will::default()), InvalidTopic(TopicError::Empty), "Will Topic"),
         (unsubscribe(&["a", "#/a"][..]), InvalidTopic(TopicError::MisplacedWildcard), "Topic Filter"),
         (unsubscribe(&["$share/g"]), InvalidTopic(TopicError::InvalidShare), "Topic Filter"),

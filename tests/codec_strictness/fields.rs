@@ -9,16 +9,16 @@ use crate::{MALFORMED, PROTOCOL_ERROR, assert_all_refused, assert_canonical, ass
 #[test]
 fn a_packet_identifier_is_not_zero() {
     assert_all_refused([
-        (b"\x32\x06\0\x01t\0\0\0", Kind::ZeroPacketId, MALFORMED),
-        (b"\x34\x06\0\x01t\0\0\0", Kind::ZeroPacketId, MALFORMED),
-        (b"\x40\x02\0\0", Kind::ZeroPacketId, MALFORMED),
-        (b"\x50\x02\0\0", Kind::ZeroPacketId, MALFORMED),
-        (b"\x62\x02\0\0", Kind::ZeroPacketId, MALFORMED),
-        (b"\x70\x02\0\0", Kind::ZeroPacketId, MALFORMED),
-        (b"\x82\x07\0\0\0\0\x01t\0", Kind::ZeroPacketId, MALFORMED),
-        (b"\x90\x04\0\0\0\0", Kind::ZeroPacketId, MALFORMED),
-        (b"\xA2\x06\0\0\0\0\x01t", Kind::ZeroPacketId, MALFORMED),
-        (b"\xB0\x04\0\0\0\0", Kind::ZeroPacketId, MALFORMED),
+        (b"\x32\x06\0\x01t\0\0\0", Kind::ZeroPacketId, PROTOCOL_ERROR),
+        (b"\x34\x06\0\x01t\0\0\0", Kind::ZeroPacketId, PROTOCOL_ERROR),
+        (b"\x40\x02\0\0", Kind::ZeroPacketId, PROTOCOL_ERROR),
+        (b"\x50\x02\0\0", Kind::ZeroPacketId, PROTOCOL_ERROR),
+        (b"\x62\x02\0\0", Kind::ZeroPacketId, PROTOCOL_ERROR),
+        (b"\x70\x02\0\0", Kind::ZeroPacketId, PROTOCOL_ERROR),
+        (b"\x82\x07\0\0\0\0\x01t\0", Kind::ZeroPacketId, PROTOCOL_ERROR),
+        (b"\x90\x04\0\0\0\0", Kind::ZeroPacketId, PROTOCOL_ERROR),
+        (b"\xA2\x06\0\0\0\0\x01t", Kind::ZeroPacketId, PROTOCOL_ERROR),
+        (b"\xB0\x04\0\0\0\0", Kind::ZeroPacketId, PROTOCOL_ERROR),
     ]);
 }
 

@@ -2,14 +2,14 @@
 
 use mqtt_wasi::codec::DecodeErrorKind as Kind;
 
-use crate::bytes::{connect, framed, string};
+use crate::bytes::{connect, framed, string, variable_byte_integer};
 use crate::properties::Block;
 use crate::{MALFORMED, assert_canonical, assert_refused, refusal};
 
 /// What the specification calls the field, and a packet in which it has this content.
 pub(crate) type Field = (&'static str, fn(&[u8]) -> Vec<u8>);
 
-pub(crate) const STRINGS: [Field; 14] = [
+pub(crate) const STRINGS: [Field; 15] = [
     ("Client Identifier", |text| connect(0, &string(text))),
     ("Will Topic", |text| connect(0x04, &[b"\0\0\0", &*string(text), b"\0\0"].concat())),
     ("User Name", |text| connect(0x80, &[b"\0\0", &*string(text)].concat())),
@@ -18,6 +18,7 @@ pub(crate) const STRINGS: [Field; 14] = [
     ("Topic Filter of UNSUBSCRIBE", |text| framed(0xA2, &[b"\0\x0A\0", &*string(text)].concat())),
     ("Content Type", |text| Block::Publish.packet(&[b"\x03", &*string(text)].concat())),
     ("Response Topic", |text| Block::Publish.packet(&[b"\x08", &*string(text)].concat())),
+    ("Response Topic", |text| connect(0x04, &[&*will_property(0x08, text), b"\0\x01w\0\0"].concat())),
     ("Assigned Client Identifier", |text| Block::Connack.packet(&[b"\x12", &*string(text)].concat())),
     ("Authentication Method", |text| Block::Auth.packet(&[b"\x15", &*string(text)].concat())),
     ("Response Information", |text| Block::Connack.packet(&[b"\x1A", &*string(text)].concat())),
@@ -25,6 +26,12 @@ pub(crate) const STRINGS: [Field; 14] = [
     ("User Property, name", |text| Block::Connack.packet(&[b"\x26", &*string(text), b"\0\x01v"].concat())),
     ("User Property, value", |text| Block::Connack.packet(&[b"\x26\0\x01k", &*string(text)].concat())),
 ];
+
+/// A Client Identifier of nothing, and will properties that are a string with this identifier alone.
+fn will_property(id: u8, text: &[u8]) -> Vec<u8> {
+    let property = [&[id][..], &string(text)].concat();
+    [b"\0\0", &*variable_byte_integer(property.len()), &*property].concat()
+}
 
 #[test]
 fn ill_formed_utf_8_is_refused() {

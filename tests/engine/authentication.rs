@@ -2,7 +2,7 @@
 
 use mqtt_wasi::codec::{Connack, ConnackProperties, Packet, QoS, ReasonCode};
 use mqtt_wasi::engine::{NextStep, Step};
-use mqtt_wasi::{CallError, Error, Event, Options, Reconnect};
+use mqtt_wasi::{Authenticator, CallError, Error, Event, Options, Reconnect};
 
 use crate::packets::{connack, disconnect, publish};
 use crate::scenario::{BOTH, Came, Mode, SECOND, Scenario, options};
@@ -40,6 +40,54 @@ fn authenticator_answers_challenges_until_the_broker_takes_the_connection() {
         }
         s.broker_sends(connack(false, terms()));
         s.expect_connected(connecting, false);
+        s.expect_usable();
+    }
+}
+
+/// Lets the broker speak first.
+#[derive(Clone)]
+struct Silent;
+
+impl Authenticator for Silent {
+    fn method(&self) -> &str {
+        METHOD
+    }
+
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
+        Ok(None)
+    }
+
+    fn answer(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {
+        Ok(b"me".to_vec())
+    }
+
+    fn finish(&mut self, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn authenticator_may_begin_without_data() {
+    for mode in BOTH {
+        // What the options say is of no matter then.
+        let options = options().authentication(METHOD, Some(b"stale".to_vec())).authenticator(Silent);
+        let mut s = Scenario::new(mode, options);
+        let connecting = s.connect();
+        s.expect_dial("a:1883");
+        s.attempt_succeeds();
+        let bytes = s.expect_connect();
+        let Ok(Some((Packet::Connect(connect), _))) = Packet::decode(&bytes) else { panic!("CONNECT") };
+        let properties = connect.properties;
+        assert_eq!((properties.authentication_method, properties.authentication_data), (Some(METHOD), None));
+        s.broker_sends(auth(ReasonCode::ContinueAuthentication, "who?"));
+        s.expect_sent(auth(ReasonCode::ContinueAuthentication, "me"));
+        s.broker_sends(connack(false, terms()));
+        s.expect_connected(connecting, false);
+
+        let again = s.authenticate();
+        s.expect_sent(auth(ReasonCode::ReAuthenticate, ""));
+        s.broker_sends(auth(ReasonCode::Success, ""));
+        s.expect_done(again);
         s.expect_usable();
     }
 }

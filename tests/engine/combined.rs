@@ -24,8 +24,8 @@ impl Authenticator for Distrustful {
         "method"
     }
 
-    fn start(&mut self) -> Result<Vec<u8>, String> {
-        Ok(Vec::new())
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
+        Ok(Some(Vec::new()))
     }
 
     fn answer(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {

@@ -4,14 +4,39 @@ use std::time::Duration;
 
 use mqtt_wasi::Error;
 use mqtt_wasi::codec::{Packet, QoS, ReasonCode, Subscription};
+use mqtt_wasi::engine::Overflow;
 
-use crate::packets::{disconnect, puback, publish, reply, suback};
+use crate::packets::{bytes, disconnect, puback, publish, reply, suback};
 use crate::scenario::{BOTH, EVER, Mode, SECOND, Scenario, options};
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn hasty(mode: Mode) -> Scenario {
     Scenario::connected_with(mode, options().response_timeout(RESPONSE_TIMEOUT).in_flight_limit(1), Default::default())
+}
+
+#[test]
+fn message_that_takes_longer_than_the_keep_alive_arrives() {
+    for mode in BOTH {
+        let mut s = Scenario::connected_with(mode, options().keep_alive(10), Default::default());
+        let listener = (mode == Mode::Listeners).then(|| s.listen_to_everything(Overflow::default()));
+        s.take_sent();
+        // 6 MB in 55 seconds, and the answers to all pings behind them.
+        let payload = "x".repeat(6_000_000);
+        for piece in bytes(&publish(QoS::AtMostOnce, 0, "a", &payload)).chunks(6_000_000 / 55) {
+            s.wait(SECOND);
+            s.broker_sends_bytes(piece);
+        }
+        s.broker_sends(Packet::Pingresp);
+        let pings = s.take_sent();
+        assert!(!pings.is_empty() && pings.iter().all(|sent| *sent == bytes(&Packet::Pingreq)), "pings alone");
+        let came = match listener {
+            Some(listener) => s.take_message(listener).is_some(),
+            None => s.receive() == Some(payload),
+        };
+        assert!(came);
+        s.expect_usable();
+    }
 }
 
 #[test]

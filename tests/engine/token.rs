@@ -42,8 +42,8 @@ impl Authenticator for Token {
         METHOD
     }
 
-    fn start(&mut self) -> Result<Vec<u8>, String> {
-        self.says(Question::Start, b"token")
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
+        self.says(Question::Start, b"token").map(Some)
     }
 
     fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {

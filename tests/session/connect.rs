@@ -9,7 +9,7 @@ use mqtt_wasi::codec::{
 };
 use mqtt_wasi::frame::FrameError;
 use mqtt_wasi::session::{Event, Status};
-use mqtt_wasi::{CallError, Error, Options, OtherProtocol, ProtocolError, Reason, WillMessage};
+use mqtt_wasi::{CallError, Error, Options, OtherProtocol, ProtocolError, Reason, Snapshot, WillMessage};
 
 use crate::packets::*;
 use crate::scenario::{Scenario, options};
@@ -189,6 +189,29 @@ fn assigned_client_identifier_is_the_clients_from_then_on() {
     s.expect_disconnected(Error::ConnectionClosed);
     s.connect();
     s.expect_sent(usual_connect("assigned", false));
+}
+
+#[test]
+fn identifier_that_is_assigned_to_a_client_with_one_is_never_adopted() {
+    let terms = |assigned| ConnackProperties { assigned_client_identifier: Some(assigned), ..Default::default() };
+    let mut own = Scenario::connected_with(options(), terms("assigned"));
+    assert_eq!(own.session.connection_info().expect("a connection").client_id, "c");
+    own.reconnected(true);
+    assert_eq!(own.session.client_id(), "c");
+
+    // Nor one for a client that had its own from an earlier connection, or process.
+    let mut s = Scenario::connected_with(Options::new(), terms("assigned"));
+    let resumed = Snapshot::from_bytes(&s.session.snapshot()).unwrap();
+    s.connection_is_lost();
+    s.expect_disconnected(Error::ConnectionClosed);
+    for mut s in [s, Scenario::new(Options::new().resume(resumed))] {
+        s.connect();
+        s.expect_sent(usual_connect("assigned", false));
+        s.broker_sends(connack(true, terms("another")));
+        s.expect_event(Event::Connected { session_present: true });
+        assert_eq!(s.session.client_id(), "assigned");
+        s.leave_the_rest();
+    }
 }
 
 #[test]

@@ -212,10 +212,10 @@ fn malformed_message_is_told_to_the_broker_with_what_is_wrong() {
     for (bytes, kind, reason_code) in [
         (&b"\x30\x04\x00\x01\xFF\x00"[..], DecodeErrorKind::InvalidUtf8, ReasonCode::MalformedPacket),
         (b"\x36\x06\x00\x01a\x00\x01\x00", DecodeErrorKind::InvalidQos, ReasonCode::MalformedPacket),
-        (b"\x32\x06\x00\x01a\x00\x00\x00", DecodeErrorKind::ZeroPacketId, ReasonCode::MalformedPacket),
+        (b"\x32\x06\x00\x01a\x00\x00\x00", DecodeErrorKind::ZeroPacketId, ReasonCode::ProtocolError),
         (b"\x30\x02\x00\x01", DecodeErrorKind::UnexpectedEnd, ReasonCode::MalformedPacket),
         (b"\x30\x03\x00\x00\x00", DecodeErrorKind::MissingTopic, ReasonCode::ProtocolError),
-        (b"\x30\x04\x00\x01#\x00", DecodeErrorKind::InvalidTopic(TopicError::Wildcard), ReasonCode::TopicNameInvalid),
+        (b"\x30\x04\x00\x01#\x00", DecodeErrorKind::InvalidTopic(TopicError::Wildcard), ReasonCode::MalformedPacket),
         (b"\x00\x00", DecodeErrorKind::ReservedPacketType, ReasonCode::MalformedPacket),
         (b"\x30\xFF\xFF\xFF\xFF", DecodeErrorKind::VariableByteInteger, ReasonCode::MalformedPacket),
         (b"\xD1\x00", DecodeErrorKind::ReservedBits, ReasonCode::MalformedPacket),

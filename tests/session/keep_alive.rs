@@ -378,3 +378,176 @@ fn one_ping_waits_at_most() {
     s.expect_sent(Packet::Pingreq);
     s.expect_message("a", "1");
 }
+
+/// A slow link: 6 MB take 55 seconds.
+const SECONDS: usize = 55;
+const BYTES_PER_SECOND: usize = 110_000;
+
+/// A client with a Keep Alive of 10 seconds, over such a link: it pings after 7.5 seconds, and waits 5 and one more.
+fn over_a_slow_link() -> Scenario {
+    Scenario::connected_with(options().keep_alive(10), Default::default())
+}
+
+/// What the broker sends takes its time. The client pings meanwhile, and the answer is behind it.
+fn comes_over_the_slow_link(s: &mut Scenario, bytes: &[u8], a_second: usize) {
+    for piece in bytes.chunks(a_second) {
+        s.wait(secs(1));
+        s.broker_sends_bytes(piece);
+    }
+    s.expect_status(Status::Connected);
+    s.broker_sends(Packet::Pingresp);
+    let pings = s.take_sent();
+    assert!(!pings.is_empty() && pings.iter().all(|sent| *sent == bytes_of_a_ping()), "pings alone");
+}
+
+fn bytes_of_a_ping() -> Vec<u8> {
+    bytes(&Packet::Pingreq)
+}
+
+#[test]
+fn message_that_takes_longer_than_the_keep_alive_arrives() {
+    for qos in [QOS_0, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let mut s = over_a_slow_link();
+        let payload = "x".repeat(SECONDS * BYTES_PER_SECOND);
+        let packet_id = u16::from(qos != QOS_0);
+        comes_over_the_slow_link(&mut s, &bytes(&publish(qos, packet_id, "a", &payload)), BYTES_PER_SECOND);
+        s.expect_message("a", &payload);
+        assert_eq!(s.take_sent().len(), usize::from(packet_id));
+        s.expect_status(Status::Connected);
+    }
+}
+
+#[test]
+fn message_that_hardly_moves_arrives_all_the_same() {
+    let mut s = over_a_slow_link();
+    let message = bytes(&publish(QOS_0, 0, "a", &"x".repeat(300)));
+    for piece in message.chunks(10) {
+        s.wait(secs(4));
+        s.broker_sends_bytes(piece);
+    }
+    s.broker_sends(Packet::Pingresp);
+    s.expect_message("a", &"x".repeat(300));
+    s.expect_status(Status::Connected);
+    s.take_sent();
+}
+
+#[test]
+fn messages_that_come_without_a_pause_are_waited_for_as_one_is() {
+    let mut s = over_a_slow_link().receiving_at_once();
+    let message = bytes(&publish(QOS_0, 0, "a", &"x".repeat(1000)));
+    comes_over_the_slow_link(&mut s, &message.repeat(SECONDS * 100), BYTES_PER_SECOND);
+    let mut messages = 0;
+    while s.receive().is_some() {
+        messages += 1;
+    }
+    assert_eq!(messages, SECONDS * 100);
+}
+
+#[test]
+fn broker_that_says_much_and_answers_no_ping_is_given_up() {
+    let mut s = over_a_slow_link().receiving_at_once();
+    let message = bytes(&publish(QOS_0, 0, "a", &"x".repeat(100_000)));
+    for _ in 0..200 {
+        s.wait(secs(1));
+        s.broker_sends_bytes(&message);
+        while s.receive().is_some() {}
+    }
+    s.expect_disconnected(Error::KeepAliveTimeout);
+    s.take_sent();
+}
+
+#[test]
+fn message_that_stops_on_the_way_is_not_waited_for() {
+    let mut s = over_a_slow_link();
+    let message = bytes(&publish(QOS_0, 0, "a", &"x".repeat(1000)));
+    for piece in message[..500].chunks(20) {
+        s.wait(secs(3));
+        s.broker_sends_bytes(piece);
+    }
+    s.wait(millis(5_999));
+    s.expect_status(Status::Connected);
+    s.wait(millis(1));
+    s.expect_disconnected(Error::KeepAliveTimeout);
+    s.take_sent();
+}
+
+#[test]
+fn answer_waits_until_the_broker_has_read_what_the_system_took() {
+    for qos in [QOS_0, QoS::AtLeastOnce] {
+        let mut s = over_a_slow_link();
+        let payload = "x".repeat(SECONDS * BYTES_PER_SECOND);
+        s.publish(qos, "a", &payload);
+        // The system takes it at once, and PINGREQ behind it; the broker reads both as they come.
+        s.expect_sent(publish(qos, u16::from(qos != QOS_0), "a", &payload));
+        s.wait(secs(SECONDS as u64));
+        s.expect_status(Status::Connected);
+        assert!(s.take_sent().iter().all(|sent| *sent == bytes_of_a_ping()));
+        s.broker_sends(Packet::Pingresp);
+        if qos != QOS_0 {
+            s.broker_sends(puback(1));
+            assert_eq!(s.take_events().len(), 1);
+        }
+        // From here on nothing is in between, and a dead link is found as soon as ever.
+        s.wait(millis(7_500));
+        s.expect_sent(Packet::Pingreq);
+        s.wait(secs(6));
+        s.expect_disconnected(Error::KeepAliveTimeout);
+        s.take_sent();
+    }
+}
+
+#[test]
+fn link_that_dies_with_much_in_it_is_found_dead() {
+    let mut s = over_a_slow_link();
+    s.publish(QOS_0, "a", &"x".repeat(6_000_000));
+    s.wait(secs(300));
+    s.expect_disconnected(Error::KeepAliveTimeout);
+    s.take_sent();
+
+    // So much that most of it must have got through, which tells how fast the link is.
+    let mut s = over_a_slow_link();
+    for _ in 0..100 {
+        s.publish(QOS_0, "a", &"x".repeat(1_000_000));
+        s.wait(millis(100));
+    }
+    s.wait(secs(20));
+    s.expect_disconnected(Error::KeepAliveTimeout);
+    s.take_sent();
+}
+
+#[test]
+fn what_the_broker_has_answered_is_not_waited_for() {
+    let mut s = over_a_slow_link();
+    for _ in 0..20 {
+        let message = s.publish(QoS::AtLeastOnce, "a", &"x".repeat(300_000));
+        let sent = s.take_sent().pop().expect("PUBLISH");
+        let Some((Packet::Publish(sent), _)) = Packet::decode(&sent).unwrap() else { panic!("PUBLISH") };
+        s.broker_sends(puback(sent.packet_id.expect("QoS 1").get()));
+        s.expect_published(message, ReasonCode::Success);
+    }
+    s.wait(millis(7_500));
+    s.expect_sent(Packet::Pingreq);
+    s.wait(secs(6));
+    s.expect_disconnected(Error::KeepAliveTimeout);
+    s.take_sent();
+}
+
+#[test]
+fn ping_among_bytes_that_move_is_not_given_up() {
+    let mut s = over_a_slow_link();
+    s.wait(millis(7_500));
+    s.expect_sent(Packet::Pingreq);
+    // More is to be sent than the system takes, so that it takes as much as gets through.
+    s.network_stalls();
+    s.publish(QOS_0, "a", &"x".repeat(2_000));
+    s.network_takes(1);
+    for _ in 0..30 {
+        s.wait(secs(4));
+        s.network_takes(40);
+    }
+    s.expect_status(Status::Connected);
+    s.broker_sends(Packet::Pingresp);
+    s.network_flows();
+    s.take_sent();
+    s.expect_status(Status::Connected);
+}

@@ -46,6 +46,33 @@ fn messages_are_sent_again_as_new_to_a_broker_without_the_session() {
 }
 
 #[test]
+fn messages_of_a_lost_session_are_discarded_where_the_options_say_so() {
+    let mut s = Scenario::connected_with(options().restore_messages(false), Default::default());
+    let first = s.publish(QOS_1, "a", "1");
+    let second = s.publish(QOS_2, "b", "2");
+    let released = s.publish(QOS_2, "c", "3");
+    assert_eq!(s.take_sent().len(), 3);
+    s.broker_sends(pubrec(3));
+    s.expect_sent(pubrel(3));
+    s.reconnected(true);
+    s.expect_sent_all(&[pubrel(3), resent(QOS_1, 1, "a", "1"), resent(QOS_2, 2, "b", "2")]);
+    s.reconnected(false);
+    s.expect_nothing_sent();
+    s.expect_published(released, ReasonCode::Success);
+    for (id, topic) in [(first, "a"), (second, "b")] {
+        s.expect_event(Event::MessageGivenUp { topic: topic.into(), attempts: 2 });
+        s.expect_event(Event::Published { id: id.expect("QoS 1 or 2"), result: Err(Error::SessionLost) });
+    }
+    assert_eq!((s.session.in_flight(), s.session.stats().dropped), (0, 2));
+    // No identifier is held back for a session that is gone.
+    s.publish(QOS_2, "d", "4");
+    assert_eq!(s.take_sent().len(), 1);
+    s.reconnected(false);
+    assert_eq!(s.take_events().len(), 2);
+    s.expect_usable();
+}
+
+#[test]
 fn message_is_sent_again_with_all_its_properties() {
     let mut s = Scenario::connected();
     let properties = PublishProperties { response_topic: Some("answers"), ..Default::default() };

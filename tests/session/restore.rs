@@ -220,6 +220,92 @@ fn restoring_waits_for_room_whatever_size_the_broker_takes() {
     assert_eq!(told, filters.iter().map(|filter| restored(filter)).collect::<Vec<_>>());
 }
 
+/// What each SUBSCRIBE that was sent asks for.
+fn asked_for(s: &mut Scenario) -> Vec<(u16, Vec<String>)> {
+    let sent = s.take_sent();
+    let asked = sent.iter().map(|bytes| match Packet::decode(bytes) {
+        Ok(Some((Packet::Subscribe(asked), _))) => {
+            (asked.packet_id.get(), asked.subscriptions.iter().map(|entry| entry.filter.to_owned()).collect())
+        }
+        other => panic!("SUBSCRIBE alone: {other:?}"),
+    });
+    asked.collect()
+}
+
+#[test]
+fn fewer_are_restored_at_once_by_a_broker_that_closes_at_many() {
+    let filters: Vec<String> = (10..50).map(|n| format!("a/{n}")).collect();
+    let mut s = subscribed(&filters.iter().map(String::as_str).collect::<Vec<_>>());
+    // As AWS IoT does: eight to a SUBSCRIBE, or the connection is over, and the session with it.
+    let limit = 8;
+    let (mut sizes, mut told) = (Vec::new(), Vec::new());
+    while told.len() < filters.len() {
+        s.reconnected(false);
+        for (packet_id, asked) in asked_for(&mut s) {
+            if sizes.last() != Some(&asked.len()) {
+                sizes.push(asked.len());
+            }
+            if asked.len() > limit {
+                s.connection_is_lost();
+                s.expect_disconnected(Error::ConnectionClosed);
+                break;
+            }
+            s.broker_sends(suback(packet_id, &vec![GRANTED; asked.len()]));
+            told.extend(s.take_events());
+        }
+    }
+    assert_eq!(sizes, [40, 20, 10, 5]);
+    assert_eq!(told, filters.iter().map(|filter| restored(filter)).collect::<Vec<_>>());
+    // What was learned holds for the next time.
+    s.reconnected(false);
+    assert!(asked_for(&mut s).iter().all(|(_, asked)| asked.len() <= limit));
+}
+
+#[test]
+fn few_are_asked_for_together_until_the_network_is_not_to_blame() {
+    let mut s = subscribed(&["a", "b"]);
+    for _ in 0..3 {
+        s.reconnected(false);
+        assert_eq!(asked_for(&mut s).len(), 1);
+    }
+    for _ in 0..3 {
+        s.reconnected(false);
+        assert_eq!(asked_for(&mut s).len(), 2);
+    }
+    for (packet_id, filter) in asked_for_again(&mut s) {
+        s.broker_sends(suback(packet_id, &[GRANTED]));
+        s.expect_event(restored(&filter));
+    }
+}
+
+/// As [`asked_for`] over another connection, one by one.
+fn asked_for_again(s: &mut Scenario) -> Vec<(u16, String)> {
+    s.reconnected(false);
+    asked_for(s).into_iter().map(|(packet_id, filters)| (packet_id, filters.concat())).collect()
+}
+
+#[test]
+fn filter_that_the_broker_ends_the_connection_for_is_lost_alone() {
+    let mut s = subscribed(&["a", "b", "c"]);
+    let refusal = ReasonCode::WildcardSubscriptionsNotSupported;
+    let refused = |s: &mut Scenario| {
+        s.broker_sends(disconnect(refusal));
+        s.expect_disconnected(Error::Disconnected(Box::new(refusal.into())));
+    };
+    // They were asked for together, and so it is not known which it is.
+    s.reconnected(false);
+    assert_eq!(asked_for(&mut s).len(), 1);
+    refused(&mut s);
+    let again = asked_for_again(&mut s);
+    assert_eq!(again.len(), 3);
+    s.broker_sends(suback(again[0].0, &[GRANTED]));
+    s.expect_event(restored("a"));
+    refused(&mut s);
+    s.expect_event(lost("b", Some(refusal)));
+    let again: Vec<_> = asked_for_again(&mut s).into_iter().map(|(_, filter)| filter).collect();
+    assert_eq!(again, ["c", "a"]);
+}
+
 /// The broker grants everything that this SUBSCRIBE asks for.
 fn answer(s: &mut Scenario, bytes: &[u8]) {
     let Some((Packet::Subscribe(subscribe), _)) = Packet::decode(bytes).unwrap() else { panic!("SUBSCRIBE") };

@@ -122,7 +122,7 @@ fn requests_end_for_the_reason_that_the_connection_ends() {
     let mut s = Scenario::connected();
     let id = s.subscribe(&["a"]);
     assert_eq!(s.take_sent().len(), 1);
-    s.broker_sends(puback(9));
+    s.broker_sends(puback(1));
     let error = Error::from(ProtocolError::UnknownPacketId(PacketType::Puback));
     s.expect_disconnected(error.clone());
     s.expect_event(Event::Subscribed { id, result: Err(error) });
@@ -162,17 +162,34 @@ fn answer_with_a_wrong_number_of_reason_codes_is_a_protocol_error() {
 
 #[test]
 fn answer_to_something_else_is_a_protocol_error() {
-    for packet in
-        [suback(2, &[ReasonCode::Success]), suback(1, &[ReasonCode::Success]), unsuback(9, &[ReasonCode::Success])]
-    {
+    let unsubscribe: fn(&mut Scenario) = |s| _ = s.unsubscribe(&["a"]);
+    let subscribe: fn(&mut Scenario) = |s| _ = s.subscribe(&["a"]);
+    let publish: fn(&mut Scenario) = |s| _ = s.publish(QoS::AtLeastOnce, "a", "1");
+    let (granted, gone) = (suback(1, &[ReasonCode::Success]), unsuback(1, &[ReasonCode::Success]));
+    for (before, packet) in [(unsubscribe, granted), (publish, granted), (subscribe, gone), (publish, gone)] {
         let mut s = Scenario::connected();
-        s.unsubscribe(&["a"]);
+        before(&mut s);
         assert_eq!(s.take_sent().len(), 1);
         s.broker_sends(packet);
         let error = ProtocolError::UnknownPacketId(packet.packet_type()).into();
         assert_eq!(s.take_events().first(), Some(&Event::Disconnected(error)));
         s.expect_sent(disconnect(ReasonCode::ProtocolError));
     }
+}
+
+#[test]
+fn answer_to_nothing_is_ignored() {
+    let mut s = Scenario::connected();
+    let operation = s.unsubscribe(&["a"]);
+    assert_eq!(s.take_sent().len(), 1);
+    for packet in [suback(2, &[ReasonCode::Success]), unsuback(9, &[ReasonCode::NotAuthorized])] {
+        s.broker_sends(packet);
+        s.expect_nothing_sent();
+        s.expect_no_event();
+    }
+    s.broker_sends_all(&[unsuback(1, &[ReasonCode::Success]), unsuback(1, &[ReasonCode::Success])]);
+    assert!(matches!(&s.take_events()[..], [Event::Unsubscribed { id, result: Ok(_) }] if *id == operation));
+    s.expect_usable();
 }
 
 #[test]

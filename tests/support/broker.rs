@@ -312,8 +312,8 @@ impl Authenticator for Token {
         "TOKEN"
     }
 
-    fn start(&mut self) -> Result<Vec<u8>, String> {
-        Ok(self.0.clone())
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
+        Ok(Some(self.0.clone()))
     }
 
     fn answer(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {

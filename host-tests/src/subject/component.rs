@@ -507,6 +507,9 @@ impl Instance {
         if settings.acknowledge_by_hand {
             untrapped(guest.call_set_acknowledge_by_hand(&mut *store, options, true));
         }
+        if settings.discards_messages {
+            untrapped(guest.call_set_restore_messages(&mut *store, options, false));
+        }
         if let Some(clean_start) = settings.clean_start {
             untrapped(guest.call_set_clean_start(&mut *store, options, clean_start));
         }

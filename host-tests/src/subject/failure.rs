@@ -68,6 +68,7 @@ kinds! {
         UnknownRequest = "unknown-request",
         InvalidSnapshot = "invalid-snapshot",
         InvalidFrames = "invalid-frames",
+        UnknownSession = "unknown-session",
     }
     TryLater {
         WouldBlock = "would-block",
@@ -78,6 +79,7 @@ kinds! {
         Timeout = "timeout",
         AnswerBehindMessages = "answer-behind-messages",
         GivenUp = "given-up",
+        SessionLost = "session-lost",
     }
     Refused {
         PublishRefused = "publish-refused",

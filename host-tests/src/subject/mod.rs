@@ -196,6 +196,8 @@ pub struct Settings {
     pub session_expiry_interval: Option<u32>,
     /// Whether the broker is to forget the session that it has.
     pub clean_start: Option<bool>,
+    /// Whether what is in flight is discarded once the broker has lost the session.
+    pub discards_messages: bool,
     /// How long the first delay and any delay may be before the client connects again by itself; if at all.
     pub reconnect: Option<(Duration, Duration)>,
     /// Other brokers to try.

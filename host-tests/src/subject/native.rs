@@ -174,6 +174,7 @@ impl From<&Settings> for Options {
         if let Some(aliases) = settings.topic_aliases {
             options = options.topic_alias_maximum(aliases).outbound_topic_aliases(aliases);
         }
+        options = options.restore_messages(!settings.discards_messages);
         if let Some(clean_start) = settings.clean_start {
             options = options.clean_start(clean_start);
         }

@@ -33,11 +33,11 @@ impl<F: FnMut() -> Result<(String, Duration), String>> Authenticator for OAuth2J
         "OAUTH2-JWT"
     }
 
-    fn start(&mut self) -> Result<Vec<u8>, String> {
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
         let (token, lifetime) = (self.fetch)()?;
         let now = SystemTime::now();
         *self.times.lock().unwrap() = [now + lifetime / 2, now + lifetime];
-        Ok(token.into_bytes())
+        Ok(Some(token.into_bytes()))
     }
 
     fn answer(&mut self, _challenge: &[u8]) -> Result<Vec<u8>, String> {

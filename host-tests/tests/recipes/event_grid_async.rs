@@ -13,8 +13,8 @@ impl Authenticator for OAuth2Jwt {
         "OAUTH2-JWT"
     }
 
-    fn start(&mut self) -> Result<Vec<u8>, String> {
-        Ok(self.0.lock().unwrap().clone().into_bytes())
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
+        Ok(Some(self.0.lock().unwrap().clone().into_bytes()))
     }
 
     fn answer(&mut self, _challenge: &[u8]) -> Result<Vec<u8>, String> {

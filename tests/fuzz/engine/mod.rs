@@ -123,8 +123,8 @@ impl Authenticator for Moody {
         METHOD
     }
 
-    fn start(&mut self) -> Result<Vec<u8>, String> {
-        self.say(1)
+    fn start(&mut self) -> Result<Option<Vec<u8>>, String> {
+        self.say(1).map(Some)
     }
 
     fn answer(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {
