@@ -98,7 +98,7 @@ pub use codec::{
     Disconnect, DisconnectProperties, EncodeError, Publish, PublishProperties, QoS, ReasonCode, RetainHandling,
     SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties,
 };
-pub use engine::{ConnectChanges, Event, Options, Overflow, Reconnect};
+pub use engine::{ConnectAttempt, ConnectChanges, Event, Options, Overflow, Reconnect, Retries};
 pub use error::{
     CallError, Error, ErrorKind, Failure, OtherProtocol, ProtocolError, Reason, SnapshotError, SubscribeReason,
     TlsFailure, TransportError, TransportErrorKind,
@@ -108,7 +108,7 @@ pub use message::Message;
 pub use respond::{Reply, Request, Responder, ResponderStats};
 #[cfg(feature = "scram")]
 pub use scram::{ProhibitedCharacter, ScramSha256};
-pub use session::{Challenge, ConnectionInfo, Delivery, Snapshot, Stats, WillMessage};
+pub use session::{Challenge, ConnectionInfo, Delivery, InFlightMessage, Snapshot, Stats, WillMessage};
 pub use time::Instant;
 pub use trace::{TraceContext, TraceError};
 #[cfg(feature = "std")]

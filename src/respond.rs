@@ -197,8 +197,9 @@ impl Responder {
     /// the request. Nothing is sent for a message that has no Response Topic, or whose requester waits no longer.
     ///
     /// # Errors
-    /// As [`Session::publish`]. After [`CallError::WouldBlock`] and [`CallError::NotConnected`] it can be tried again; after
-    /// any other the request is done with and acknowledged, without a reply.
+    /// As [`Session::publish`]. After [`CallError::WouldBlock`] and [`CallError::NotConnected`] it can be tried again. After
+    /// any other, for example because the reply is larger than the broker takes, the request is acknowledged, and can still
+    /// be answered with another reply.
     pub fn reply(
         &mut self,
         session: &mut Session,
@@ -227,8 +228,18 @@ impl Responder {
             }
             None => Ok(()),
         };
-        if matches!(sent, Err(CallError::WouldBlock)) {
-            return sent;
+        match sent {
+            Err(CallError::WouldBlock) => return sent,
+            Ok(()) | Err(CallError::NotConnected) => {}
+            // Not this reply. What the request came as is done with, and whoever has it may answer otherwise.
+            Err(_) => {
+                if let Some(Ok(place)) = request.key().map(|address| self.find(address))
+                    && self.known[place].reply.is_none()
+                {
+                    let again = self.known.remove(place).again;
+                    self.forgotten.extend(again.into_iter().flat_map(|again| again.deliveries));
+                }
+            }
         }
         if let Some(address) = request.key()
             && let Ok(place) = self.find(address)

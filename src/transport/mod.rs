@@ -81,6 +81,16 @@ pub trait Connector {
     /// A random number, with all bits as likely to be set as not. It spreads attempts and keeps no secret.
     fn random(&mut self) -> u64;
 
+    /// Uses these options for TLS from the next connection on. A connector without TLS has no use for them.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] for options that cannot be used; then it uses those before.
+    #[cfg(feature = "tls")]
+    fn use_tls(&mut self, tls: TlsOptions) -> Result<(), Error> {
+        drop(tls);
+        Ok(())
+    }
+
     /// The connector itself, for who knows its type and has more to ask of it.
     fn as_any(&self) -> Option<&dyn core::any::Any> {
         None
