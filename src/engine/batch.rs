@@ -264,7 +264,11 @@ mod tests {
     fn results_are_in_the_order_of_the_messages() {
         for (published, invalid, expected) in [
             (Vec::from(["a", "b"]), Vec::new(), Vec::from(["a", "b"])),
-            (Vec::from(["b", "e"]), Vec::from([(0, "-"), (2, "-"), (3, "-"), (5, "-")]), Vec::from(["-", "b", "-", "-", "e", "-"])),
+            (
+                Vec::from(["b", "e"]),
+                Vec::from([(0, "-"), (2, "-"), (3, "-"), (5, "-")]),
+                Vec::from(["-", "b", "-", "-", "e", "-"]),
+            ),
             (Vec::new(), Vec::from([(0, "-"), (1, "-")]), Vec::from(["-", "-"])),
             (Vec::new(), Vec::new(), Vec::new()),
         ] {

@@ -158,10 +158,9 @@ pub(super) fn is_final(error: &Error) -> bool {
         Error::Disconnected(reason) => {
             matches!(reason.reason_code, Code::SessionTakenOver | Code::NotAuthorized | Code::Banned)
         }
-        Error::Transport(error) => matches!(
-            error.kind,
-            TransportErrorKind::AccessDenied | TransportErrorKind::Tls(TlsFailure::Configuration)
-        ),
+        Error::Transport(error) => {
+            matches!(error.kind, TransportErrorKind::AccessDenied | TransportErrorKind::Tls(TlsFailure::Configuration))
+        }
         Error::Protocol(ProtocolError::UnexpectedSession | ProtocolError::UnknownSession)
         | Error::Call(_)
         | Error::Url(_)

@@ -431,6 +431,7 @@ impl Engine {
             _ => {
                 // There is nobody to say it to.
                 self.abandon(CallError::NotConnected.into());
+                self.cause = None;
                 self.stay_disconnected(CallError::NotConnected.into());
                 return Ok(true);
             }
@@ -624,7 +625,10 @@ impl Engine {
         match ending {
             Ending::Failed(error) => self.attempt_failed(error),
             Ending::Lost(error) => self.lost(error),
-            Ending::Disconnected => self.stay_disconnected(CallError::NotConnected.into()),
+            Ending::Disconnected => {
+                self.cause = None;
+                self.stay_disconnected(CallError::NotConnected.into());
+            }
             Ending::Reconnected => {
                 // What it waited for is closed.
                 self.phase = Phase::Waiting;

@@ -233,7 +233,9 @@ impl<'a> Reader<'a> {
             let identifier = Some(self.u32()?).filter(|&identifier| identifier != 0);
             let granted = Granted { filter, options, identifier, may_do_without: false };
             let is_valid = codec::validate_topic_filter(&granted.filter).is_ok()
-                && granted.lend().is_some_and(|subscription| !(subscription.no_local && codec::is_shared(&granted.filter)))
+                && granted
+                    .lend()
+                    .is_some_and(|subscription| !(subscription.no_local && codec::is_shared(&granted.filter)))
                 && identifier.is_none_or(|identifier| identifier <= MOST_IDENTIFIER);
             subscriptions.push(Some(granted).filter(|_| is_valid).ok_or(SnapshotError::Corrupt)?);
         }

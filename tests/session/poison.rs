@@ -483,7 +483,9 @@ fn refused_messages_count_against_the_receive_maximum_until_they_are_refused() {
 
 #[test]
 fn message_over_the_maximum_packet_size_is_skipped_with_little_memory() {
-    for (qos, len, piece) in [(0, 5_000_000, 1 << 20), (1, 5_000_000, 1 << 20), (2, 70_000, 1_000), (1, 200, 1), (2, 150, 1 << 20)] {
+    for (qos, len, piece) in
+        [(0, 5_000_000, 1 << 20), (1, 5_000_000, 1 << 20), (2, 70_000, 1_000), (1, 200, 1), (2, 150, 1 << 20)]
+    {
         let options = skipping().maximum_packet_size(100);
         let mut s = Scenario::connected_with(options, ConnackProperties::default());
         s.observer.broker_is_hostile = true;

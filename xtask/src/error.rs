@@ -26,6 +26,8 @@ pub(crate) enum Error {
     Wit(String),
     /// A component could not be read as one, and why.
     Wasm(String),
+    /// So many tests, or steps of testing, failed, which were printed.
+    Tests { failed: usize },
     /// So many counts got worse, which were printed.
     Worse { counts: usize },
     /// The documentation has so many problems, which were printed.
@@ -65,6 +67,7 @@ impl fmt::Display for Error {
             Self::Wasm(why) => write!(f, "a component that was built cannot be read: {why}"),
             Self::Wit(why) => write!(f, "wit/: {why}"),
             Self::MissingTool { tool, remedy } => write!(f, "{tool} is missing: {remedy}"),
+            Self::Tests { failed } => write!(f, "testing failed in {failed} places: the summary above names them"),
             Self::Worse { counts } => write!(
                 f,
                 "{counts} counts are worse than in bench/counts.txt: find out why. If the change is worth it, write the new \
