@@ -185,8 +185,8 @@ impl FrameReader {
         packet_id(self.body(span), span.flags)
     }
 
-    /// The PUBLISH above the Maximum Packet Size that comes next, if it is one: an empty frame in its place, what has come
-    /// of its body, and whether that is all of it.
+    /// The PUBLISH above the Maximum Packet Size that comes next, if it is one: an empty frame in its place, what has
+    /// come of its body, and whether that is all of it.
     pub(crate) fn oversized_message(&self) -> Option<(FrameSpan, &[u8], bool)> {
         let bytes = self.unframed();
         let (header, header_len) = FixedHeader::decode(bytes).ok()??;

@@ -197,9 +197,9 @@ impl Responder {
     /// the request. Nothing is sent for a message that has no Response Topic, or whose requester waits no longer.
     ///
     /// # Errors
-    /// As [`Session::publish`]. After [`CallError::WouldBlock`] and [`CallError::NotConnected`] it can be tried again. After
-    /// any other, for example because the reply is larger than the broker takes, the request is acknowledged, and can still
-    /// be answered with another reply.
+    /// As [`Session::publish`]. After [`CallError::WouldBlock`] and [`CallError::NotConnected`] it can be tried again.
+    /// After any other, for example because the reply is larger than the broker takes, the request is acknowledged, and
+    /// can still be answered with another reply.
     pub fn reply(
         &mut self,
         session: &mut Session,

@@ -966,8 +966,8 @@ impl AsyncClient {
         self.handle.shared.lock().engine.last_failure().cloned()
     }
 
-    /// The QoS 1 and 2 messages that are in flight to the broker: those that were received at QoS 2 and wait for the end
-    /// of their delivery first, then the others in the order they were sent.
+    /// The QoS 1 and 2 messages that are in flight to the broker: those that were received at QoS 2 and wait for the
+    /// end of their delivery first, then the others in the order they were sent.
     ///
     #[doc = async_example!()]
     /// use mqtt_wasi::{AsyncClient, Options, Publish, QoS};

@@ -861,8 +861,8 @@ impl<T: Transport> Client<T> {
         self.engine.last_failure().cloned()
     }
 
-    /// The QoS 1 and 2 messages that are in flight to the broker: those that were received at QoS 2 and wait for the end
-    /// of their delivery first, then the others in the order they were sent.
+    /// The QoS 1 and 2 messages that are in flight to the broker: those that were received at QoS 2 and wait for the
+    /// end of their delivery first, then the others in the order they were sent.
     ///
     #[doc = example!()]
     /// use mqtt_wasi::{Client, Options, Publish, QoS};

@@ -250,15 +250,15 @@ impl Engine {
     pub fn turn(&mut self, now: Instant) -> Turn<'_> {
         self.now = now;
         let deadline = self.deadline();
-        let is_due = deadline.is_some_and(|deadline| now >= deadline);
+        // First what a call asked for that may not wait for it.
+        let is_due = !self.owes_turn && deadline.is_some_and(|deadline| now >= deadline);
         if !self.moves_bytes() {
             self.was_paused = false;
             return Turn { outgoing: &[], incoming: &mut [], until: deadline };
         }
-        // Why the broker closed the connection may be there, unread.
-        let only_reads = self.failure.is_some();
-        // As may be what a deadline is about; and what can leave at once does, also for a call that may not wait.
-        let until = if only_reads || is_due { Some(now) } else { deadline };
+        // What a deadline is about may be there, unread, as may be why the broker closed the connection.
+        let only_reads = is_due || self.failure.is_some();
+        let until = if only_reads { Some(now) } else { deadline };
         if self.holds_back() && !is_due {
             self.was_paused = true;
             let outgoing = if only_reads { &[] } else { self.session.transmit() };
@@ -343,7 +343,8 @@ impl Engine {
                 self.close_now(if is_cut && !has_left { Err(Error::ConnectionClosed) } else { Ok(()) });
             }
         }
-        if self.deadline().is_some_and(|deadline| self.now >= deadline) {
+        let owed_turn = core::mem::take(&mut self.owes_turn);
+        if !owed_turn && self.deadline().is_some_and(|deadline| self.now >= deadline) {
             self.handle_timeout(self.now);
         } else {
             self.admit();
@@ -472,7 +473,7 @@ impl Engine {
         }
     }
 
-    /// Has a transport made, or goes on with the one that the user has made.
+    /// Has a transport made, or continues with the one that the user has made.
     pub(super) fn start_attempt(&mut self) {
         self.phase = Phase::Dialing;
         let Some(brokers) = &self.brokers else { return self.connected(self.attempt, self.now) };

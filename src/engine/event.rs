@@ -47,8 +47,8 @@ pub enum Event {
         attempts: u32,
     },
     /// The broker sent a message again that the client has to refuse, because it is not valid MQTT or larger than the
-    /// Maximum Packet Size, or one that was skipped. If many in a row are refused for the same reason, there is an event
-    /// for the second, the fourth, the eighth and so on, and for the first that is skipped: otherwise
+    /// Maximum Packet Size, or one that was skipped. If many in a row are refused for the same reason, there is an
+    /// event for the second, the fourth, the eighth and so on, and for the first that is skipped: otherwise
     /// [`Event::Disconnected`] tells of the first.
     MessageRefused {
         /// Its Topic Name, if that could be read.
@@ -57,8 +57,8 @@ pub enum Event {
         error: Error,
         /// How many in a row were refused for this reason.
         times: u32,
-        /// Whether it was skipped, as [the options](crate::Options::skip_refused_messages) say. Otherwise the connection
-        /// is over.
+        /// Whether it was skipped, as [the options](crate::Options::skip_refused_messages) say. Otherwise the
+        /// connection is over.
         is_skipped: bool,
     },
     /// An attempt to connect failed, and another will follow. Of those that fail for the same reason, since the last
@@ -70,7 +70,7 @@ pub enum Event {
         error: Error,
     },
     /// A reply was dropped, since its Response Topic is not a valid Topic Name or the broker does not accept the reply,
-    /// for example because it is too large. The request is acknowledged.
+    /// for example because it is too large. The request is acknowledged, and can still be answered otherwise.
     ReplyDropped {
         /// The Response Topic of the request.
         response_topic: String,

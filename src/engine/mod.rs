@@ -190,8 +190,8 @@ pub enum Action {
     },
     /// Close the transport, such that what was sent arrives. If it is not connected yet, give up the attempt.
     Close,
-    /// [Run](Authentication::run) this, where it may take its time, and hand the result to [`Engine::authenticated`]. It
-    /// asks the authenticator, or what the user has set to be [asked before each
+    /// [Run](Authentication::run) this, where it may take its time, and hand the result to [`Engine::authenticated`].
+    /// It asks the authenticator, or what the user has set to be [asked before each
     /// attempt](crate::Options::before_connect).
     Authenticate(Authentication),
 }
@@ -269,6 +269,8 @@ pub struct Engine {
     is_stuck: bool,
     /// Whether nothing was to be read at the last turn.
     was_paused: bool,
+    /// Whether the next turn sends what there is, before what is due is done: for a call that may not wait.
+    owes_turn: bool,
     /// Whether the connection is given up, and what comes of it is no news.
     expects_end: bool,
     /// Whether the driver is gone.
@@ -343,6 +345,7 @@ impl Engine {
             events: Events::default(),
             is_stuck: false,
             was_paused: false,
+            owes_turn: false,
             expects_end: false,
             has_stopped: false,
             authentication,
@@ -444,8 +447,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The options for TLS that a [changed](Engine::update) attempt begins to use, once: whoever makes the transports asks
-    /// at each [`Action::Connect`].
+    /// The options for TLS that a [changed](Engine::update) attempt begins to use, once. The driver asks at each
+    /// [`Action::Connect`].
     ///
     /// ```
     /// use mqtt_wasi::engine::Engine;

@@ -82,7 +82,7 @@ pub struct Reconnect {
     pub redirects: u8,
     /// How many connections in a row may end at the same message from the broker, which the client has to refuse, at
     /// least 1. Then it gives up: a broker that keeps the session would send the message again and again. Default: 10.
-    /// [`u32::MAX`]: no bound. To go on without such messages see [`Options::skip_refused_messages`].
+    /// [`u32::MAX`]: no bound. To continue without such messages see [`Options::skip_refused_messages`].
     pub refusals: u32,
     /// How long the call that makes the first connection may take, with as many attempts as this policy allows. Then it
     /// fails with [`Error::NoConnectionInTime`]. `None`, the default: the policy does not cover the first connection.
@@ -112,8 +112,9 @@ impl PartialEq for Retries {
 impl Eq for Retries {}
 
 impl Reconnect {
-    /// Whether to try again after a failure is decided by `retry`, in place of [`Reconnect::is_final_by_default`]. It is
-    /// asked each time that a connection ends or an attempt fails. It must return at once, and must not call the client.
+    /// Whether to try again after a failure is decided by `retry`, in place of [`Reconnect::is_final_by_default`]. It
+    /// is asked each time that a connection ends or an attempt fails. It must return at once, and must not call the
+    /// client.
     ///
     #[doc = memory_example!()]
     /// # let _ = network;
@@ -811,15 +812,15 @@ impl Options {
     }
 
     /// How many connections may end at a QoS 1 or 2 message, after it was sent and before it was acknowledged, at least
-    /// 1. Then the client gives the message up: the event
-    /// [`Event::MessageGivenUp`](crate::Event::MessageGivenUp) tells of it, its call fails with
-    /// [`Error::GivenUp`](crate::Error::GivenUp), and the messages after it are sent. Otherwise a message at which a broker
-    /// closes the connection would stop all others for ever. Default: 10. [`u32::MAX`]: no bound.
+    /// 1. Then the client gives the message up: the event [`Event::MessageGivenUp`](crate::Event::MessageGivenUp) tells
+    /// of it, its call fails with [`Error::GivenUp`](crate::Error::GivenUp), and the messages after it are sent.
+    /// Otherwise a message at which a broker closes the connection would stop all others for ever. Default: 10.
+    /// [`u32::MAX`]: no bound.
     ///
-    /// A connection counts for the first message that is not acknowledged, since brokers answer in order. After more than
-    /// half of these connections, messages are sent again one by one, so that no other message is meant. A connection
-    /// does not count that the user ended, or the broker for another reason, such as Server shutting down. Snapshots have
-    /// the counts in them.
+    /// A connection counts for the first message that is not acknowledged, since brokers answer in order. After more
+    /// than half of these connections, messages are sent again one by one, so that no other message is meant. A
+    /// connection does not count that the user ended, or the broker for another reason, such as Server shutting down.
+    /// Snapshots have the counts in them.
     ///
     #[doc = memory_example!()]
     /// use mqtt_wasi::codec::{Publish, QoS};
@@ -849,8 +850,8 @@ impl Options {
     /// Whether to skip a message that the client has to refuse, because it is not valid MQTT or larger than the Maximum
     /// Packet Size, if it is known where it ends and how to acknowledge it. The broker gets the Reason Code Payload
     /// format invalid (0x99) for it at QoS 1 and 2. An event tells what is wrong:
-    /// [`Event::MessageRefused`](crate::Event::MessageRefused). Default: false, and the connection ends, as MQTT demands
-    /// (section 4.13). A broker that keeps the session sends the message again over the next one: see
+    /// [`Event::MessageRefused`](crate::Event::MessageRefused). Default: false, and the connection ends, as MQTT
+    /// demands (section 4.13). A broker that keeps the session sends the message again over the next one: see
     /// [`Reconnect::refusals`].
     ///
     #[doc = memory_example!()]

@@ -314,6 +314,7 @@ impl Engine {
     /// Submits a call; what came of it, if that is known at once. Has it wait for what it needs otherwise.
     fn submit(&mut self, operation: &mut dyn Submit, call: &mut Progress, clock: Clock<'_>) -> Option<Outcome> {
         let Plan { needs, timeout } = operation.plan(self);
+        self.owes_turn |= timeout.is_zero() && call.id.is_none();
         let mut lacks = self.lacks_before(needs, call.id);
         for is_last in [false, true] {
             if let Some(error) = self.refuses(needs) {

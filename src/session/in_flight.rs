@@ -100,8 +100,8 @@ impl InFlight {
         }
     }
 
-    /// Puts what [`InFlight::next_id`] said to use; `store` writes the packet if it may have to be sent again. A message
-    /// begins at `place` in the stream.
+    /// Puts what [`InFlight::next_id`] said to use; `store` writes the packet if it may have to be sent again. A
+    /// message begins at `place` in the stream.
     pub(super) fn insert(
         &mut self,
         id: PacketId,

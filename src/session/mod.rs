@@ -1431,7 +1431,7 @@ impl Session {
         Ok(())
     }
 
-    /// Refuses a message: skips it if the options say so and it can be acknowledged, and fails otherwise.
+    /// Refuses a message: skips it if the options tell it to and it can be acknowledged, and fails otherwise.
     #[cold]
     fn refuse(&mut self, span: FrameSpan, head: Head, error: Error) -> Result<(), Error> {
         let Head { topic, packet_id } = head;
@@ -1458,8 +1458,8 @@ impl Session {
         Ok(())
     }
 
-    /// Refuses a message that is larger than the Maximum Packet Size; whether it is skipped now. Otherwise more of it has
-    /// to come first.
+    /// Refuses a message that is larger than the Maximum Packet Size; whether it is skipped now. Otherwise more of it
+    /// has to come first.
     #[cold]
     fn refuse_oversized(&mut self, error: FrameError) -> Result<bool, Error> {
         let is_oversized = matches!(error, FrameError::PacketTooLarge { .. });

@@ -284,7 +284,7 @@ impl Machine {
         outbound::packets(self.in_flight.packet(id)).next().and_then(outbound::message).unwrap_or_default()
     }
 
-    /// Sends the message no more, and tells whoever waits for it why.
+    /// Sends the message no more, and ends its call.
     fn end_message(&mut self, id: PacketId, error: Error) {
         if self.resend == Some(id) {
             self.resend = self.in_flight.after(id);
@@ -357,8 +357,8 @@ impl Machine {
     }
 }
 
-/// Whether a broker may have ended a connection in this way because of a message that it got. A message that came, and that
-/// this side refused, says nothing about those that it sent.
+/// Whether a broker may have ended a connection in this way because of a message that it got. A message that came, and
+/// that this side refused, says nothing about those that it sent.
 fn may_be_due_to_a_message(error: &Error) -> bool {
     use ReasonCode as Code;
     match error {

@@ -185,8 +185,8 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// A message as it is kept from one connection to the next: with its full Topic Name, and nothing in it that a client must
-/// not send.
+/// A message as it is kept from one connection to the next: with its full Topic Name, and nothing in it that a client
+/// must not send.
 fn stored(packet: &[u8]) -> Option<Publish<'_>> {
     message(packet).filter(|message| {
         let properties = &message.properties;

@@ -85,7 +85,7 @@ impl Tests {
         Self { seed: seed.into(), skipped, tally: Tally::default(), problems: Vec::new() }
     }
 
-    /// Runs a command of `cargo test`, and goes on after it, however it ends.
+    /// Runs a command of `cargo test`, and continues after it, however it ends.
     fn run(&mut self, name: &str, command: &mut Command) {
         step(name);
         command.env(SEED_VARIABLE, &self.seed).env(SKIPPED_VARIABLE, &self.skipped);
