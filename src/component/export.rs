@@ -87,12 +87,12 @@ impl bulk::Guest for Component {
             &mut (0..).zip(unpack(&frames)).filter_map(|(index, frame)| match frame {
                 Ok(frame) => Some(frame.message),
                 Err(error) => {
-                    invalid.push((index, Err(wrong_call("invalid-argument", &error.to_string()))));
+                    invalid.push((index, wrong_call("invalid-argument", &error.to_string())));
                     None
                 }
             });
         let results = client.get::<ExportedClient>().client.borrow_mut().publish_all(messages);
-        let results = in_order(results.into_iter().map(code_of), invalid);
+        let results = (0..).zip(results_of(results, invalid));
         let failed = results.filter_map(|(index, result)| Some(bulk::Unpublished { index, failure: result.err()? }));
         Ok(failed.collect())
     }
@@ -156,19 +156,12 @@ pub(super) struct ExportedOptions {
     clean_start: Cell<Option<bool>>,
     /// What is wrong with an option, if that is known.
     failure: RefCell<Option<wit::Failure>>,
-    /// Whether it is asked for or not, what the policy for connecting again is.
+    /// The policy for connecting again, and whether it is asked for.
     policy: RefCell<Reconnect>,
+    reconnects: Cell<bool>,
 }
 
 impl ExportedOptions {
-    fn set_policy(&self, set: impl FnOnce(&mut Reconnect)) {
-        let mut policy = self.policy.borrow_mut();
-        set(&mut policy);
-        if let Some(asked_for) = &mut self.options.borrow_mut().reconnect {
-            *asked_for = policy.clone();
-        }
-    }
-
     /// Notes that an option cannot be used. A client is told when it connects.
     fn fail(&self, failure: impl Into<wit::Failure>) {
         self.failure.borrow_mut().get_or_insert_with(|| failure.into());
@@ -184,7 +177,11 @@ impl ExportedOptions {
     fn checked(&self) -> Result<Options, wit::Failure> {
         match &*self.failure.borrow() {
             Some(failure) => Err(failure.clone()),
-            None => Ok(self.options.borrow().clone()),
+            None => {
+                let mut options = self.options.borrow().clone();
+                options.reconnect = self.reconnects.get().then(|| self.policy.borrow().clone());
+                Ok(options)
+            }
         }
     }
 
@@ -306,27 +303,28 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 
     fn set_reconnect(&self, reconnect: bool) {
-        self.options.borrow_mut().reconnect = reconnect.then(|| self.policy.borrow().clone());
+        self.reconnects.set(reconnect);
     }
 
     fn set_reconnect_delays_ms(&self, first: u32, longest: u32) {
-        self.set_policy(|policy| (policy.first_delay, policy.longest_delay) = (millis(first), millis(longest)));
+        let mut policy = self.policy.borrow_mut();
+        (policy.first_delay, policy.longest_delay) = (millis(first), millis(longest));
     }
 
     fn set_reconnect_attempts(&self, attempts: u32) {
-        self.set_policy(|policy| policy.attempts = Some(attempts));
+        self.policy.borrow_mut().attempts = Some(attempts);
     }
 
     fn set_reconnect_refusals(&self, refusals: u32) {
-        self.set_policy(|policy| policy.refusals = refusals);
+        self.policy.borrow_mut().refusals = refusals;
     }
 
     fn set_first_connect_ms(&self, timeout_ms: u32) {
-        self.set_policy(|policy| policy.first_connect = Some(millis(timeout_ms)));
+        self.policy.borrow_mut().first_connect = Some(millis(timeout_ms));
     }
 
     fn set_redirect_limit(&self, redirects: u8) {
-        self.set_policy(|policy| policy.redirects = redirects);
+        self.policy.borrow_mut().redirects = redirects;
     }
 
     fn set_snapshot(&self, snapshot: Vec<u8>) {
@@ -446,9 +444,16 @@ impl ExportedClient {
     }
 }
 
-/// How a message of a batch went.
-fn code_of(result: Result<ReasonCode, Error>) -> Result<wit::ReasonCode, wit::Failure> {
-    Ok(result? as u8)
+/// How each message of a batch went: those that were published, and those that were none, with their places.
+// One copy for both forms of it.
+#[inline(never)]
+fn results_of(
+    published: Vec<Result<ReasonCode, Error>>,
+    invalid: Vec<(u32, wit::Failure)>,
+) -> Vec<Result<wit::ReasonCode, wit::Failure>> {
+    let code_of = |result: Result<ReasonCode, Error>| Ok(result? as u8);
+    in_order(published.into_iter().map(code_of), invalid.into_iter().map(|(place, failure)| (place, Err(failure))))
+        .collect()
 }
 
 /// What the broker said to SUBSCRIBE or UNSUBSCRIBE.
@@ -489,10 +494,10 @@ impl wit::GuestClient for ExportedClient {
         let publishes: &mut dyn Iterator<Item = Publish<'_>> =
             &mut (0..).zip(said).filter_map(|(index, (message, user_properties))| {
                 let lent = Said::from(message).lend(user_properties);
-                lent.map_err(|failure| invalid.push((index, Err(failure)))).ok()
+                lent.map_err(|failure| invalid.push((index, failure))).ok()
             });
         let results = self.client.borrow_mut().publish_all(publishes);
-        in_order(results.into_iter().map(code_of), invalid).map(|(_, result)| result).collect()
+        results_of(results, invalid)
     }
 
     fn enqueue(&self, topic: String, payload: wit::Payload, qos: wit::Qos, retain: bool) -> Result<(), wit::Failure> {
@@ -680,11 +685,12 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn messages_in_flight(&self) -> Vec<wit::InFlightMessage> {
-        let messages = self.client.borrow().messages_in_flight();
-        let list = messages.iter().map(|InFlightMessage { id, message, attempts }| wit::InFlightMessage {
-            id: *id,
-            message: message.into(),
-            attempts: *attempts,
+        let messages = self.client.borrow().messages_in_flight().into_iter();
+        let list = messages.map(|InFlightMessage { id, message, attempts }| wit::InFlightMessage {
+            id,
+            topic: message.topic,
+            payload_bytes: message.payload.len() as u32,
+            attempts,
         });
         list.collect()
     }

@@ -615,7 +615,7 @@ impl Engine {
             }
             session::Event::Replied { id, result } => {
                 if let Some(waiter) = self.calls.submitted.remove(id.number()) {
-                    let result = if result == Err(Error::Timeout) { Err(self.timed_out()) } else { result };
+                    let result = if matches!(result, Err(Error::Timeout)) { Err(self.timed_out()) } else { result };
                     self.complete(waiter.call, Outcome::Replied(result));
                 }
             }

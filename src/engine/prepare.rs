@@ -40,7 +40,8 @@ pub struct ConnectAttempt {
 #[derive(Clone)]
 pub(super) struct BeforeConnect {
     callback: Arc<Callback>,
-    ask: fn(&Arc<Callback>, ConnectAttempt, u64) -> Authentication,
+    /// What asking takes: linked into programs that have something to be asked.
+    ask: fn(&mut Engine, Arc<Callback>),
 }
 
 type Callback = dyn Fn(&ConnectAttempt) -> ConnectChanges + Send + Sync;
@@ -77,24 +78,23 @@ impl Options {
     }
 }
 
-/// The work of asking, which is the user's code, and what then follows.
-fn ask(callback: &Arc<Callback>, attempt: ConnectAttempt, number: u64) -> Authentication {
-    let callback = Arc::clone(callback);
-    Authentication::new(Box::new(move || {
+fn ask(engine: &mut Engine, callback: Arc<Callback>) {
+    let url = engine.brokers.as_ref().map(|brokers| brokers.url().clone());
+    let attempt = ConnectAttempt { url, failures: engine.failed_attempts, cause: engine.cause.clone() };
+    let number = engine.attempt;
+    engine.preparation = Some(Authentication::new(Box::new(move || {
         let changes = callback(&attempt);
         Authenticated::new(Box::new(move |engine| engine.prepared(changes, number)))
-    }))
+    })));
+    engine.phase = Phase::Preparing;
+    engine.timers.set(Timer::Authenticate, engine.now + engine.connect_timeout);
 }
 
 impl Engine {
     /// Asks the user before the attempt that is to be made; `false` if nobody is to be asked.
     pub(super) fn ask_before_connecting(&mut self) -> bool {
-        let Some(BeforeConnect { callback, ask }) = &self.before_connect else { return false };
-        let url = self.brokers.as_ref().map(|brokers| brokers.url().clone());
-        let attempt = ConnectAttempt { url, failures: self.failed_attempts, cause: self.cause.clone() };
-        self.preparation = Some(ask(callback, attempt, self.attempt));
-        self.phase = Phase::Preparing;
-        self.timers.set(Timer::Authenticate, self.now + self.connect_timeout);
+        let Some(BeforeConnect { callback, ask }) = self.before_connect.clone() else { return false };
+        ask(self, callback);
         true
     }
 

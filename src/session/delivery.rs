@@ -15,10 +15,21 @@ const MOST_REFUSALS: usize = 16;
 /// What was wrong with a message that was refused.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    pub(super) error: Error,
+    error: Error,
     topic: Option<String>,
     /// How many were refused for this: over this connection, or over as many as ended for it in a row.
     pub(super) times: u32,
+}
+
+impl Refusal {
+    /// Whether a message was refused for this.
+    pub(super) fn is_for(&self, error: &Error) -> bool {
+        match (&self.error, error) {
+            (Error::Malformed(known), Error::Malformed(error)) => known == error,
+            (Error::Protocol(known), Error::Protocol(error)) => known == error,
+            _ => false,
+        }
+    }
 }
 
 impl Machine {
@@ -73,7 +84,7 @@ impl Machine {
 
     /// Tells that a message is refused.
     pub(super) fn note_refusal(&mut self, topic: Option<String>, error: Error, is_skipped: bool) {
-        let is_known = |known: &Refusal| known.error == error && known.topic == topic;
+        let is_known = |known: &Refusal| known.is_for(&error) && known.topic == topic;
         let times = match self.refusals.iter_mut().find(|known| is_known(known)) {
             Some(known) => &mut known.times,
             None => {
@@ -95,13 +106,13 @@ impl Machine {
 
     /// The connection has ended for this reason: only messages that are refused for it again are so in a row.
     pub(super) fn forget_refusals(&mut self, error: &Error) {
-        self.refusals.retain(|refusal| refusal.error == *error);
+        self.refusals.retain(|refusal| refusal.is_for(error));
     }
 
     /// Ends the connection because of a message, or because of how many there are.
     #[cold]
     pub(super) fn fail_message(&mut self, topic: Option<&str>, error: Error) {
-        if error != ProtocolError::ReceiveMaximumExceeded.into() {
+        if !matches!(error, Error::Protocol(ProtocolError::ReceiveMaximumExceeded)) {
             self.note_refusal(topic.map(Into::into), error.clone(), false);
         }
         self.fail(error);

@@ -1164,7 +1164,7 @@ impl Session {
 
     /// How many messages in a row the client had to refuse for this reason.
     pub(crate) fn refusals_for(&self, error: &Error) -> u32 {
-        let refusals = self.machine.refusals.iter().filter(|refusal| refusal.error == *error);
+        let refusals = self.machine.refusals.iter().filter(|refusal| refusal.is_for(error));
         refusals.map(|refusal| refusal.times).max().unwrap_or(0)
     }
 
@@ -1403,32 +1403,35 @@ impl Session {
 
     fn take_publish(&mut self, span: FrameSpan) -> Result<(), Error> {
         self.machine.expect(PacketType::Publish)?;
-        let decoded = Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode);
-        let resolved = decoded.map_err(|error| FrameError::Malformed(error).into());
-        let resolved = resolved.and_then(|publish| Ok((publish, self.machine.resolve_alias(&publish)?)));
-        let (publish, topic) = match resolved {
-            Ok(resolved) => resolved,
-            Err(error) => return self.refuse(span, Head::of(self.reader.body(&span), span.flags), error),
-        };
-        if self.machine.requests.topic().is_some_and(|own| own == topic.as_deref().unwrap_or(publish.topic)) {
-            if self.machine.take_in(&publish)? {
-                self.machine.take_reply(&publish);
-                if self.backlog.is_empty() {
-                    self.machine.acknowledge(&publish);
-                } else if let Some(id) = publish.packet_id {
-                    self.backlog.push_back(Waiting { span, origin: Origin::Answered(id), topic: None });
+        let error = match Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode) {
+            Ok(publish) => match self.machine.resolve_alias(&publish) {
+                Ok(topic) => {
+                    let own = self.machine.requests.topic();
+                    let is_reply = own.is_some_and(|own| own == topic.as_deref().unwrap_or(publish.topic));
+                    if self.machine.take_in(&publish)? {
+                        if !is_reply {
+                            if self.backlog.is_empty() {
+                                // What was framed before it is not held for anyone.
+                                self.reader.release(Some(&span));
+                            }
+                            self.backlog.push_back(Waiting { span, origin: Origin::ThisConnection, topic });
+                            return Ok(());
+                        }
+                        self.machine.take_reply(&publish);
+                        if self.backlog.is_empty() {
+                            self.machine.acknowledge(&publish);
+                        } else if let Some(id) = publish.packet_id {
+                            self.backlog.push_back(Waiting { span, origin: Origin::Answered(id), topic: None });
+                        }
+                    }
+                    return Ok(());
                 }
-            }
-            return Ok(());
-        }
-        if self.machine.take_in(&publish)? {
-            if self.backlog.is_empty() {
-                // What was framed before it is not held for anyone.
-                self.reader.release(Some(&span));
-            }
-            self.backlog.push_back(Waiting { span, origin: Origin::ThisConnection, topic });
-        }
-        Ok(())
+                Err(error) => error.into(),
+            },
+            Err(error) => FrameError::Malformed(error).into(),
+        };
+        let head = Head::of(self.reader.body(&span), span.flags);
+        self.refuse(span, head, error)
     }
 
     /// Refuses a message: skips it if the options tell it to and it can be acknowledged, and fails otherwise.
