@@ -13,7 +13,7 @@ use crate::message::{Message, owned};
 use crate::url::UrlError;
 
 /// The version of snapshots that this crate writes and reads.
-pub(crate) const SNAPSHOT_VERSION: u8 = 2;
+pub(crate) const SNAPSHOT_VERSION: u8 = 3;
 
 /// The User Property of a reply that reports a failed request, and why it failed.
 pub(crate) const ERROR_PROPERTY: &str = "reply-error";
@@ -71,8 +71,8 @@ pub enum Error {
     NotMqtt(OtherProtocol),
     /// The broker speaks MQTT 3.1.1 or older, and not MQTT v5.0.
     Mqtt3Only,
-    /// The message was sent as often as [the options](crate::Options::attempts_per_message) allow, and was not
-    /// acknowledged. It is not sent again. It may have arrived.
+    /// As many connections ended at the message as [the options](crate::Options::attempts_per_message) allow, or the
+    /// program [gave it up](crate::Client::give_up_message). It is not sent again. It may have arrived.
     GivenUp {
         /// How many times it was sent.
         attempts: u32,
@@ -87,6 +87,9 @@ pub enum Error {
     /// The call took longer than its timeout: its own, or the [response timeout](crate::Options::response_timeout)
     /// for calls without one. The connection continues. What was sent stays in flight.
     Timeout,
+    /// The same, of a call that was waiting for a connection: why the last one ended, or the last attempt to make one
+    /// failed. What an earlier connection sent stays in flight.
+    NoConnectionInTime(Box<Self>),
     /// The broker reports that no client has subscribed to the topic of the request (No matching subscribers, 0x10).
     NoResponder,
     /// The responder reports that the request failed, and why.
@@ -488,6 +491,7 @@ impl Error {
                 Some(reason.reason_code)
             }
             Self::SubscribeRefused(reason) => reason.reason_codes.iter().copied().find(|code| code.is_error()),
+            Self::NoConnectionInTime(cause) => cause.reason_code(),
             Self::NoResponder => Some(ReasonCode::NoMatchingSubscribers),
             Self::Call(CallError::RepliesRefused(code)) => Some(*code),
             // 0x8D, Keep Alive timeout, is for servers to send (section 3.14.2.1).
@@ -512,6 +516,7 @@ impl Error {
             Self::PublishRefused(_)
             | Self::SubscribeRefused(_)
             | Self::Timeout
+            | Self::NoConnectionInTime(_)
             | Self::AnswerBehindMessages
             | Self::GivenUp { .. }
             | Self::SessionLost
@@ -572,7 +577,7 @@ impl Error {
             Self::ConnectionClosed => (ConnectionOver, "connection-closed"),
             Self::ClosedBeforeConnack => (ConnectionOver, "closed-before-connack"),
             Self::Stopped => (ConnectionOver, "stopped"),
-            Self::Timeout => (TimedOut, "timeout"),
+            Self::Timeout | Self::NoConnectionInTime(_) => (TimedOut, "timeout"),
             Self::AnswerBehindMessages => (TimedOut, "answer-behind-messages"),
             Self::GivenUp { .. } => (TimedOut, "given-up"),
             Self::SessionLost => (TimedOut, "session-lost"),
@@ -589,12 +594,6 @@ impl Error {
 }
 
 impl CallError {
-    /// Whether the same call may be made again unchanged.
-    #[cfg(all(feature = "component", target_arch = "wasm32"))]
-    pub(crate) const fn is_temporary(self) -> bool {
-        matches!(self, Self::WouldBlock | Self::ReceiveFirst | Self::NotConnected)
-    }
-
     pub(crate) const fn kind_and_name(&self) -> (ErrorKind, &'static str) {
         use ErrorKind::{TryLater, WrongCall};
         match self {
@@ -725,9 +724,11 @@ impl fmt::Display for Error {
             Self::GivenUp { attempts } => {
                 return write!(
                     f,
-                    "the message was sent {attempts} times, as often as the options allow, and not acknowledged: it is \
-                     not sent again"
+                    "the message was sent {attempts} times and not acknowledged: it was given up, and is not sent again"
                 );
+            }
+            Self::NoConnectionInTime(cause) => {
+                return write!(f, "the call took longer than its timeout, and there was no connection: {cause}");
             }
             Self::RequestFailed(failure) => return write!(f, "the request failed at the responder: {}", failure.text),
             #[cfg(feature = "json")]
@@ -777,6 +778,7 @@ impl core::error::Error for Error {
             Self::Url(error) => Some(error),
             Self::Snapshot(error) => Some(error),
             Self::Transport(error) => Some(error),
+            Self::NoConnectionInTime(cause) => Some(cause),
             _ => None,
         }
     }

@@ -14,7 +14,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::codec::{DecodeError, DecodeOptions, FixedHeader, Packet, PacketId, PacketType, ReasonCode};
+use crate::codec::{DecodeError, DecodeOptions, FixedHeader, Packet, PacketId, PacketType, QoS, ReasonCode};
 
 /// The size of a new buffer, and what a connection with little to say stays at.
 const INITIAL_CAPACITY: usize = 4 * 1024;
@@ -55,6 +55,8 @@ pub struct FrameReader {
     /// Where `buffer[0]` is in the stream, so that a [`FrameSpan`] outlives a move of the bytes.
     origin: u64,
     maximum_packet_size: u32,
+    /// How many bytes are still to come, and to be dropped, of a packet that is skipped.
+    skips: usize,
 }
 
 /// A packet that is not decoded yet.
@@ -124,7 +126,7 @@ impl FrameReader {
     /// ```
     #[must_use]
     pub const fn new(maximum_packet_size: u32) -> Self {
-        Self { buffer: Vec::new(), start: 0, next: 0, end: 0, origin: 0, maximum_packet_size }
+        Self { buffer: Vec::new(), start: 0, next: 0, end: 0, origin: 0, maximum_packet_size, skips: 0 }
     }
 
     /// Where to put the next bytes of the stream. Never empty. Then call [`FrameReader::filled`].
@@ -216,6 +218,9 @@ impl FrameReader {
 
     /// As [`FrameReader::next_frame`], but the bytes stay until they are released.
     pub(crate) fn next_span(&mut self) -> Result<Option<FrameSpan>, FrameError> {
+        if self.skips > 0 {
+            self.drop_skipped();
+        }
         let bytes = &self.buffer[self.next..self.end];
         let Some((header, header_len)) = FixedHeader::decode(bytes).map_err(FrameError::Malformed)? else {
             return Ok(None);
@@ -254,9 +259,36 @@ impl FrameReader {
 
     /// The Packet Identifier of a PUBLISH, without a look at the rest; `None` at QoS 0.
     pub(crate) fn packet_id(&self, span: &FrameSpan) -> Option<PacketId> {
-        let (topic_len, rest) = self.body(span).split_first_chunk()?;
-        let id = rest.get(u16::from_be_bytes(*topic_len).into()..)?.first_chunk()?;
-        PacketId::new(u16::from_be_bytes(*id)).filter(|_| span.flags & 0b110 != 0)
+        packet_id(self.body(span), span.flags)
+    }
+
+    /// The PUBLISH above the Maximum Packet Size that comes next, if it is one: an empty frame in its place, what has
+    /// come of its body, and whether that is all of it.
+    pub(crate) fn oversized_message(&self) -> Option<(FrameSpan, &[u8], bool)> {
+        let bytes = self.unframed();
+        let (header, header_len) = FixedHeader::decode(bytes).ok()??;
+        let FixedHeader { packet_type: packet_type @ PacketType::Publish, flags, remaining_length } = header else {
+            return None;
+        };
+        let (body, len) = (&bytes[header_len..], remaining_length as usize);
+        let span = FrameSpan { packet_type, flags, body: self.origin + self.next as u64, len: 0 };
+        Some((span, &body[..body.len().min(len)], body.len() >= len))
+    }
+
+    /// Drops the packet that comes next: what is there of it, and the rest as it comes.
+    pub(crate) fn skip_packet(&mut self) {
+        if let Ok(Some((header, header_len))) = FixedHeader::decode(self.unframed()) {
+            self.skips = header_len + header.remaining_length as usize;
+        }
+    }
+
+    /// What is skipped has no place in the stream, so that no frame that is in use keeps its bytes.
+    #[cold]
+    fn drop_skipped(&mut self) {
+        let len = self.skips.min(self.end - self.next);
+        self.buffer.copy_within(self.next + len..self.end, self.next);
+        self.end -= len;
+        self.skips -= len;
     }
 
     /// Gives up every framed byte before `keep`, or all of them.
@@ -272,6 +304,7 @@ impl FrameReader {
     /// Forgets what was not framed, for a new connection. Frames that were not released stay.
     pub(crate) fn cut(&mut self) {
         self.end = self.next;
+        self.skips = 0;
     }
 
     /// How much free space makes the next read worthwhile.
@@ -308,7 +341,19 @@ impl FrameReader {
     }
 }
 
+/// The Packet Identifier of a PUBLISH with this body and flags, if it has one.
+pub(crate) fn packet_id(body: &[u8], flags: u8) -> Option<PacketId> {
+    let (topic_len, rest) = body.split_first_chunk()?;
+    let id = rest.get(u16::from_be_bytes(*topic_len).into()..)?.first_chunk()?;
+    PacketId::new(u16::from_be_bytes(*id)).filter(|_| flags & 0b110 != 0)
+}
+
 impl FrameSpan {
+    /// The QoS of a PUBLISH.
+    pub(crate) fn qos(&self) -> QoS {
+        QoS::from_u8(self.flags >> 1 & 0b11).unwrap_or_default()
+    }
+
     /// Whether it is a PUBLISH at QoS 2.
     pub(crate) const fn is_exactly_once(&self) -> bool {
         matches!(self.packet_type, PacketType::Publish) && self.flags >> 1 & 0b11 == 2

@@ -228,7 +228,7 @@ pub use codec::{
     SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties,
 };
 #[doc(inline)]
-pub use engine::{ConnectChanges, Event, Options, Overflow, Reconnect};
+pub use engine::{ConnectAttempt, ConnectChanges, Event, Options, Overflow, Reconnect, Retries};
 pub use error::{
     CallError, Error, ErrorKind, Failure, OtherProtocol, ProtocolError, Reason, SnapshotError, SubscribeReason,
     TlsFailure, TransportError, TransportErrorKind,
@@ -240,7 +240,7 @@ pub use respond::{Reply, Request, Responder, ResponderStats};
 #[cfg(feature = "scram")]
 pub use scram::{ProhibitedCharacter, ScramSha256};
 #[doc(inline)]
-pub use session::{Challenge, ConnectionInfo, Delivery, Snapshot, Stats, WillMessage};
+pub use session::{Challenge, ConnectionInfo, Delivery, InFlightMessage, Snapshot, Stats, WillMessage};
 pub use time::Instant;
 pub use trace::{TraceContext, TraceError};
 #[cfg(feature = "std")]

@@ -274,8 +274,9 @@ impl Responder {
     /// requester no longer waits.
     ///
     /// # Errors
-    /// As [`Session::publish`]. After [`CallError::WouldBlock`] and [`CallError::NotConnected`] the request still waits
-    /// to be answered. After any other error it is over and acknowledged, without a reply.
+    /// As [`Session::publish`]. After [`CallError::WouldBlock`] and [`CallError::NotConnected`] it can be tried again.
+    /// After any other, for example because the reply is larger than the broker takes, the request is acknowledged, and
+    /// can still be answered with another reply.
     ///
     #[doc = memory_example!()]
     /// # let mut session = network.session();
@@ -317,8 +318,18 @@ impl Responder {
             }
             None => Ok(()),
         };
-        if matches!(sent, Err(CallError::WouldBlock)) {
-            return sent;
+        match sent {
+            Err(CallError::WouldBlock) => return sent,
+            Ok(()) | Err(CallError::NotConnected) => {}
+            // Not this reply. What the request came as is done with, and whoever has it may answer otherwise.
+            Err(_) => {
+                if let Some(Ok(place)) = request.key().map(|address| self.find(address))
+                    && self.known[place].reply.is_none()
+                {
+                    let again = self.known.remove(place).again;
+                    self.forgotten.extend(again.into_iter().flat_map(|again| again.deliveries));
+                }
+            }
         }
         if let Some(address) = request.key()
             && let Ok(place) = self.find(address)

@@ -229,7 +229,7 @@ impl Mosquitto {
             let setup = setup(address);
             let Some(process) = setup.spawn() else {
                 assert!(std::env::var_os("CI").is_none(), "mosquitto is not installed, and CI must not go without");
-                println!("skipped: mosquitto is not installed");
+                crate::skipped("mosquitto is not installed");
                 return None;
             };
             let mut mosquitto = Self { address, process, setup };

@@ -246,7 +246,7 @@ fn openssl_is_installed() -> bool {
     let is_installed = Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_ok();
     if !is_installed {
         assert!(std::env::var_os("CI").is_none(), "openssl is not installed, and CI must not go without");
-        println!("skipped: RSA, since openssl is not installed");
+        crate::skipped("RSA, since openssl is not installed");
     }
     is_installed
 }

@@ -14,5 +14,8 @@ pub mod proxy;
 pub mod rabbitmq;
 pub mod runtime;
 pub mod scripted;
+mod skipped;
 pub mod subject;
 pub mod tls_peer;
+
+pub use skipped::skipped;

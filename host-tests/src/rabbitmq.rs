@@ -33,7 +33,7 @@ impl RabbitMq {
     pub fn start() -> Option<Self> {
         if let Err(why) = available() {
             assert!(std::env::var_os("CI").is_none(), "CI must not go without RabbitMQ: {why}");
-            println!("skipped: {why}");
+            crate::skipped(&why);
             return None;
         }
         // A port that was free a moment ago may be taken by another test before RabbitMQ has it.

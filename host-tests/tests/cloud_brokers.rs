@@ -51,7 +51,7 @@ fn topic_of_its_own() -> String {
 fn variable(name: &str) -> Option<String> {
     let value = std::env::var(name).ok().filter(|value| !value.is_empty());
     if value.is_none() {
-        println!("skipped: {name} is not set, see .env.example");
+        host_tests::skipped(&format!("{name} is not set, see .env.example"));
     }
     value
 }

@@ -144,6 +144,6 @@ fn path(name: &str) -> Option<String> {
     // Go's tools are not to be had for every machine.
     let may_be_missing = env::var_os("CI").is_none() || name.ends_with("go");
     assert!(may_be_missing, "`cargo xtask languages` has to be run before: {error:#}");
-    println!("skipped, since `cargo xtask languages` was not run: {error:#}");
+    host_tests::skipped(&format!("`cargo xtask languages` was not run: {error:#}"));
     None
 }

@@ -108,6 +108,15 @@ impl Driver {
             has_done = true;
             match action {
                 Action::Connect { attempt, url, until } => {
+                    #[cfg(feature = "tls")]
+                    match state.engine.take_tls().map(|tls| Layers::new(Some(tls))) {
+                        Some(Ok(layers)) => self.layers = layers,
+                        Some(Err(error)) => {
+                            state.engine.connect_failed(attempt, error, now);
+                            continue;
+                        }
+                        None => {}
+                    }
                     self.attempt = Some((attempt, Box::pin(connect(self.layers.clone(), url, until))));
                 }
                 Action::Close => {

@@ -41,7 +41,7 @@ use crate::error::CallError;
 use crate::error::{Error, Reason, SubscribeReason};
 use crate::message::{Message, borrowed};
 use crate::respond::{Reply, Responder};
-use crate::session::{ConnectionInfo, Delivery, Stats};
+use crate::session::{ConnectionInfo, Delivery, InFlightMessage, Stats};
 use crate::trace::TraceContext;
 use crate::transport::Layers;
 
@@ -951,6 +951,57 @@ impl AsyncClient {
     #[must_use]
     pub fn unheard(&self) -> u64 {
         self.handle.shared.lock().engine.unheard()
+    }
+
+    /// Why the last connection ended, or the last attempt to make one failed. `None` while there is a connection, and
+    /// after [`AsyncClient::disconnect`].
+    ///
+    #[doc = async_example!()]
+    /// use mqtt_wasi::{AsyncClient, Options};
+    ///
+    /// let client = AsyncClient::connect(&url, Options::new()).await?;
+    /// assert_eq!(client.last_failure(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn last_failure(&self) -> Option<Error> {
+        self.handle.shared.lock().engine.last_failure().cloned()
+    }
+
+    /// The QoS 1 and 2 messages that are in flight to the broker: those that were received at QoS 2 and wait for the
+    /// end of their delivery first, then the others in the order they were sent.
+    ///
+    #[doc = async_example!()]
+    /// use mqtt_wasi::{AsyncClient, Options, Publish, QoS};
+    ///
+    /// let client = AsyncClient::connect(&url, Options::new()).await?;
+    /// client.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce)).await?;
+    /// assert!(client.messages_in_flight().is_empty(), "the broker has it");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn messages_in_flight(&self) -> Vec<InFlightMessage> {
+        self.handle.shared.lock().engine.messages_in_flight()
+    }
+
+    /// Gives up a message of [`AsyncClient::messages_in_flight`]: it is not sent again, and its call fails with
+    /// [`Error::GivenUp`]. What the broker has of it stays there. Returns false if the message is not in flight any
+    /// more.
+    ///
+    #[doc = async_example!()]
+    /// use mqtt_wasi::{AsyncClient, Options};
+    ///
+    /// let client = AsyncClient::connect(&url, Options::new()).await?;
+    /// for message in client.messages_in_flight() {
+    ///     client.give_up_message(message.id);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn give_up_message(&self, id: u64) -> bool {
+        self.handle.shared.with(|engine| engine.give_up_message(id, now()))
     }
 
     /// The session as bytes, for a later process to continue: see [`Options::resume`]. It holds what

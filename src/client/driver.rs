@@ -137,6 +137,11 @@ impl<T: Transport> Client<T> {
                         network.connector = Some(next);
                     }
                     if let Some(connector) = &mut network.connector {
+                        #[cfg(feature = "tls")]
+                        if let Some(Err(error)) = engine.take_tls().map(|tls| connector.use_tls(tls)) {
+                            engine.connect_failed(attempt, error, now);
+                            continue;
+                        }
                         connector.start(url, until);
                     }
                 }

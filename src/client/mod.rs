@@ -20,7 +20,7 @@ use crate::engine::{
 use crate::error::{Error, Reason, SubscribeReason};
 use crate::message::{Message, borrowed};
 use crate::respond::Responder;
-use crate::session::{ConnectionInfo, Delivery, Stats};
+use crate::session::{ConnectionInfo, Delivery, InFlightMessage, Stats};
 use crate::time::Instant;
 use crate::trace::TraceContext;
 use crate::transport::{Connector, Transport};
@@ -847,6 +847,60 @@ impl<T: Transport> Client<T> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()
+    }
+
+    /// Why the last connection ended, or the last attempt to make one failed. `None` while there is a connection, and
+    /// after [`Client::disconnect`].
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Error, Options};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// assert_eq!(client.last_failure(), None);
+    /// # broker.cut();
+    /// // The connection is lost. Waiting for a message tells why, and so does this.
+    /// let error = client.receive().unwrap_err();
+    /// assert_eq!(client.last_failure(), Some(error));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn last_failure(&self) -> Option<Error> {
+        self.engine.last_failure().cloned()
+    }
+
+    /// The QoS 1 and 2 messages that are in flight to the broker: those that were received at QoS 2 and wait for the
+    /// end of their delivery first, then the others in the order they were sent.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish, QoS};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.enqueue(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// let in_flight = client.messages_in_flight();
+    /// assert_eq!((in_flight[0].message.topic.as_str(), in_flight[0].attempts), ("sensors/kitchen", 1));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
+    #[must_use]
+    pub fn messages_in_flight(&self) -> Vec<InFlightMessage> {
+        self.engine.messages_in_flight()
+    }
+
+    /// Gives up a message of [`Client::messages_in_flight`]: it is not sent again. What the broker has of it stays
+    /// there. Returns false if the message is not in flight any more.
+    ///
+    #[doc = example!()]
+    /// use mqtt_wasi::{Client, Options, Publish, QoS};
+    ///
+    /// let mut client = Client::connect(&url, Options::new())?;
+    /// client.enqueue(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// for message in client.messages_in_flight() {
+    ///     assert!(client.give_up_message(message.id));
+    /// }
+    /// assert_eq!(client.stats().in_flight, 0);
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
+    pub fn give_up_message(&mut self, id: u64) -> bool {
+        self.engine.give_up_message(id, self.network.now())
     }
 
     /// The session as bytes, for a later process to continue: see [`Options::resume`]. It holds what

@@ -356,8 +356,9 @@ impl<T: Transport> Client<T> {
     ///
     /// # Errors
     /// As [`Client::enqueue`]. After [`CallError::ReceiveFirst`](crate::CallError::ReceiveFirst) and
-    /// [`CallError::NotConnected`](crate::CallError::NotConnected) the request still waits to be answered. After any
-    /// other [`Error::Call`] it is over and acknowledged, without a reply.
+    /// [`CallError::NotConnected`](crate::CallError::NotConnected) the same reply can be sent later. After any other
+    /// [`Error::Call`] the request is acknowledged, and can still be answered with another reply, for example a smaller
+    /// one.
     ///
     #[doc = example!()]
     /// use std::time::Duration;

@@ -200,7 +200,10 @@ impl From<Event> for wit::Event {
             Event::Disconnected(_) | Event::AttemptFailed { .. } => Kind::Disconnected,
             Event::Connected { .. } => Kind::Connected,
             Event::SubscriptionRestored { .. } | Event::SubscriptionLost { .. } => Kind::Subscription,
-            Event::MessageDropped(_) | Event::MessageGivenUp { .. } | Event::ReplyDropped { .. } => Kind::Message,
+            Event::MessageDropped(_)
+            | Event::MessageGivenUp { .. }
+            | Event::MessageRefused { .. }
+            | Event::ReplyDropped { .. } => Kind::Message,
         };
         let subject = event.topic().map(Into::into);
         let (code, cause) = (event.code(), event.cause().map(Into::into));

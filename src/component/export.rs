@@ -12,13 +12,13 @@ use crate::codec::{
     self, Disconnect, DisconnectProperties, EncodeError, EncodeErrorKind, Publish, PublishProperties, ReasonCode,
     SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties, UserProperty,
 };
-use crate::engine::{ConnectChanges, Connecting, Engine, NextStep, Options, Reconnect, Step};
+use crate::engine::{ConnectChanges, Connecting, Engine, NextStep, Options, Reconnect, Step, in_order};
 use crate::error::{CallError, Error, Reason, SubscribeReason};
 use crate::message;
 use crate::ordered::Ordered;
 use crate::random;
 use crate::respond::{Reply, Request};
-use crate::session::{Challenge, Delivery, Snapshot};
+use crate::session::{Challenge, Delivery, InFlightMessage, Snapshot};
 use crate::trace::TraceContext;
 use crate::transport::{ComponentTransport, Interest, WasiConnector, WasiTransport, wait_for_any};
 use crate::url::UrlError;
@@ -80,32 +80,21 @@ impl bulk::Guest for Component {
         frames: Vec<u64>,
     ) -> Result<Vec<bulk::Unpublished>, wit::Failure> {
         unpack(&frames).check().map_err(|error| wrong_call("invalid-frames", &error.to_string()))?;
-        // Those that are no messages, and those that were not published: both in order.
+        // Those that are no messages, in order.
         let mut invalid = Vec::new();
         // Behind a pointer, here and below, so that there is one copy of what publishes them.
         let messages: &mut dyn Iterator<Item = Publish<'_>> =
             &mut (0..).zip(unpack(&frames)).filter_map(|(index, frame)| match frame {
                 Ok(frame) => Some(frame.message),
                 Err(error) => {
-                    invalid
-                        .push(bulk::Unpublished { index, failure: wrong_call("invalid-argument", &error.to_string()) });
+                    invalid.push((index, wrong_call("invalid-argument", &error.to_string())));
                     None
                 }
             });
         let results = client.get::<ExportedClient>().client.borrow_mut().publish_all(messages);
-        let (mut unpublished, mut invalid, mut index) = (Vec::new(), invalid.into_iter().peekable(), 0);
-        for result in results {
-            while let Some(invalid) = invalid.next_if(|invalid| invalid.index == index) {
-                unpublished.push(invalid);
-                index += 1;
-            }
-            if let Err(error) = result {
-                unpublished.push(bulk::Unpublished { index, failure: error.into() });
-            }
-            index += 1;
-        }
-        unpublished.extend(invalid);
-        Ok(unpublished)
+        let results = (0..).zip(results_of(results, invalid));
+        let failed = results.filter_map(|(index, result)| Some(bulk::Unpublished { index, failure: result.err()? }));
+        Ok(failed.collect())
     }
 
     fn receive_packed(
@@ -167,20 +156,12 @@ pub(super) struct ExportedOptions {
     clean_start: Cell<Option<bool>>,
     /// What is wrong with an option, if that is known.
     failure: RefCell<Option<wit::Failure>>,
-    /// Whether it is asked for or not, what the policy for connecting again is.
-    policy: Cell<Reconnect>,
+    /// The policy for connecting again, and whether it is asked for.
+    policy: RefCell<Reconnect>,
+    reconnects: Cell<bool>,
 }
 
 impl ExportedOptions {
-    fn set_policy(&self, set: impl FnOnce(&mut Reconnect)) {
-        let mut policy = self.policy.get();
-        set(&mut policy);
-        self.policy.set(policy);
-        if let Some(asked_for) = &mut self.options.borrow_mut().reconnect {
-            *asked_for = policy;
-        }
-    }
-
     /// Notes that an option cannot be used. A client is told when it connects.
     fn fail(&self, failure: impl Into<wit::Failure>) {
         self.failure.borrow_mut().get_or_insert_with(|| failure.into());
@@ -196,7 +177,11 @@ impl ExportedOptions {
     fn checked(&self) -> Result<Options, wit::Failure> {
         match &*self.failure.borrow() {
             Some(failure) => Err(failure.clone()),
-            None => Ok(self.options.borrow().clone()),
+            None => {
+                let mut options = self.options.borrow().clone();
+                options.reconnect = self.reconnects.get().then(|| self.policy.borrow().clone());
+                Ok(options)
+            }
         }
     }
 
@@ -244,7 +229,8 @@ impl wit::GuestConnectOptions for ExportedOptions {
         set_restore_subscriptions: bool => session.restore_subscriptions;
         set_restore_messages: bool => session.restore_messages;
         set_filters_per_subscribe: u16 => session.filters_per_subscribe;
-        set_attempts_per_message: u32 => session.attempts_per_message, Some;
+        set_attempts_per_message: u32 => session.attempts_per_message;
+        set_skip_refused_messages: bool => session.skip_refused_messages;
         set_adopt_session: bool => session.adopt_session;
         set_authentication_method: String => session.authentication_method, Some;
         set_authentication_data: Vec<u8> => session.authentication_data, Some;
@@ -318,19 +304,28 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 
     fn set_reconnect(&self, reconnect: bool) {
-        self.options.borrow_mut().reconnect = reconnect.then_some(self.policy.get());
+        self.reconnects.set(reconnect);
     }
 
     fn set_reconnect_delays_ms(&self, first: u32, longest: u32) {
-        self.set_policy(|policy| (policy.first_delay, policy.longest_delay) = (millis(first), millis(longest)));
+        let mut policy = self.policy.borrow_mut();
+        (policy.first_delay, policy.longest_delay) = (millis(first), millis(longest));
     }
 
     fn set_reconnect_attempts(&self, attempts: u32) {
-        self.set_policy(|policy| policy.attempts = Some(attempts));
+        self.policy.borrow_mut().attempts = Some(attempts);
+    }
+
+    fn set_reconnect_refusals(&self, refusals: u32) {
+        self.policy.borrow_mut().refusals = refusals;
+    }
+
+    fn set_first_connect_ms(&self, timeout_ms: u32) {
+        self.policy.borrow_mut().first_connect = Some(millis(timeout_ms));
     }
 
     fn set_redirect_limit(&self, redirects: u8) {
-        self.set_policy(|policy| policy.redirects = redirects);
+        self.policy.borrow_mut().redirects = redirects;
     }
 
     fn set_snapshot(&self, snapshot: Vec<u8>) {
@@ -441,13 +436,25 @@ impl ExportedClient {
         match &replied {
             // What cannot be sent now is sent by a later call, or over the next connection.
             Ok(()) => drop(client.flush()),
-            Err(Error::Call(error)) if !error.is_temporary() => {} // It is done with, and acknowledged.
             Err(Error::Timeout) => return Err(CallError::WouldBlock.into()),
+            // It may be answered otherwise, or later.
             Err(_) => return Ok(replied?),
         }
         incoming.remove(number);
-        Ok(replied?)
+        Ok(())
     }
+}
+
+/// How each message of a batch went: those that were published, and those that were none, with their places.
+// One copy for both forms of it.
+#[inline(never)]
+fn results_of(
+    published: Vec<Result<ReasonCode, Error>>,
+    invalid: Vec<(u32, wit::Failure)>,
+) -> Vec<Result<wit::ReasonCode, wit::Failure>> {
+    let code_of = |result: Result<ReasonCode, Error>| Ok(result? as u8);
+    in_order(published.into_iter().map(code_of), invalid.into_iter().map(|(place, failure)| (place, Err(failure))))
+        .collect()
 }
 
 /// What the broker said to SUBSCRIBE or UNSUBSCRIBE.
@@ -491,12 +498,7 @@ impl wit::GuestClient for ExportedClient {
                 lent.map_err(|failure| invalid.push((index, failure))).ok()
             });
         let results = self.client.borrow_mut().publish_all(publishes);
-        let mut results: Vec<_> = results.into_iter().map(|result| Ok(result? as u8)).collect();
-        for (index, failure) in invalid {
-            // In order, so all before it are in their places.
-            results.insert(index, Err(failure));
-        }
-        results
+        results_of(results, invalid)
     }
 
     fn enqueue(&self, topic: String, payload: wit::Payload, qos: wit::Qos, retain: bool) -> Result<(), wit::Failure> {
@@ -683,6 +685,25 @@ impl wit::GuestClient for ExportedClient {
         self.client.borrow().stats().in_flight as u32
     }
 
+    fn messages_in_flight(&self) -> Vec<wit::InFlightMessage> {
+        let messages = self.client.borrow().messages_in_flight().into_iter();
+        let list = messages.map(|InFlightMessage { id, message, attempts }| wit::InFlightMessage {
+            id,
+            topic: message.topic,
+            payload_bytes: message.payload.len() as u32,
+            attempts,
+        });
+        list.collect()
+    }
+
+    fn give_up_message(&self, id: u64) -> bool {
+        self.client.borrow_mut().give_up_message(id)
+    }
+
+    fn last_failure(&self) -> Option<wit::Failure> {
+        self.client.borrow().last_failure().map(Into::into)
+    }
+
     fn next_event(&self, timeout_ms: u32) -> Result<Option<wit::Event>, wit::Failure> {
         Ok(self.client.borrow_mut().next_event(millis(timeout_ms))?.map(Into::into))
     }
@@ -710,6 +731,7 @@ impl wit::GuestClient for ExportedClient {
             user_properties: Some(session.user_properties).filter(|properties| !properties.is_empty()),
             authentication_data: session.authentication_data,
             clean_start: said.clean_start.get(),
+            ..ConnectChanges::default()
         })?;
         #[cfg(feature = "tls")]
         if let Some(connector) = connector {

@@ -34,11 +34,10 @@ pub(super) struct State {
 /// What asking an authenticator takes: linked into programs that have one.
 pub(super) struct Hooks {
     start: fn(&mut Engine),
-    run: fn(Authentication) -> Authenticated,
-    said: fn(&mut Engine, Authenticated),
+    ask: fn(Box<dyn Authenticator + Send>, Question, u64) -> Authentication,
 }
 
-static HOOKS: Hooks = Hooks { start: Engine::start_authenticating, run: Authentication::ask, said: Engine::take_said };
+static HOOKS: Hooks = Hooks { start: Engine::start_authenticating, ask };
 
 /// What became of an authenticator that panicked.
 const LOST: &str = "the authenticator panicked";
@@ -104,12 +103,7 @@ enum Question {
 /// assert!(engine.has_outgoing(), "CONNECT has the authenticator's data");
 /// # Ok::<(), mqtt_wasi::Error>(())
 /// ```
-pub struct Authentication {
-    hooks: &'static Hooks,
-    authenticator: Box<dyn Authenticator + Send>,
-    question: Question,
-    number: u64,
-}
+pub struct Authentication(Box<dyn FnOnce() -> Authenticated + Send>);
 
 /// The answer of the authenticator, for [`Engine::authenticated`].
 ///
@@ -127,15 +121,14 @@ pub struct Authentication {
 /// engine.authenticated(answer, network.now());
 /// # Ok::<(), mqtt_wasi::Error>(())
 /// ```
-pub struct Authenticated {
-    hooks: &'static Hooks,
-    authenticator: Box<dyn Authenticator + Send>,
-    question: Question,
-    number: u64,
-    said: Result<Option<Vec<u8>>, String>,
-}
+pub struct Authenticated(Box<dyn FnOnce(&mut Engine) + Send>);
 
 impl Authentication {
+    /// This is to be done, where it may take its time.
+    pub(super) fn new(work: Box<dyn FnOnce() -> Authenticated + Send>) -> Self {
+        Self(work)
+    }
+
     /// Asks the authenticator.
     ///
     #[doc = memory_example!()]
@@ -153,11 +146,20 @@ impl Authentication {
     /// ```
     #[must_use]
     pub fn run(self) -> Authenticated {
-        (self.hooks.run)(self)
+        (self.0)()
     }
+}
 
-    fn ask(self) -> Authenticated {
-        let Self { hooks, mut authenticator, question, number } = self;
+impl Authenticated {
+    /// This follows from it.
+    pub(super) fn new(follows: Box<dyn FnOnce(&mut Engine) + Send>) -> Self {
+        Self(follows)
+    }
+}
+
+/// The work of asking an authenticator, and what then follows.
+fn ask(mut authenticator: Box<dyn Authenticator + Send>, question: Question, number: u64) -> Authentication {
+    Authentication::new(Box::new(move || {
         let said = match &question {
             Question::Start | Question::StartAgain => authenticator.start(),
             Question::Challenge(challenge) => {
@@ -170,8 +172,13 @@ impl Authentication {
                 authenticator.finish(said.data.as_deref().unwrap_or_default()).map(|()| None)
             }
         };
-        Authenticated { hooks, authenticator, question, number, said }
-    }
+        Authenticated::new(Box::new(move |engine| {
+            engine.authentication.authenticator = Some(authenticator);
+            if number == engine.authentication.asked {
+                engine.take_said(question, said);
+            }
+        }))
+    }))
 }
 
 impl fmt::Debug for Authentication {
@@ -196,6 +203,11 @@ impl State {
             asked: 0,
             begins_again: false,
         }
+    }
+
+    /// Whether no authenticator is at work.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.hooks.is_none() || self.authenticator.is_some() || self.is_lost
     }
 
     fn ask(&mut self, question: Question) {
@@ -226,7 +238,7 @@ impl Engine {
     /// ```
     pub fn authenticated(&mut self, said: Authenticated, now: Instant) {
         self.now = now;
-        (said.hooks.said)(self, said);
+        (said.0)(self);
         self.admit();
     }
 
@@ -249,6 +261,10 @@ impl Engine {
     /// ```
     pub fn authenticator_lost(&mut self, now: Instant) {
         self.now = now;
+        if matches!(self.phase, Phase::Preparing) {
+            self.fail_attempt(Error::Authentication("what is called before each attempt panicked".into()));
+            return self.admit();
+        }
         self.authentication.is_lost = true;
         self.forget_question();
         if matches!(self.phase, Phase::Starting) {
@@ -332,17 +348,21 @@ impl Engine {
     }
 
     pub(super) fn poll_authentication(&mut self) -> Option<Authentication> {
+        if self.has_preparation() {
+            return self.preparation.take();
+        }
         let State { hooks, authenticator, question, asked, begins_again, .. } = &mut self.authentication;
         let authenticator = authenticator.take_if(|_| question.is_some())?;
         let question = question.take()?;
         *begins_again = matches!(question, Question::StartAgain);
-        Some(Authentication { hooks: (*hooks)?, authenticator, question, number: *asked })
+        Some(((*hooks)?.ask)(authenticator, question, *asked))
     }
 
     /// Whatever it was asked is no matter any more.
     pub(super) fn forget_question(&mut self) {
         self.authentication.asked += 1;
         self.authentication.question = None;
+        self.preparation = None;
         self.step = None;
     }
 
@@ -428,12 +448,7 @@ impl Engine {
         self.complete_all(|state| matches!(state, CallState::Authenticating), outcome);
     }
 
-    fn take_said(&mut self, said: Authenticated) {
-        let Authenticated { authenticator, question, number, said, .. } = said;
-        self.authentication.authenticator = Some(authenticator);
-        if number != self.authentication.asked {
-            return;
-        }
+    fn take_said(&mut self, question: Question, said: Result<Option<Vec<u8>>, String>) {
         let data = match said {
             Ok(data) => data,
             Err(why) => return self.authenticator_failed(&question, why),

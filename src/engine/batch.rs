@@ -202,6 +202,20 @@ impl<'a, I: Iterator<Item = Publish<'a>>> PublishingAll<I> {
     }
 }
 
+/// The result of each message of a batch, in order: of those that were published, and of those that were none, with their
+/// places.
+#[cfg(any(test, all(feature = "component", target_arch = "wasm32")))]
+pub(crate) fn in_order<R>(
+    published: impl IntoIterator<Item = R>,
+    invalid: impl IntoIterator<Item = (u32, R)>,
+) -> impl Iterator<Item = R> {
+    let (mut published, mut invalid) = (published.into_iter(), invalid.into_iter().peekable());
+    (0..).map_while(move |place| match invalid.next_if(|(invalid, _)| *invalid == place) {
+        Some((_, invalid)) => Some(invalid),
+        None => published.next(),
+    })
+}
+
 impl Engine {
     /// The connection has ended: what left over it is known now, and by no later one.
     pub(super) fn note_what_left(&mut self) {
@@ -236,5 +250,27 @@ impl Engine {
     /// Everything that was submitted so far is sent when this is.
     pub(super) const fn flush_goal(&self) -> Goal {
         Goal { connection: self.connections, place: self.session.outbound_end() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_in_the_order_of_the_messages() {
+        for (published, invalid, expected) in [
+            (Vec::from(["a", "b"]), Vec::new(), Vec::from(["a", "b"])),
+            (
+                Vec::from(["b", "e"]),
+                Vec::from([(0, "-"), (2, "-"), (3, "-"), (5, "-")]),
+                Vec::from(["-", "b", "-", "-", "e", "-"]),
+            ),
+            (Vec::new(), Vec::from([(0, "-"), (1, "-")]), Vec::from(["-", "-"])),
+            (Vec::new(), Vec::new(), Vec::new()),
+        ] {
+            let results: Vec<_> = in_order(published, invalid).collect();
+            assert_eq!(results, expected);
+        }
     }
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::options::Reconnect;
 use crate::codec::ReasonCode;
-use crate::error::{Error, ErrorKind, ProtocolError, Reason, TransportErrorKind};
+use crate::error::{Error, ErrorKind, ProtocolError, Reason, TlsFailure, TransportErrorKind};
 use crate::url::{BrokerUrl, UrlError};
 
 /// The brokers that a client may connect to, and where it stands with them.
@@ -76,30 +76,31 @@ impl Brokers {
         }
         self.redirect = None;
         self.hops = 0;
-        if is_final(error) { Next::Never } else { self.later(policy) }
+        if policy.is_final(error) { Next::Never } else { self.later(policy) }
     }
 
     /// An attempt has failed.
     pub(super) fn failed(&mut self, error: &Error, policy: &Reconnect) -> Next {
-        if self.try_next(error, policy.redirects) {
+        if self.try_next(error, Some(policy)) {
             return Next::Now;
         }
         self.tried = 0;
         self.hops = 0;
         self.failures = self.failures.saturating_add(1);
         let is_over = policy.attempts.is_some_and(|most| self.failures >= most);
-        if is_over || is_final(error) { Next::Never } else { self.later(policy) }
+        if is_over || policy.is_final(error) { Next::Never } else { self.later(policy) }
     }
 
     /// An attempt has failed: continues with the next broker; `false` when all were tried, or no other will do better.
-    pub(super) fn try_next(&mut self, error: &Error, redirects: u8) -> bool {
-        if self.follow(error, redirects) {
+    pub(super) fn try_next(&mut self, error: &Error, policy: Option<&Reconnect>) -> bool {
+        if self.follow(error, policy.map_or(0, |policy| policy.redirects)) {
             return true;
         }
         self.redirect = None;
         self.current = (self.current + 1) % self.urls.len();
         self.tried += 1;
-        self.tried < self.urls.len() && !is_final(error)
+        let is_final = policy.map_or_else(|| is_final(error), |policy| policy.is_final(error));
+        self.tried < self.urls.len() && !is_final
     }
 
     fn later(&mut self, policy: &Reconnect) -> Next {
@@ -134,7 +135,7 @@ fn reference(error: &Error) -> Option<(&Reason, &str)> {
 }
 
 /// Whether it would be no different the next time.
-fn is_final(error: &Error) -> bool {
+pub(super) fn is_final(error: &Error) -> bool {
     use ReasonCode as Code;
     match error {
         Error::ConnectionRefused(reason) => matches!(
@@ -158,8 +159,10 @@ fn is_final(error: &Error) -> bool {
             matches!(reason.reason_code, Code::SessionTakenOver | Code::NotAuthorized | Code::Banned)
         }
         // A certificate that is not accepted may be renewed, and a clock that is wrong be set.
-        Error::Transport(error) if error.kind == TransportErrorKind::AccessDenied => true,
-        Error::Protocol(ProtocolError::UnexpectedSession)
+        Error::Transport(error) => {
+            matches!(error.kind, TransportErrorKind::AccessDenied | TransportErrorKind::Tls(TlsFailure::Configuration))
+        }
+        Error::Protocol(ProtocolError::UnexpectedSession | ProtocolError::UnknownSession)
         | Error::Call(_)
         | Error::Mqtt3Only
         | Error::Authentication(_) => true,

@@ -8,6 +8,8 @@
 //!    │                         └── failed ──► ▲                                                          │
 //!    └──────────────── disconnect ────────────┴───────────────── Closing ◄─── lost, disconnect, reconnect ┘
 //! ```
+//!
+//! Where the user is [asked before each attempt](crate::Options::before_connect), there is Preparing before Dialing.
 
 use core::fmt;
 use core::time::Duration;
@@ -39,6 +41,8 @@ pub(super) enum Phase {
     Idle(Error),
     /// The next attempt is due some time: [`Timer::Redial`].
     Waiting,
+    /// The user is asked what to change before the next attempt.
+    Preparing,
     /// The transport is being made.
     Dialing,
     /// The transport is there, and the authenticator says what CONNECT begins with.
@@ -202,8 +206,9 @@ impl Engine {
         self.complete_all(|state| matches!(state, State::Disconnecting), &|| Outcome::Done);
         self.is_by_hand = true;
         self.attempt += 1;
-        self.phase = Phase::Dialing;
-        self.connected(self.attempt, now);
+        if !self.ask_before_connecting() {
+            self.start_attempt();
+        }
     }
 
     /// Sends CONNECT.
@@ -245,7 +250,8 @@ impl Engine {
     pub fn turn(&mut self, now: Instant) -> Turn<'_> {
         self.now = now;
         let deadline = self.deadline();
-        let is_due = deadline.is_some_and(|deadline| now >= deadline);
+        // First what a call asked for that may not wait for it.
+        let is_due = !self.owes_turn && deadline.is_some_and(|deadline| now >= deadline);
         if !self.moves_bytes() {
             self.was_paused = false;
             return Turn { outgoing: &[], incoming: &mut [], until: deadline };
@@ -337,7 +343,8 @@ impl Engine {
                 self.close_now(if is_cut && !has_left { Err(Error::ConnectionClosed) } else { Ok(()) });
             }
         }
-        if self.deadline().is_some_and(|deadline| self.now >= deadline) {
+        let owed_turn = core::mem::take(&mut self.owes_turn);
+        if !owed_turn && self.deadline().is_some_and(|deadline| self.now >= deadline) {
             self.handle_timeout(self.now);
         } else {
             self.admit();
@@ -425,6 +432,7 @@ impl Engine {
             _ => {
                 // There is nobody to say it to.
                 self.abandon(CallError::NotConnected.into());
+                self.cause = None;
                 self.stay_disconnected(CallError::NotConnected.into());
                 return Ok(true);
             }
@@ -455,12 +463,21 @@ impl Engine {
         self.dial();
     }
 
-    /// Has a transport made to the broker whose turn it is.
+    /// Connects to the broker whose turn it is.
     fn dial(&mut self) {
-        let Some(brokers) = &self.brokers else { return };
-        let url = brokers.url().clone();
-        self.attempt += 1;
+        if self.brokers.is_some() {
+            self.attempt += 1;
+            if !self.ask_before_connecting() {
+                self.start_attempt();
+            }
+        }
+    }
+
+    /// Has a transport made, or continues with the one that the user has made.
+    pub(super) fn start_attempt(&mut self) {
         self.phase = Phase::Dialing;
+        let Some(brokers) = &self.brokers else { return self.connected(self.attempt, self.now) };
+        let url = brokers.url().clone();
         let until = self.now + self.connect_timeout;
         self.actions.push_back(Action::Connect { attempt: self.attempt, url, until });
     }
@@ -491,27 +508,31 @@ impl Engine {
     }
 
     fn attempt_failed(&mut self, error: Error) {
-        let redirects = self.policy.map_or(0, |policy| policy.redirects);
-        let next = match (&mut self.brokers, self.policy) {
+        self.attempts_failed += 1;
+        self.cause = Some(error.clone());
+        // Where the policy is about the first connection too, its call waits as all others do.
+        let is_first = self.connections == 0 && !self.authenticates_by_hand;
+        let covers_first = is_first && self.policy.as_ref().is_some_and(|policy| policy.first_connect.is_some());
+        let next = match (&mut self.brokers, &self.policy) {
             // Who authenticates step by step cannot begin anew with another broker.
             (Some(_), _) if self.authenticates_by_hand && !matches!(self.phase, Phase::Dialing) => Next::Never,
             (Some(brokers), Some(policy))
-                if !self.is_by_hand || (self.connections > 0 && !self.authenticates_by_hand) =>
+                if !self.is_by_hand || covers_first || (self.connections > 0 && !self.authenticates_by_hand) =>
             {
-                brokers.failed(&error, &policy)
+                brokers.failed(&error, policy)
             }
-            (Some(brokers), _) if self.is_by_hand => match brokers.try_next(&error, redirects) {
+            (Some(brokers), policy) if self.is_by_hand => match brokers.try_next(&error, policy.as_ref()) {
                 true => Next::Now,
                 false => Next::Never,
             },
             _ => Next::Never,
         };
-        if self.is_by_hand && matches!(next, Next::Within(_)) {
+        if self.is_by_hand && !covers_first && matches!(next, Next::Within(_)) {
             // Whoever asked for it is told, and the policy is at work again.
             self.is_by_hand = false;
             self.complete_all(|state| matches!(state, State::Connecting), &|| Outcome::Failed(error.clone()));
         }
-        if self.connections > 0 && next != Next::Never {
+        if next != Next::Never && (self.connections > 0 || covers_first) {
             self.note_failed_attempt(&error);
         }
         self.go_on(next, error);
@@ -520,12 +541,15 @@ impl Engine {
     /// A connection that was made has ended.
     fn lost(&mut self, error: Error) {
         let lasted = self.now.saturating_duration_since(self.since);
-        let next = match (&mut self.brokers, self.policy) {
+        let refusals = self.session.refusals_for(&error);
+        let next = match (&mut self.brokers, &self.policy) {
+            // The broker sends the same message again and again.
+            (_, Some(policy)) if refusals >= policy.refusals.max(1) => Next::Never,
             (Some(brokers), Some(policy)) if !self.authenticates_by_hand => {
                 if lasted >= policy.longest_delay {
                     brokers.lasted();
                 }
-                brokers.lost(&error, &policy)
+                brokers.lost(&error, policy)
             }
             _ => Next::Never,
         };
@@ -533,13 +557,22 @@ impl Engine {
         self.go_on(next, error);
     }
 
-    /// Tells of an attempt to connect again that has failed, where another follows.
+    /// Tells of an attempt to connect that has failed.
     #[inline(never)]
     fn note_failed_attempt(&mut self, error: &Error) {
         self.failed_attempts = self.failed_attempts.saturating_add(1);
         let failures = self.failed_attempts;
-        if failures.is_power_of_two() || self.last_failure != error.name() {
-            self.last_failure = error.name();
+        // Several brokers may fail in different ways, and one of them in turn.
+        let like = (error.name(), error.reason_code());
+        let alike = match self.failures.iter_mut().find(|(known, _)| *known == like) {
+            Some((_, alike)) => alike,
+            None => {
+                self.failures.push((like, 0));
+                &mut self.failures.last_mut().expect("it was just put there").1
+            }
+        };
+        *alike = alike.saturating_add(1);
+        if alike.is_power_of_two() {
             self.note(Event::AttemptFailed { failures, error: error.clone() });
         }
     }
@@ -593,7 +626,10 @@ impl Engine {
         match ending {
             Ending::Failed(error) => self.attempt_failed(error),
             Ending::Lost(error) => self.lost(error),
-            Ending::Disconnected => self.stay_disconnected(CallError::NotConnected.into()),
+            Ending::Disconnected => {
+                self.cause = None;
+                self.stay_disconnected(CallError::NotConnected.into());
+            }
             Ending::Reconnected => {
                 // What it waited for is closed.
                 self.phase = Phase::Waiting;
@@ -631,7 +667,9 @@ impl Engine {
         self.phase = Phase::Open;
         self.is_made = true;
         self.connections += 1;
-        (self.failed_attempts, self.last_failure) = (0, "");
+        self.failed_attempts = 0;
+        self.failures.clear();
+        self.cause = None;
         self.since = self.now;
         self.is_by_hand = false;
         if self.session.stats().reconnects > 0 {
@@ -652,6 +690,7 @@ impl Engine {
         if !matches!(self.phase, Phase::Open | Phase::Greeting | Phase::Checking) {
             return;
         }
+        self.cause = Some(error.clone());
         let is_leaving = self.session.status() == session::Status::Closing && !self.session.transmit().is_empty();
         self.forget_question();
         self.start_closing(if was_made { Ending::Lost(error) } else { Ending::Failed(error) });

@@ -45,16 +45,31 @@ pub enum Event {
     /// A message at QoS 0 was dropped. It was not sent before the last connection ended, and the broker of the new
     /// connection does not accept it, for this reason.
     MessageDropped(CallError),
-    /// A message at QoS 1 or 2 was sent as often as [the options](crate::Options::attempts_per_message) allow, and was
-    /// not acknowledged. It is not sent again. It may have arrived.
+    /// As many connections ended at a message at QoS 1 or 2 as [the options](crate::Options::attempts_per_message)
+    /// allow. It is not sent again. It may have arrived.
     MessageGivenUp {
-        /// Its Topic Name.
+        /// Its Topic Name. Empty if the broker has the message, and only the end of its delivery at QoS 2 is missing.
         topic: String,
         /// How many times it was sent.
         attempts: u32,
     },
-    /// An attempt to connect again failed, and another will follow. If many in a row fail alike, there is an event for
-    /// the first, the second, the fourth, the eighth and so on.
+    /// The broker sent a message again that the client has to refuse, because it is not valid MQTT or larger than the
+    /// Maximum Packet Size, or one that was skipped. If many in a row are refused for the same reason, there is an
+    /// event for the second, the fourth, the eighth and so on, and for the first that is skipped: otherwise
+    /// [`Event::Disconnected`] tells of the first.
+    MessageRefused {
+        /// Its Topic Name, if that could be read.
+        topic: Option<String>,
+        /// What is wrong with it, and where.
+        error: Error,
+        /// How many in a row were refused for this reason.
+        times: u32,
+        /// Whether it was skipped, as [the options](crate::Options::skip_refused_messages) say. Otherwise the
+        /// connection is over.
+        is_skipped: bool,
+    },
+    /// An attempt to connect failed, and another will follow. Of those that fail for the same reason, since the last
+    /// connection, there is an event for the first, the second, the fourth, the eighth and so on.
     AttemptFailed {
         /// How many attempts in a row have failed.
         failures: u32,
@@ -62,7 +77,7 @@ pub enum Event {
         error: Error,
     },
     /// A reply was dropped, since its Response Topic is not a valid Topic Name or the broker does not accept the reply,
-    /// for example because it is too large. The request is acknowledged.
+    /// for example because it is too large. The request is acknowledged, and can still be answered otherwise.
     ReplyDropped {
         /// The Response Topic of the request.
         response_topic: String,
@@ -90,6 +105,8 @@ impl Event {
             Self::SubscriptionLost { .. } => "subscription-lost",
             Self::MessageDropped(_) => "message-dropped",
             Self::MessageGivenUp { .. } => "message-given-up",
+            Self::MessageRefused { is_skipped: false, .. } => "message-refused",
+            Self::MessageRefused { is_skipped: true, .. } => "message-skipped",
             Self::ReplyDropped { .. } => "reply-dropped",
         }
     }
@@ -109,6 +126,7 @@ impl Event {
         match self {
             Self::SubscriptionRestored { filter, .. } | Self::SubscriptionLost { filter, .. } => Some(filter),
             Self::MessageGivenUp { topic, .. } => Some(topic),
+            Self::MessageRefused { topic, .. } => topic.as_deref(),
             Self::ReplyDropped { response_topic, .. } => Some(response_topic),
             _ => None,
         }
@@ -125,7 +143,9 @@ impl Event {
     #[must_use]
     pub fn code(&self) -> Option<u8> {
         match self {
-            Self::Disconnected(error) | Self::AttemptFailed { error, .. } => error.reason_code().map(|code| code as u8),
+            Self::Disconnected(error) | Self::AttemptFailed { error, .. } | Self::MessageRefused { error, .. } => {
+                error.reason_code().map(|code| code as u8)
+            }
             Self::SubscriptionRestored { qos, .. } => Some(*qos as u8),
             Self::SubscriptionLost { reason_code, .. } => reason_code.map(|code| code as u8),
             _ => None,
@@ -142,7 +162,9 @@ impl Event {
     #[must_use]
     pub fn cause(&self) -> Option<&'static str> {
         match self {
-            Self::Disconnected(error) | Self::AttemptFailed { error, .. } => Some(error.name()),
+            Self::Disconnected(error) | Self::AttemptFailed { error, .. } | Self::MessageRefused { error, .. } => {
+                Some(error.name())
+            }
             Self::MessageDropped(error) | Self::ReplyDropped { error, .. } => Some(error.kind_and_name().1),
             _ => None,
         }
@@ -158,7 +180,7 @@ impl fmt::Display for Event {
             }
             Self::Disconnected(error) => write!(f, "disconnected: {error}"),
             Self::AttemptFailed { failures, error } => {
-                write!(f, "attempt {failures} to connect again failed: {error}")
+                write!(f, "attempt {failures} to connect failed: {error}")
             }
             Self::SubscriptionRestored { filter, qos } => {
                 write!(f, "subscribed to {filter} again, at QoS {}", *qos as u8)
@@ -172,6 +194,12 @@ impl fmt::Display for Event {
             Self::MessageDropped(error) => write!(f, "dropped a QoS 0 message: {error}"),
             Self::MessageGivenUp { topic, attempts } => {
                 write!(f, "gave up a message to {topic}, sent {attempts} times and not acknowledged")
+            }
+            Self::MessageRefused { topic, error, times, is_skipped } => {
+                let topic = topic.as_deref().unwrap_or("an unknown topic");
+                let done = if *is_skipped { "skipped" } else { "refused" };
+                write!(f, "{done} a message from the broker, to {topic}: {error}")?;
+                if *times > 1 { write!(f, " ({times} times in a row)") } else { Ok(()) }
             }
             Self::ReplyDropped { response_topic, error } => {
                 write!(f, "dropped a reply to {response_topic}: {error}")

@@ -96,6 +96,7 @@ mod listeners;
 mod operation;
 mod options;
 mod poll;
+mod prepare;
 mod responders;
 mod timers;
 mod topics;
@@ -109,6 +110,8 @@ use core::time::Duration;
 
 pub use authenticate::{Authenticated, Authentication};
 pub use batch::PublishingAll;
+#[cfg(all(feature = "component", target_arch = "wasm32"))]
+pub(crate) use batch::in_order;
 use brokers::Brokers;
 pub use calls::CallId;
 use calls::Calls;
@@ -124,16 +127,19 @@ pub use operation::{
     Authenticating, Connected, Connecting, Disconnecting, Enqueueing, Flushing, Listening, NextEvent, NextStep,
     Operation, Publishing, Replying, Requesting, Subscribing, Unsubscribing,
 };
-pub use options::{ConnectChanges, Options, Reconnect};
+pub use options::{ConnectChanges, Options, Reconnect, Retries};
 pub use poll::Call;
+pub use prepare::ConnectAttempt;
 pub use responders::ResponderId;
 use timers::Timers;
 
-use crate::codec::{Connack, Publish};
+use crate::codec::{Connack, Publish, ReasonCode};
 use crate::error::{CallError, Error, TransportError};
 use crate::respond::Responder;
-use crate::session::{Delivery, Session, Stats, Status};
+use crate::session::{Delivery, InFlightMessage, Session, Stats, Status};
 use crate::time::{Instant, soonest};
+#[cfg(feature = "tls")]
+use crate::transport::TlsOptions;
 use crate::url::BrokerUrl;
 
 /// How long an acknowledgement waits for something to leave with, while messages are at hand to be received.
@@ -185,6 +191,8 @@ pub enum Action {
     /// Close the transport, such that what was sent arrives. If it is not connected yet, give up the attempt.
     Close,
     /// [Run](Authentication::run) this, where it may take its time, and hand the result to [`Engine::authenticated`].
+    /// It asks the authenticator, or what the user has set to be [asked before each
+    /// attempt](crate::Options::before_connect).
     Authenticate(Authentication),
 }
 
@@ -240,9 +248,19 @@ pub struct Engine {
     last_moved: Instant,
     /// What the transport failed with, while what came before is still read: so often.
     failure: Option<(TransportError, u8)>,
-    /// How many attempts in a row have failed, and the name of why the last one that was told of did.
+    /// How many attempts in a row have failed, and how many of them alike.
     failed_attempts: u32,
-    last_failure: &'static str,
+    failures: Vec<((&'static str, Option<ReasonCode>), u32)>,
+    /// How many attempts have failed at all.
+    attempts_failed: u64,
+    /// Why the last connection ended or the last attempt failed, while there is no connection.
+    cause: Option<Error>,
+    /// What the user is asked before each attempt, and what is to be asked now.
+    before_connect: Option<prepare::BeforeConnect>,
+    preparation: Option<Authentication>,
+    /// The options for TLS that the next attempt begins to use.
+    #[cfg(feature = "tls")]
+    tls: Option<TlsOptions>,
     seed: u64,
 
     calls: Calls,
@@ -251,6 +269,8 @@ pub struct Engine {
     is_stuck: bool,
     /// Whether nothing was to be read at the last turn.
     was_paused: bool,
+    /// Whether the next turn sends what there is, before what is due is done: for a call that may not wait.
+    owes_turn: bool,
     /// Whether the connection is given up, and what comes of it is no news.
     expects_end: bool,
     /// Whether the driver is gone.
@@ -299,7 +319,7 @@ impl Engine {
             timers: Timers::default(),
             phase: Phase::Idle(CallError::NotConnected.into()),
             brokers,
-            policy: options.reconnect,
+            policy: options.reconnect.clone(),
             connect_timeout: options.session.connect_timeout,
             response_timeout: options.response_timeout,
             has_user_name: options.session.user_name.is_some(),
@@ -313,12 +333,19 @@ impl Engine {
             last_moved: Instant::ZERO,
             failure: None,
             failed_attempts: 0,
-            last_failure: "",
+            failures: Vec::new(),
+            attempts_failed: 0,
+            cause: None,
+            before_connect: options.before_connect.clone(),
+            preparation: None,
+            #[cfg(feature = "tls")]
+            tls: None,
             seed,
             calls: Calls::default(),
             events: Events::default(),
             is_stuck: false,
             was_paused: false,
+            owes_turn: false,
             expects_end: false,
             has_stopped: false,
             authentication,
@@ -405,13 +432,38 @@ impl Engine {
     pub fn update(&mut self, changes: ConnectChanges) -> Result<(), CallError> {
         let (has_user_name, has_password) = (changes.user_name.is_some(), changes.password.is_some());
         let clean_start = changes.clean_start;
+        #[cfg(feature = "tls")]
+        let tls = changes.tls.clone();
         self.session.change_connect(|options| changes.apply(options))?;
+        #[cfg(feature = "tls")]
+        if tls.is_some() {
+            self.tls = tls;
+        }
         self.has_user_name |= has_user_name;
         self.has_password |= has_password;
         if let Some(clean_start) = clean_start {
             self.session.set_clean_start(clean_start);
         }
         Ok(())
+    }
+
+    /// The options for TLS that a [changed](Engine::update) attempt begins to use, once. The driver asks at each
+    /// [`Action::Connect`].
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::Engine;
+    /// use mqtt_wasi::{ConnectChanges, Options, TlsOptions};
+    ///
+    /// let mut engine = Engine::new(Some("mqtts://localhost"), Options::new(), 0)?;
+    /// let tls = Some(TlsOptions::new().alpn(["mqtt"]));
+    /// engine.update(ConnectChanges { tls, ..ConnectChanges::default() })?;
+    /// assert!(engine.take_tls().is_some());
+    /// assert!(engine.take_tls().is_none());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
+    #[cfg(feature = "tls")]
+    pub const fn take_tls(&mut self) -> Option<TlsOptions> {
+        self.tls.take()
     }
 
     /// Whether [`Engine::poll_action`] has something.
@@ -428,7 +480,7 @@ impl Engine {
     /// ```
     #[must_use]
     pub fn has_action(&self) -> bool {
-        !self.actions.is_empty() || self.has_question()
+        !self.actions.is_empty() || self.has_question() || self.has_preparation()
     }
 
     /// The next thing that the driver has to do. `None`: nothing.
@@ -942,7 +994,67 @@ impl Engine {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.session.stats()
+        let last_failure = self.cause.as_ref().map(Error::name);
+        Stats { failed_attempts: self.attempts_failed, last_failure, ..self.session.stats() }
+    }
+
+    /// Why the last connection ended, or the last attempt to make one failed. `None` while there is a connection, and
+    /// after the user has ended it.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::{Error, Options};
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// assert_eq!(engine.last_failure(), None);
+    /// network.cut();
+    /// network.turn(&mut engine);
+    /// engine.catch_up(network.now());
+    /// assert_eq!(engine.last_failure(), Some(&Error::ConnectionClosed));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub const fn last_failure(&self) -> Option<&Error> {
+        self.cause.as_ref()
+    }
+
+    /// The QoS 1 and 2 messages that are in flight: see [`Session::messages_in_flight`].
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// assert!(engine.messages_in_flight().is_empty());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
+    #[must_use]
+    pub fn messages_in_flight(&self) -> Vec<InFlightMessage> {
+        self.session.messages_in_flight()
+    }
+
+    /// Gives up a message that is in flight: see [`Session::give_up_message`]. Its call fails with [`Error::GivenUp`].
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::engine::{Connecting, Engine};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// network.run(&mut engine, Connecting)?;
+    /// engine.try_publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// let id = engine.messages_in_flight()[0].id;
+    /// assert!(engine.give_up_message(id, network.now()));
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
+    pub fn give_up_message(&mut self, id: u64, now: Instant) -> bool {
+        self.now = now;
+        let is_given_up = self.session.give_up_message(id);
+        self.pump();
+        self.admit();
+        is_given_up
     }
 
     /// The CONNACK of this connection, or of the last one. `None` before the first.

@@ -603,8 +603,9 @@ impl Finish for NextStep {
 }
 
 impl Submit for Connecting {
-    fn plan(&mut self, _: &Engine) -> Plan {
-        Plan { needs: &[], timeout: Duration::MAX }
+    fn plan(&mut self, engine: &Engine) -> Plan {
+        let first = engine.policy.as_ref().and_then(|policy| policy.first_connect);
+        Plan { needs: &[], timeout: first.filter(|_| engine.connections == 0).unwrap_or(Duration::MAX) }
     }
 
     fn submit(

@@ -2,13 +2,17 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
 use super::authenticate::CloneAuthenticator;
+use super::brokers;
+use super::prepare::BeforeConnect;
 use crate::authenticate::Authenticator;
 use crate::codec::{EncodeError, UnknownProperties};
+use crate::error::Error;
 use crate::session::{SessionOptions, Snapshot, WillMessage};
 #[cfg(feature = "tls")]
 use crate::transport::TlsOptions;
@@ -40,6 +44,7 @@ pub struct Options {
     pub(crate) reconnect: Option<Reconnect>,
     pub(crate) fallbacks: Vec<String>,
     pub(super) authenticator: Option<Box<dyn CloneAuthenticator>>,
+    pub(super) before_connect: Option<BeforeConnect>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<TlsOptions>,
 }
@@ -48,8 +53,10 @@ pub struct Options {
 /// grow, and each is random up to its bound ("full jitter"), so that the clients of a broker do not all come back at
 /// once.
 ///
+/// By default the policy does not cover the first connection: see [`Reconnect::first_connect`].
+///
 /// Some failures are final: a refused login or Client Identifier, a session that another client has taken over, a
-/// broker without MQTT v5.0, and a network that this program may not use.
+/// broker without MQTT v5.0, and a network that this program may not use. [`Reconnect::retry_if`] decides otherwise.
 ///
 /// ```
 /// use std::time::Duration;
@@ -60,7 +67,7 @@ pub struct Options {
 /// assert_eq!(patient.attempts, None, "no bound");
 /// let options = Options::new().client_id("thermometer-7").reconnect(patient);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconnect {
     /// The bound of the first delay. It doubles with each round of attempts. Default: 1 second.
     pub first_delay: Duration,
@@ -73,6 +80,80 @@ pub struct Reconnect {
     /// How many times in a row the client follows a broker that names another server (section 4.11). It sends the same
     /// login there, so connect only to brokers that you trust with that. 0: never. Default: 3.
     pub redirects: u8,
+    /// How many connections in a row may end at the same message from the broker, which the client has to refuse, at
+    /// least 1. Then it gives up: a broker that keeps the session would send the message again and again. Default: 10.
+    /// [`u32::MAX`]: no bound. To continue without such messages see [`Options::skip_refused_messages`].
+    pub refusals: u32,
+    /// How long the call that makes the first connection may take, with as many attempts as this policy allows. Then it
+    /// fails with [`Error::NoConnectionInTime`]. `None`, the default: the policy does not cover the first connection.
+    /// Each broker is tried once, and the call fails with the last failure.
+    pub first_connect: Option<Duration>,
+    /// Decides which failures are final: set it with [`Reconnect::retry_if`].
+    pub retries: Option<Retries>,
+}
+
+/// Decides which failures are final: see [`Reconnect::retry_if`].
+#[derive(Clone)]
+pub struct Retries(Arc<dyn Fn(&Error) -> bool + Send + Sync>);
+
+impl fmt::Debug for Retries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retries").finish_non_exhaustive()
+    }
+}
+
+/// Equal are those of one origin.
+impl PartialEq for Retries {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Retries {}
+
+impl Reconnect {
+    /// Whether to try again after a failure is decided by `retry`, in place of [`Reconnect::is_final_by_default`]. It
+    /// is asked each time that a connection ends or an attempt fails. It must return at once, and must not call the
+    /// client.
+    ///
+    #[doc = memory_example!()]
+    /// # let _ = network;
+    /// use mqtt_wasi::{Error, Options, ReasonCode, Reconnect};
+    ///
+    /// // This broker refuses every login for a while after it has started.
+    /// let policy = Reconnect::default().retry_if(|error| {
+    ///     let is_refused_login = error.reason_code() == Some(ReasonCode::NotAuthorized);
+    ///     is_refused_login || !Reconnect::is_final_by_default(error)
+    /// });
+    /// let options = Options::new().reconnect(policy);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn retry_if(mut self, retry: impl Fn(&Error) -> bool + Send + Sync + 'static) -> Self {
+        self.retries = Some(Retries(Arc::new(retry)));
+        self
+    }
+
+    /// Whether the client does not connect again by itself after this failure, unless [`Reconnect::retry_if`] decides
+    /// otherwise.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Error, ReasonCode, Reconnect};
+    ///
+    /// assert!(!Reconnect::is_final_by_default(&Error::ConnectionClosed));
+    /// assert!(Reconnect::is_final_by_default(&Error::Disconnected(Box::new(ReasonCode::SessionTakenOver.into()))));
+    /// ```
+    #[must_use]
+    pub fn is_final_by_default(error: &Error) -> bool {
+        brokers::is_final(error)
+    }
+
+    pub(super) fn is_final(&self, error: &Error) -> bool {
+        match &self.retries {
+            Some(Retries(retry)) => !retry(error),
+            None => brokers::is_final(error),
+        }
+    }
 }
 
 /// What to change for the next connection of a client, and those after it. What is `None` stays as it is.
@@ -100,6 +181,9 @@ pub struct ConnectChanges {
     pub authentication_data: Option<Vec<u8>>,
     /// Whether the next connection begins a new session. What is in flight is then sent as new.
     pub clean_start: Option<bool>,
+    /// Which certificates to trust and to show, in place of all TLS options before.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsOptions>,
 }
 
 impl ConnectChanges {
@@ -135,6 +219,9 @@ impl Default for Reconnect {
             longest_delay: Duration::from_secs(60),
             attempts: None,
             redirects: 3,
+            refusals: 10,
+            first_connect: None,
+            retries: None,
         }
     }
 }
@@ -156,6 +243,7 @@ impl Options {
             reconnect: None,
             fallbacks: Vec::new(),
             authenticator: None,
+            before_connect: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -356,7 +444,7 @@ impl Options {
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
     #[must_use]
-    pub const fn reconnect(mut self, policy: Reconnect) -> Self {
+    pub fn reconnect(mut self, policy: Reconnect) -> Self {
         self.reconnect = Some(policy);
         self
     }
@@ -753,10 +841,16 @@ impl Options {
         self
     }
 
-    /// How many times a QoS 1 or 2 message may be sent, over as many connections, at least 1. Then the client gives it
-    /// up: the event [`Event::MessageGivenUp`](crate::Event::MessageGivenUp) tells of it, and the messages after it are
-    /// sent. Each connection counts for all messages that are in flight over it. Default: no bound, so a message at
-    /// which a broker closes the connection stops all others.
+    /// How many connections may end at a QoS 1 or 2 message, after it was sent and before it was acknowledged, at least
+    /// 1. Then the client gives the message up: the event [`Event::MessageGivenUp`](crate::Event::MessageGivenUp) tells
+    /// of it, its call fails with [`Error::GivenUp`](crate::Error::GivenUp), and the messages after it are sent.
+    /// Otherwise a message at which a broker closes the connection would stop all others for ever. Default: 10.
+    /// [`u32::MAX`]: no bound.
+    ///
+    /// A connection counts for the first message that is not acknowledged, since brokers answer in order. After more
+    /// than half of these connections, messages are sent again one by one, so that no other message is meant. A
+    /// connection does not count that the user ended, or the broker for another reason, such as Server shutting down.
+    /// Snapshots have the counts in them.
     ///
     #[doc = memory_example!()]
     /// use mqtt_wasi::codec::{Publish, QoS};
@@ -779,7 +873,36 @@ impl Options {
     /// ```
     #[must_use]
     pub const fn attempts_per_message(mut self, attempts: u32) -> Self {
-        self.session.attempts_per_message = Some(attempts);
+        self.session.attempts_per_message = attempts;
+        self
+    }
+
+    /// Whether to skip a message that the client has to refuse, because it is not valid MQTT or larger than the Maximum
+    /// Packet Size, if it is known where it ends and how to acknowledge it. The broker gets the Reason Code Payload
+    /// format invalid (0x99) for it at QoS 1 and 2. An event tells what is wrong:
+    /// [`Event::MessageRefused`](crate::Event::MessageRefused). Default: false, and the connection ends, as MQTT
+    /// demands (section 4.13). A broker that keeps the session sends the message again over the next one: see
+    /// [`Reconnect::refusals`].
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::session::{Event, Session};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new().skip_refused_messages(true));
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.poll_event();
+    /// // A message at QoS 1 whose Topic Name has a null character.
+    /// let message = b"\x32\x06\x00\x01\x00\x00\x07\x00";
+    /// session.read_buffer()[..message.len()].copy_from_slice(message);
+    /// session.received(message.len(), network.now());
+    /// assert!(matches!(session.poll_event(), Some(Event::MessageRefused { is_skipped: true, .. })));
+    /// assert_eq!(session.transmit(), b"\x40\x03\x00\x07\x99", "PUBACK");
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
+    #[must_use]
+    pub const fn skip_refused_messages(mut self, skip: bool) -> Self {
+        self.session.skip_refused_messages = skip;
         self
     }
 

@@ -153,8 +153,8 @@ impl Engine {
                 self.timers.set_sooner(Timer::Flush, deadline);
                 return Poll::Pending;
             }
-            (None, Some((_, deadline))) if deadline <= self.now => {
-                return Poll::Ready(Outcome::Failed(Error::Timeout));
+            (None, Some((_, deadline))) if deadline <= self.now && is_submitted => {
+                return Poll::Ready(Outcome::Failed(self.timed_out()));
             }
             (None, Some((goal, deadline))) => {
                 let id = self.open_call(deadline, State::Batch);
@@ -314,6 +314,7 @@ impl Engine {
     /// Submits a call; what came of it, if that is known at once. Has it wait for what it needs otherwise.
     fn submit(&mut self, operation: &mut dyn Submit, call: &mut Progress, clock: Clock<'_>) -> Option<Outcome> {
         let Plan { needs, timeout } = operation.plan(self);
+        self.owes_turn |= timeout.is_zero() && call.id.is_none();
         let mut lacks = self.lacks_before(needs, call.id);
         for is_last in [false, true] {
             if let Some(error) = self.refuses(needs) {
@@ -500,10 +501,21 @@ impl Engine {
             if entry.deadline > self.now {
                 // It was given more.
                 self.timers.start_call(id.0, entry.deadline);
-            } else if !matches!(entry.state, State::Done(_)) {
-                self.fail_call(id, Error::Timeout);
+            } else {
+                match entry.state {
+                    State::Done(_) => {}
+                    // Events come without a connection, too.
+                    State::Waiting(Resource::Event, _) => self.fail_call(id, Error::Timeout),
+                    _ => self.fail_call(id, self.timed_out()),
+                }
             }
         }
+    }
+
+    /// What a call fails with whose time is up: with why there is no connection, if there is none.
+    fn timed_out(&self) -> Error {
+        let cause = self.cause.as_ref().filter(|_| !matches!(self.phase, Phase::Open));
+        cause.map_or(Error::Timeout, |cause| Error::NoConnectionInTime(cause.clone().into()))
     }
 
     /// Ends a call whose answer is behind messages that nobody takes except the one who waits for it.
@@ -604,6 +616,7 @@ impl Engine {
             }
             session::Event::Replied { id, result } => {
                 if let Some(waiter) = self.calls.submitted.remove(id.number()) {
+                    let result = if matches!(result, Err(Error::Timeout)) { Err(self.timed_out()) } else { result };
                     self.complete(waiter.call, Outcome::Replied(result));
                 }
             }
@@ -624,6 +637,9 @@ impl Engine {
             }
             session::Event::MessageDropped(error) => self.note(Event::MessageDropped(error)),
             session::Event::MessageGivenUp { topic, attempts } => self.note(Event::MessageGivenUp { topic, attempts }),
+            session::Event::MessageRefused { topic, error, times, is_skipped } => {
+                self.note(Event::MessageRefused { topic, error, times, is_skipped });
+            }
         }
     }
 

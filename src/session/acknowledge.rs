@@ -4,7 +4,7 @@
 use alloc::collections::VecDeque;
 
 use super::machine::Machine;
-use crate::codec::{PacketId, PacketType, Publish, QoS};
+use crate::codec::{Ack, Packet, PacketId, PacketType, Publish, QoS, ReasonCode};
 
 /// What acknowledges a message: see [`Client::acknowledge`](crate::Client::acknowledge) and
 /// [`Session::acknowledge`](super::Session::acknowledge).
@@ -66,6 +66,8 @@ struct HeldMessage {
     packet_id: PacketId,
     qos: QoS,
     is_acknowledged: bool,
+    /// Whether it was refused, so that the user never gets it.
+    is_refused: bool,
 }
 
 impl Held {
@@ -87,9 +89,9 @@ impl Held {
         self.is_expired = false;
     }
 
-    fn push(&mut self, packet_id: PacketId, qos: QoS, is_acknowledged: bool) -> Delivery {
+    fn push(&mut self, message: HeldMessage) -> Delivery {
         let number = self.first + self.messages.len() as u64;
-        self.messages.push_back(HeldMessage { packet_id, qos, is_acknowledged });
+        self.messages.push_back(message);
         Delivery(number)
     }
 
@@ -112,25 +114,28 @@ impl Machine {
     #[inline]
     pub(super) fn acknowledge(&mut self, publish: &Publish<'_>) {
         if let Some(id) = publish.packet_id {
-            self.acknowledge_in_order(id, publish.qos);
+            self.acknowledge_in_order(id, publish.qos, false);
         }
     }
 
-    fn acknowledge_in_order(&mut self, id: PacketId, qos: QoS) {
+    /// Acknowledges a message, or refuses it, once those before it are acknowledged.
+    pub(super) fn acknowledge_in_order(&mut self, packet_id: PacketId, qos: QoS, is_refused: bool) {
         if !self.status.is_open() {
             return;
         }
+        let message = HeldMessage { packet_id, qos, is_acknowledged: true, is_refused };
         if self.held.messages.is_empty() {
-            self.send_acknowledgement(id, qos);
+            self.send_acknowledgement(&message);
         } else {
-            self.held.push(id, qos, true);
+            self.held.push(message);
         }
     }
 
     /// Notes that the user has got a message and will acknowledge it; `None` if there is nothing to acknowledge.
     pub(super) fn hold(&mut self, publish: &Publish<'_>) -> Option<Delivery> {
         let id = publish.packet_id.filter(|_| self.status.is_open())?;
-        Some(self.held.push(id, publish.qos, false))
+        let message = HeldMessage { packet_id: id, qos: publish.qos, is_acknowledged: false, is_refused: false };
+        Some(self.held.push(message))
     }
 
     /// The user acknowledges a message; `false` if it did already, or the connection is over.
@@ -145,12 +150,16 @@ impl Machine {
             return message.qos == QoS::ExactlyOnce;
         }
         while let Some(message) = self.held.pop_acknowledged() {
-            self.send_acknowledgement(message.packet_id, message.qos);
+            self.send_acknowledgement(&message);
         }
         true
     }
 
-    fn send_acknowledgement(&mut self, id: PacketId, qos: QoS) {
+    fn send_acknowledgement(&mut self, message: &HeldMessage) {
+        let HeldMessage { packet_id: id, qos, is_refused, .. } = *message;
+        if is_refused {
+            return self.send_refusal(id, qos);
+        }
         match qos {
             QoS::AtMostOnce => {}
             QoS::AtLeastOnce => {
@@ -162,5 +171,14 @@ impl Machine {
                 self.outbound.push_success(PacketType::Pubrec, id);
             }
         }
+    }
+
+    /// Says that the message is not taken. At QoS 2, too, nothing more follows (section 4.3.3).
+    #[cold]
+    fn send_refusal(&mut self, id: PacketId, qos: QoS) {
+        self.unacknowledged = self.unacknowledged.saturating_sub(1);
+        let ack = Ack { reason_code: ReasonCode::PayloadFormatInvalid, ..Ack::success(id) };
+        let packet = if qos == QoS::ExactlyOnce { Packet::Pubrec(ack) } else { Packet::Puback(ack) };
+        self.send(&packet);
     }
 }

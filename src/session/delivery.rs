@@ -1,11 +1,36 @@
 //! Messages on their way from the broker: what may come, what was delivered before, and how QoS 2 ends (sections 4.3
 //! and 4.9).
 
+use alloc::string::String;
 use alloc::sync::Arc;
 
+use super::event::Event;
 use super::machine::Machine;
 use crate::codec::{Ack, Packet, PacketId, PacketType, Publish, QoS, ReasonCode};
 use crate::error::{Error, ProtocolError};
+
+/// As many kinds of refusals are told apart. A broker that finds more of them is told of less often.
+const MOST_REFUSALS: usize = 16;
+
+/// What was wrong with a message that was refused.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    error: Error,
+    topic: Option<String>,
+    /// How many were refused for this: over this connection, or over as many as ended for it in a row.
+    pub(super) times: u32,
+}
+
+impl Refusal {
+    /// Whether a message was refused for this.
+    pub(super) fn is_for(&self, error: &Error) -> bool {
+        match (&self.error, error) {
+            (Error::Malformed(known), Error::Malformed(error)) => known == error,
+            (Error::Protocol(known), Error::Protocol(error)) => known == error,
+            _ => false,
+        }
+    }
+}
 
 impl Machine {
     /// The Topic Name of a message that has nothing but an alias for it. Learns what an alias stands for.
@@ -31,7 +56,7 @@ impl Machine {
         }
     }
 
-    fn take_in_once(&mut self, id: PacketId, qos: QoS) -> Result<bool, Error> {
+    pub(super) fn take_in_once(&mut self, id: PacketId, qos: QoS) -> Result<bool, Error> {
         if qos == QoS::ExactlyOnce && self.received.contains(id) {
             self.send(&Packet::Pubrec(Ack::success(id)));
             self.received.answer(id);
@@ -45,6 +70,52 @@ impl Machine {
             self.received.insert(id);
         }
         Ok(true)
+    }
+
+    /// Takes in a message that is refused; `false` if it was delivered before, and is acknowledged again.
+    pub(super) fn take_in_refused(&mut self, id: PacketId, qos: QoS) -> Result<bool, Error> {
+        let is_new = self.take_in_once(id, qos)?;
+        if is_new {
+            // With its refusal it is over: the identifier may be used for another message.
+            self.received.remove(id);
+        }
+        Ok(is_new)
+    }
+
+    /// Tells that a message is refused.
+    pub(super) fn note_refusal(&mut self, topic: Option<String>, error: Error, is_skipped: bool) {
+        let is_known = |known: &Refusal| known.is_for(&error) && known.topic == topic;
+        let times = match self.refusals.iter_mut().find(|known| is_known(known)) {
+            Some(known) => &mut known.times,
+            None => {
+                let is_full = self.refusals.len() == MOST_REFUSALS;
+                let times = self.refusals.pop_if(|_| is_full).map_or(0, |last| last.times);
+                self.refusals.push(Refusal { error: error.clone(), topic: topic.clone(), times });
+                let last = self.refusals.len() - 1;
+                &mut self.refusals[last].times
+            }
+        };
+        *times = times.saturating_add(1);
+        let times = *times;
+        self.stats.skipped += u64::from(is_skipped);
+        // The end of the connection tells of the first.
+        if times.is_power_of_two() && (is_skipped || times > 1) {
+            self.events.push_back(Event::MessageRefused { topic, error, times, is_skipped });
+        }
+    }
+
+    /// The connection has ended for this reason: only messages that are refused for it again are so in a row.
+    pub(super) fn forget_refusals(&mut self, error: &Error) {
+        self.refusals.retain(|refusal| refusal.is_for(error));
+    }
+
+    /// Ends the connection because of a message, or because of how many there are.
+    #[cold]
+    pub(super) fn fail_message(&mut self, topic: Option<&str>, error: Error) {
+        if !matches!(error, Error::Protocol(ProtocolError::ReceiveMaximumExceeded)) {
+            self.note_refusal(topic.map(Into::into), error.clone(), false);
+        }
+        self.fail(error);
     }
 
     pub(super) fn pubrel(&mut self, ack: &Ack<'_>) -> Result<(), Error> {

@@ -36,6 +36,11 @@ impl OperationId {
         self.0 & !REQUEST
     }
 
+    /// The call with this number, if it is none of a request.
+    pub(super) const fn from_number(number: u64) -> Self {
+        Self(number & !REQUEST)
+    }
+
     pub(super) const fn of_a_request(self) -> Self {
         Self(self.0 | REQUEST)
     }
@@ -125,12 +130,25 @@ pub enum Event {
     /// A message at QoS 0 was dropped. It was not sent before the last connection ended, and the broker of the new
     /// connection does not accept it, for this reason.
     MessageDropped(CallError),
-    /// A message at QoS 1 or 2 was sent as often as the options allow, and was not acknowledged. It is not sent again.
+    /// As many connections ended at a message at QoS 1 or 2 as the options allow. It is not sent again.
     MessageGivenUp {
-        /// Its Topic Name.
+        /// Its Topic Name. Empty if the broker has the message, and did not answer PUBREL.
         topic: String,
         /// How many times it was sent.
         attempts: u32,
+    },
+    /// The broker sent a message again that the client has to refuse, or one that was skipped. If many in a row are
+    /// refused for the same reason, there is an event for the second, the fourth, the eighth and so on, and for the
+    /// first that is skipped: otherwise [`Event::Disconnected`] tells of the first.
+    MessageRefused {
+        /// Its Topic Name, if that could be read.
+        topic: Option<String>,
+        /// What is wrong with it, and where.
+        error: Error,
+        /// How many in a row were refused for this reason.
+        times: u32,
+        /// Whether it was skipped, as the options say. Otherwise the connection is over.
+        is_skipped: bool,
     },
     /// The connection is over, except for a DISCONNECT that may still wait to be sent. Events for everything that
     /// failed with it follow.

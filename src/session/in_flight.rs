@@ -42,8 +42,12 @@ struct Slot {
     operation: OperationId,
     /// The PUBLISH as it was sent, with its full Topic Name, while it may have to be sent again.
     packet: Vec<u8>,
-    /// How many times it was sent; not known of an earlier process.
+    /// How many times it was sent.
     attempts: u32,
+    /// How many connections ended at it.
+    suspicions: u32,
+    /// Where it begins in the stream of this connection.
+    place: u64,
     /// Whether it was sent over this connection, which the broker counts against its Receive Maximum.
     is_counted: bool,
     previous: Option<PacketId>,
@@ -68,6 +72,8 @@ pub(super) enum State {
     /// A message at QoS 2 was given up that the broker may have. It would take another message with this identifier for
     /// the same one, and drop it, so it is not used again while the broker has the session.
     GivenUp,
+    /// A message at QoS 1 was given up whose PUBACK may still come over this connection.
+    Abandoned,
 }
 
 impl State {
@@ -101,12 +107,14 @@ impl InFlight {
         }
     }
 
-    /// Puts what [`InFlight::next_id`] said to use; `store` writes the packet if it may have to be sent again.
+    /// Puts what [`InFlight::next_id`] said to use; `store` writes the packet if it may have to be sent again. A
+    /// message begins at `place` in the stream.
     pub(super) fn insert(
         &mut self,
         id: PacketId,
         state: State,
         operation: OperationId,
+        place: u64,
         store: impl FnOnce(&mut Vec<u8>),
     ) {
         if index(id) == self.slots.len() {
@@ -117,21 +125,22 @@ impl InFlight {
         let slot = self.slot_mut(id);
         slot.state = state;
         slot.operation = operation;
-        slot.attempts = 0;
+        (slot.attempts, slot.suspicions) = (0, 0);
         if state.is_message() {
             self.link(id);
             self.messages += 1;
-            self.count(id);
+            self.count(id, place);
         }
         let packet = &mut self.slot_mut(id).packet;
         store(packet);
         self.bytes += packet.len();
     }
 
-    /// Notes that the message is sent over this connection.
-    pub(super) fn count(&mut self, id: PacketId) {
+    /// Notes that the message is sent over this connection, from this place in its stream on.
+    pub(super) fn count(&mut self, id: PacketId, place: u64) {
         let slot = self.slot_mut(id);
         slot.is_counted = true;
+        slot.place = place;
         slot.attempts = slot.attempts.saturating_add(1);
         self.unacknowledged += 1;
     }
@@ -139,6 +148,47 @@ impl InFlight {
     /// How many times the message was sent.
     pub(super) fn attempts(&self, id: PacketId) -> u32 {
         self.slots[index(id)].attempts
+    }
+
+    /// How many connections ended at the message.
+    pub(super) fn suspicions(&self, id: PacketId) -> u32 {
+        self.slots[index(id)].suspicions
+    }
+
+    /// The connection has ended, maybe because of a message. The broker answers in the order that it gets messages in
+    /// `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]`, and PUBREL comes before messages that are sent again: so it is the first that
+    /// has no answer, if the broker has got any of it.
+    pub(super) fn suspect(&mut self, has_sent: impl Fn(u64) -> bool) {
+        let released = self.released.first;
+        let sent = self.sent.first.filter(|&id| {
+            let slot = &self.slots[index(id)];
+            slot.is_counted && has_sent(slot.place + 1)
+        });
+        if let Some(id) = released.or(sent) {
+            let slot = self.slot_mut(id);
+            slot.suspicions = slot.suspicions.saturating_add(1);
+        }
+    }
+
+    /// How many times the message was sent, and how many connections ended at it, in an earlier process.
+    pub(super) fn set_attempts(&mut self, id: PacketId, attempts: u32, suspicions: u32) {
+        let slot = self.slot_mut(id);
+        (slot.attempts, slot.suspicions) = (attempts, suspicions);
+    }
+
+    /// The message that a call is about.
+    pub(super) fn find(&self, operation: OperationId) -> Option<PacketId> {
+        self.messages_in_order().find(|&id| self.slots[index(id)].operation == operation)
+    }
+
+    /// All messages: those to be completed first, then those to be acknowledged, each in their order.
+    pub(super) fn messages_in_order(&self) -> impl Iterator<Item = PacketId> {
+        self.released().chain(self.sent())
+    }
+
+    /// The messages to be acknowledged, in the order they were sent.
+    pub(super) fn sent(&self) -> impl Iterator<Item = PacketId> {
+        self.in_order(self.sent.first)
     }
 
     /// Notes that this is a new connection, over which the message was not sent yet.
@@ -198,15 +248,37 @@ impl InFlight {
         Some(operation)
     }
 
-    /// Ends a message whose identifier the broker may hold on to.
+    /// Ends a message whose identifier the broker may hold on to, or answer over this connection: until then it counts
+    /// against the Receive Maximum.
     pub(super) fn give_up(&mut self, id: PacketId) -> Option<OperationId> {
-        let may_be_held = self.state(id) == State::AwaitingPubrec;
+        let is_counted = self.slots[index(id)].is_counted;
+        let after = match self.state(id) {
+            State::AwaitingPubrec | State::AwaitingPubcomp => State::GivenUp,
+            State::AwaitingPuback if is_counted => State::Abandoned,
+            _ => return self.remove(id),
+        };
         let operation = self.remove(id);
-        if may_be_held {
-            self.free.pop_back();
-            self.slot_mut(id).state = State::GivenUp;
+        self.free.pop_back();
+        self.slot_mut(id).state = after;
+        if is_counted {
+            self.slot_mut(id).is_counted = true;
+            self.unacknowledged += 1;
         }
         operation
+    }
+
+    /// This is a new connection: what was given up over the last one is not answered over this one. Without its session
+    /// the broker knows nothing of it at all.
+    pub(super) fn forget_given_up(&mut self, session_present: bool) {
+        for id in self.in_state(State::Abandoned) {
+            self.remove(id);
+        }
+        for id in self.given_up() {
+            self.discount(id);
+            if !session_present {
+                self.remove(id);
+            }
+        }
     }
 
     /// How many messages are in flight.
@@ -251,7 +323,7 @@ impl InFlight {
 
     /// The messages to be acknowledged, as they were sent and in that order.
     pub(super) fn sent_packets(&self) -> impl Iterator<Item = &[u8]> {
-        self.in_order(self.sent.first).map(|id| self.slots[index(id)].packet.as_slice())
+        self.sent().map(|id| self.slots[index(id)].packet.as_slice())
     }
 
     /// The messages to be completed, in the order they were released.
@@ -347,8 +419,9 @@ mod tests {
 
     fn insert(in_flight: &mut InFlight, operation: u64) -> PacketId {
         let id = in_flight.next_id().unwrap();
-        in_flight
-            .insert(id, State::AwaitingPuback, OperationId(operation), |packet| packet.extend_from_slice(b"packet"));
+        in_flight.insert(id, State::AwaitingPuback, OperationId(operation), 0, |packet| {
+            packet.extend_from_slice(b"packet");
+        });
         id
     }
 

@@ -10,6 +10,7 @@ use super::Status;
 use super::acknowledge::Held;
 use super::alias::{InboundAliases, OutboundAliases};
 use super::authenticate::Turn;
+use super::delivery::Refusal;
 use super::event::{Event, OperationId};
 use super::in_flight::InFlight;
 use super::keep_alive::{Due, KeepAlive};
@@ -59,6 +60,8 @@ pub(super) struct Machine {
     pub(super) in_flight: InFlight,
     /// The first message of the last connection that was not sent again yet; later ones follow it.
     pub(super) resend: Option<PacketId>,
+    /// Whether each of them waits for the answer to the one before.
+    pub(super) resends_one_by_one: bool,
     next_operation: u64,
     /// Messages at QoS 0 that the last connection ended before: packets one behind the other.
     pub(super) unsent: Vec<u8>,
@@ -75,6 +78,8 @@ pub(super) struct Machine {
     pub(super) unacknowledged: u16,
     /// QoS 2 messages that were received and not released: their Packet Identifiers.
     pub(super) received: ReceivedIds,
+    /// What messages were refused for.
+    pub(super) refusals: Vec<Refusal>,
 
     /// Messages that the user acknowledges by hand, and what waits behind them.
     pub(super) held: Held,
@@ -107,6 +112,7 @@ impl Machine {
             was_connected: false,
             in_flight: InFlight::default(),
             resend: None,
+            resends_one_by_one: false,
             next_operation: 0,
             unsent: Vec::new(),
             subscriptions: Subscriptions::default(),
@@ -115,6 +121,7 @@ impl Machine {
             response_information: None,
             unacknowledged: 0,
             received: ReceivedIds::default(),
+            refusals: Vec::new(),
             held: Held::default(),
             inbound_aliases: InboundAliases::default(),
             outbound_aliases: OutboundAliases::default(),
@@ -224,6 +231,8 @@ impl Machine {
         if let Some(reason_code) = error.reason_code() {
             self.send(&Packet::Disconnect(Disconnect::new(reason_code)));
         }
+        self.suspect_a_message(&error);
+        self.forget_refusals(&error);
         self.events.push_back(Event::Disconnected(error.clone()));
         self.end(Status::Closing, &error);
     }
@@ -232,7 +241,9 @@ impl Machine {
     pub(super) fn closed(&mut self, error: Error) {
         self.unsent.extend(self.outbound.unsent_messages());
         self.outbound.clear();
+        self.suspect_a_message(&error);
         if self.status.is_open() {
+            self.forget_refusals(&error);
             self.events.push_back(Event::Disconnected(error.clone()));
         }
         self.end(Status::Disconnected, &error);

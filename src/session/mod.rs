@@ -87,11 +87,12 @@ pub use snapshot::Snapshot;
 pub use stats::Stats;
 
 use crate::codec::{
-    Connack, Disconnect, Packet, PacketType, Publish, PublishProperties, SubscribeProperties, Subscription,
-    UnsubscribeProperties,
+    Connack, Disconnect, Packet, PacketId, PacketType, Publish, PublishProperties, QoS, SubscribeProperties,
+    Subscription, UnsubscribeProperties,
 };
 use crate::error::{CallError, Error, OtherProtocol, ProtocolError};
-use crate::frame::{FrameError, FrameReader, FrameSpan};
+use crate::frame::{self, FrameError, FrameReader, FrameSpan};
+use crate::message::Message;
 use crate::time::Instant;
 
 /// How long the body of CONNACK is before MQTT v5.0; in v5.0 it has at least a Property Length more.
@@ -144,7 +145,47 @@ enum Origin {
     /// A session that the broker has lost, and this message with it.
     LostSession,
     /// This connection, and it was a reply, which its requester has got: it only waits to be acknowledged in its turn.
-    Answered,
+    Answered(PacketId),
+    /// This connection, and it only waits to be refused in its turn.
+    Refused(PacketId),
+}
+
+impl Origin {
+    /// The Packet Identifier of what only waits for its acknowledgement, and whether that is a refusal.
+    const fn only_acknowledged(self) -> Option<(PacketId, bool)> {
+        match self {
+            Self::Answered(id) => Some((id, false)),
+            Self::Refused(id) => Some((id, true)),
+            _ => None,
+        }
+    }
+}
+
+/// A QoS 1 or 2 message that is in flight to the broker.
+///
+#[doc = memory_example!()]
+/// use mqtt_wasi::codec::{Publish, QoS};
+/// use mqtt_wasi::session::{InFlightMessage, Session};
+/// use mqtt_wasi::Options;
+///
+/// let mut session = Session::new(Options::new());
+/// session.connect(network.now())?;
+/// network.exchange(&mut session);
+/// session.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+/// let InFlightMessage { message, attempts, .. } = session.messages_in_flight().remove(0);
+/// assert_eq!((message.payload.as_slice(), attempts), (&b"21.5"[..], 1));
+/// # Ok::<(), mqtt_wasi::CallError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InFlightMessage {
+    /// Its number, for [`Session::give_up_message`]. A session uses each number once.
+    pub id: u64,
+    /// The message. It has no topic and no payload where the broker has the message, and only the end of its delivery
+    /// at QoS 2 is missing.
+    pub message: Message,
+    /// How many times it was sent.
+    pub attempts: u32,
 }
 
 /// What a call may have to wait for that the session has no more of.
@@ -246,7 +287,7 @@ impl Session {
     pub fn connection_closed(&mut self, error: Error) {
         while !self.is_far_behind() && self.step() {}
         self.machine.closed(error);
-        self.backlog.retain(|waiting| waiting.origin != Origin::Answered);
+        self.backlog.retain(|waiting| waiting.origin.only_acknowledged().is_none());
         self.move_backlog(Origin::ThisConnection, Origin::EarlierConnection);
     }
 
@@ -874,7 +915,7 @@ impl Session {
                     },
                     Err(error) => FrameError::Malformed(error).into(),
                 };
-                self.machine.fail(error);
+                self.machine.fail_message(topic_of(self.reader.body(&span)), error);
                 false
             } else if self.has_event() {
                 false
@@ -1084,6 +1125,61 @@ impl Session {
         self.machine.in_flight.messages() as usize
     }
 
+    /// The QoS 1 and 2 messages that are in flight to the broker: those whose PUBREL was sent first, then the others in
+    /// the order they were sent.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// let in_flight = session.messages_in_flight();
+    /// assert_eq!((in_flight[0].message.topic.as_str(), in_flight[0].attempts), ("sensors/kitchen", 1));
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
+    #[must_use]
+    pub fn messages_in_flight(&self) -> Vec<InFlightMessage> {
+        let in_flight = &self.machine.in_flight;
+        let list = in_flight.messages_in_order().map(|id| InFlightMessage {
+            id: in_flight.operation(id).unwrap_or_default().number(),
+            message: self.machine.message_in_flight(id).into(),
+            attempts: in_flight.attempts(id),
+        });
+        list.collect()
+    }
+
+    /// Gives up a message of [`Session::messages_in_flight`]: it is not sent again. Its call fails with
+    /// [`Error::GivenUp`]. What the broker has of the message stays there. `false` if it is not in flight any more.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS};
+    /// use mqtt_wasi::session::Session;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut session = Session::new(Options::new());
+    /// session.connect(network.now())?;
+    /// network.exchange(&mut session);
+    /// session.publish(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce))?;
+    /// let id = session.messages_in_flight()[0].id;
+    /// assert!(session.give_up_message(id));
+    /// assert_eq!(session.in_flight(), 0);
+    /// assert!(!session.give_up_message(id), "it was given up before");
+    /// # Ok::<(), mqtt_wasi::CallError>(())
+    /// ```
+    pub fn give_up_message(&mut self, id: u64) -> bool {
+        self.machine.give_up_by_hand(OperationId::from_number(id))
+    }
+
+    /// How many messages in a row the client had to refuse for this reason.
+    pub(crate) fn refusals_for(&self, error: &Error) -> u32 {
+        let refusals = self.machine.refusals.iter().filter(|refusal| refusal.is_for(error));
+        refusals.map(|refusal| refusal.times).max().unwrap_or(0)
+    }
+
     /// Counters over all connections of this session.
     ///
     #[doc = memory_example!()]
@@ -1211,7 +1307,7 @@ impl Session {
                 },
                 Err(error) => FrameError::Malformed(error).into(),
             };
-            self.machine.fail(result);
+            self.machine.fail_message(topic_of(self.reader.body(&span)), result);
             return None;
         }
         let Waiting { span, origin, topic } = self.backlog.pop_front()?;
@@ -1221,12 +1317,11 @@ impl Session {
         if origin == Origin::ThisConnection {
             take(&mut self.machine, &publish);
         }
-        while self.backlog.front().is_some_and(|waiting| waiting.origin == Origin::Answered)
-            && let Some(answered) = self.backlog.pop_front()
+        while let Some(waiting) = self.backlog.front()
+            && let Some((id, is_refused)) = waiting.origin.only_acknowledged()
         {
-            if let Ok(reply) = Publish::decode(answered.span.flags, self.reader.body(&answered.span), options) {
-                self.machine.acknowledge(&reply);
-            }
+            self.machine.acknowledge_in_order(id, waiting.span.qos(), is_refused);
+            self.backlog.pop_front();
         }
         Some(if publish.properties.topic_alias.is_some() { named(publish, &mut self.topic, topic) } else { publish })
     }
@@ -1238,7 +1333,9 @@ impl Session {
     fn next_unchecked<const STOPS_AT_EVENT: bool>(&mut self) -> Option<FrameSpan> {
         while self.backlog.is_empty() && !self.machine.outbound.is_overrun() {
             let span = self.next_frame()?;
-            let has_no_alias = self.machine.options.topic_alias_maximum == 0;
+            // Where messages may be skipped, they are looked at when they come.
+            let options = &self.machine.options;
+            let has_no_alias = options.topic_alias_maximum == 0 && !options.skip_refused_messages;
             let is_plain = span.packet_type == PacketType::Publish
                 && !span.is_exactly_once()
                 && has_no_alias
@@ -1276,22 +1373,34 @@ impl Session {
         if !self.machine.listens {
             return None;
         }
-        match self.reader.next_span() {
-            Ok(span) => {
-                self.machine.stats.packets_received += u64::from(span.is_some());
-                span
-            }
-            Err(error) => {
-                let greeting = if self.machine.status == Status::Connecting { self.reader.unframed() } else { &[] };
-                let other = match greeting {
-                    [b'H', b'T', b'T', b'P', ..] => Some(OtherProtocol::Http),
-                    [b'S', b'S', b'H', b'-', ..] => Some(OtherProtocol::Ssh),
-                    _ => None,
-                };
-                self.machine.fail(other.map_or_else(|| error.into(), Error::NotMqtt));
-                None
+        loop {
+            match self.reader.next_span() {
+                Ok(span) => {
+                    self.machine.stats.packets_received += u64::from(span.is_some());
+                    return span;
+                }
+                Err(error) => match self.refuse_oversized(error) {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(error) => {
+                        self.fail_framing(error);
+                        return None;
+                    }
+                },
             }
         }
+    }
+
+    /// What comes is no packet that could be taken.
+    #[cold]
+    fn fail_framing(&mut self, error: Error) {
+        let greeting = if self.machine.status == Status::Connecting { self.reader.unframed() } else { &[] };
+        let other = match greeting {
+            [b'H', b'T', b'T', b'P', ..] => Some(OtherProtocol::Http),
+            [b'S', b'S', b'H', b'-', ..] => Some(OtherProtocol::Ssh),
+            _ => None,
+        };
+        self.machine.fail(other.map_or(error, Error::NotMqtt));
     }
 
     fn take(&mut self, span: FrameSpan) {
@@ -1306,28 +1415,81 @@ impl Session {
 
     fn take_publish(&mut self, span: FrameSpan) -> Result<(), Error> {
         self.machine.expect(PacketType::Publish)?;
-        let publish = Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode)
-            .map_err(FrameError::Malformed)?;
-        let topic = self.machine.resolve_alias(&publish)?;
-        if self.machine.requests.topic().is_some_and(|own| own == topic.as_deref().unwrap_or(publish.topic)) {
-            if self.machine.take_in(&publish)? {
-                self.machine.take_reply(&publish);
-                if self.backlog.is_empty() {
-                    self.machine.acknowledge(&publish);
-                } else if publish.packet_id.is_some() {
-                    self.backlog.push_back(Waiting { span, origin: Origin::Answered, topic: None });
+        let error = match Publish::decode(span.flags, self.reader.body(&span), self.machine.options.decode) {
+            Ok(publish) => match self.machine.resolve_alias(&publish) {
+                Ok(topic) => {
+                    let own = self.machine.requests.topic();
+                    let is_reply = own.is_some_and(|own| own == topic.as_deref().unwrap_or(publish.topic));
+                    if self.machine.take_in(&publish)? {
+                        if !is_reply {
+                            if self.backlog.is_empty() {
+                                // What was framed before it is not held for anyone.
+                                self.reader.release(Some(&span));
+                            }
+                            self.backlog.push_back(Waiting { span, origin: Origin::ThisConnection, topic });
+                            return Ok(());
+                        }
+                        self.machine.take_reply(&publish);
+                        if self.backlog.is_empty() {
+                            self.machine.acknowledge(&publish);
+                        } else if let Some(id) = publish.packet_id {
+                            self.backlog.push_back(Waiting { span, origin: Origin::Answered(id), topic: None });
+                        }
+                    }
+                    return Ok(());
                 }
-            }
-            return Ok(());
+                Err(error) => error.into(),
+            },
+            Err(error) => FrameError::Malformed(error).into(),
+        };
+        let head = Head::of(self.reader.body(&span), span.flags);
+        self.refuse(span, head, error)
+    }
+
+    /// Refuses a message: skips it if the options tell it to and it can be acknowledged, and fails otherwise.
+    #[cold]
+    fn refuse(&mut self, span: FrameSpan, head: Head, error: Error) -> Result<(), Error> {
+        let Head { topic, packet_id } = head;
+        let may_be_skipped = match QoS::from_u8(span.flags >> 1 & 0b11) {
+            Some(QoS::AtMostOnce) => true,
+            Some(_) => packet_id.is_some(),
+            // How to acknowledge it is not known.
+            None => false,
+        };
+        let is_skipped = may_be_skipped && self.machine.options.skip_refused_messages;
+        self.machine.note_refusal(topic, error.clone(), is_skipped);
+        if !is_skipped {
+            return Err(error);
         }
-        if self.machine.take_in(&publish)? {
+        if let Some(id) = packet_id
+            && self.machine.take_in_refused(id, span.qos())?
+        {
             if self.backlog.is_empty() {
-                // What was framed before it is not held for anyone.
-                self.reader.release(Some(&span));
+                self.machine.acknowledge_in_order(id, span.qos(), true);
+            } else {
+                self.backlog.push_back(Waiting { span, origin: Origin::Refused(id), topic: None });
             }
-            self.backlog.push_back(Waiting { span, origin: Origin::ThisConnection, topic });
         }
         Ok(())
+    }
+
+    /// Refuses a message that is larger than the Maximum Packet Size; whether it is skipped now. Otherwise more of it
+    /// has to come first.
+    #[cold]
+    fn refuse_oversized(&mut self, error: FrameError) -> Result<bool, Error> {
+        let is_oversized = matches!(error, FrameError::PacketTooLarge { .. });
+        let is_message = is_oversized && self.machine.expect(PacketType::Publish).is_ok();
+        let Some((span, body, is_all)) = self.reader.oversized_message().filter(|_| is_message) else {
+            return Err(error.into());
+        };
+        let head = Head::of(body, span.flags);
+        if self.machine.options.skip_refused_messages && !is_all && !head.is_whole(body, &span) {
+            return Ok(false);
+        }
+        self.refuse(span, head, error.into())?;
+        self.reader.skip_packet();
+        self.machine.stats.packets_received += 1;
+        Ok(true)
     }
 
     fn take_other(&mut self, span: &FrameSpan) -> Result<(), Error> {
@@ -1390,4 +1552,30 @@ fn named<'a>(publish: Publish<'a>, place: &'a mut Option<Arc<str>>, topic: Optio
     }
     *place = topic;
     Publish { topic: place.as_deref().unwrap_or_default(), properties, ..publish }
+}
+
+/// What can be read of a message that is refused.
+struct Head {
+    topic: Option<String>,
+    packet_id: Option<PacketId>,
+}
+
+impl Head {
+    fn of(body: &[u8], flags: u8) -> Self {
+        Self { topic: topic_of(body).map(Into::into), packet_id: frame::packet_id(body, flags) }
+    }
+
+    /// Whether nothing more is to be read of it, where this is all of its body that has come.
+    fn is_whole(&self, body: &[u8], span: &FrameSpan) -> bool {
+        let is_enough = |len: u16| body.len() >= 2 + usize::from(len) + 2;
+        span.qos() == QoS::AtMostOnce
+            || self.packet_id.is_some()
+            || body.first_chunk().is_some_and(|len| is_enough(u16::from_be_bytes(*len)))
+    }
+}
+
+/// The Topic Name that the body of a PUBLISH begins with, if it is text.
+fn topic_of(body: &[u8]) -> Option<&str> {
+    let (len, rest) = body.split_first_chunk()?;
+    core::str::from_utf8(rest.get(..u16::from_be_bytes(*len).into())?).ok()
 }

@@ -56,7 +56,8 @@ pub struct SessionOptions {
     pub(crate) response_topic: Option<String>,
     pub(crate) pending_request_limit: usize,
     pub(crate) filters_per_subscribe: u16,
-    pub(crate) attempts_per_message: Option<u32>,
+    pub(crate) attempts_per_message: u32,
+    pub(crate) skip_refused_messages: bool,
     #[cfg(feature = "json")]
     pub(crate) envelope: Option<&'static Envelope>,
 }
@@ -176,7 +177,8 @@ impl SessionOptions {
             response_topic: None,
             pending_request_limit: 4096,
             filters_per_subscribe: 64,
-            attempts_per_message: None,
+            attempts_per_message: 10,
+            skip_refused_messages: false,
             #[cfg(feature = "json")]
             envelope: None,
         }

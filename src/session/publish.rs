@@ -6,9 +6,12 @@ use alloc::vec::Vec;
 use super::event::{Event, OperationId};
 use super::in_flight::State;
 use super::machine::Machine;
-use super::outbound;
-use crate::codec::{Ack, Packet, PacketId, PropertyId, Publish, PublishProperties, QoS, ReasonCode};
+use super::{Status, outbound};
+use crate::codec::{
+    Ack, DecodeError, Packet, PacketId, PacketType, PropertyId, Publish, PublishProperties, QoS, ReasonCode,
+};
 use crate::error::{CallError, Error, ProtocolError, Reason};
+use crate::frame::FrameError;
 
 /// How much longer a Topic Alias makes a packet at most: the property, and a longer Property Length and Remaining
 /// Length.
@@ -45,13 +48,14 @@ impl Machine {
         let measured = packet.measure().map_err(CallError::Invalid)?;
         let len = measured.len();
         self.check_room(len, len, packet_id.is_some())?;
+        let place = self.outbound.end();
         let outbound = self.outbound.appender(len);
         let start = outbound.len();
         measured.write(outbound);
         let Some(packet_id) = packet_id else { return Ok(None) };
         let operation = self.next_operation();
         let store = |stored: &mut Vec<u8>| stored.extend_from_slice(self.outbound.since(start));
-        self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, store);
+        self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, place, store);
         self.keep_alive.will_be_answered(packet_id, self.outbound.end());
         Ok(Some(operation))
     }
@@ -79,6 +83,7 @@ impl Machine {
         let alias = alias.filter(|alias| alias.is_known || self.terms.check_size(len + ALIAS_LEN).is_ok());
         let most_len = if alias.is_some() { len + ALIAS_LEN } else { len };
         self.check_room(len, most_len, packet_id.is_some())?;
+        let place = self.outbound.end();
         let outbound = self.outbound.appender(most_len);
         match alias {
             None => measured.write(outbound),
@@ -96,7 +101,7 @@ impl Machine {
         let operation = self.next_operation();
         // What is stored has its full Topic Name, since an alias ends with the connection.
         let store = |stored: &mut Vec<u8>| measured.write(stored);
-        self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, store);
+        self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, place, store);
         self.keep_alive.will_be_answered(packet_id, self.outbound.end());
         Ok(Some(operation))
     }
@@ -116,6 +121,11 @@ impl Machine {
 
     pub(super) fn puback(&mut self, ack: &Ack<'_>) -> Result<(), Error> {
         self.check_ack(&Packet::Puback(*ack), ack)?;
+        if self.in_flight.state(ack.packet_id) == State::Abandoned {
+            self.in_flight.remove(ack.packet_id);
+            self.send_again();
+            return Ok(());
+        }
         self.finish(ack, State::AwaitingPuback, &Packet::Puback(*ack))
     }
 
@@ -123,6 +133,11 @@ impl Machine {
         let packet = Packet::Pubrec(*ack);
         self.check_ack(&packet, ack)?;
         let reason_code = match self.in_flight.state(ack.packet_id) {
+            State::GivenUp if ack.reason_code.is_error() => {
+                // The broker has let go of it.
+                self.in_flight.remove(ack.packet_id);
+                return Ok(());
+            }
             State::AwaitingPubrec if ack.reason_code.is_error() => {
                 return self.finish(ack, State::AwaitingPubrec, &packet);
             }
@@ -143,28 +158,45 @@ impl Machine {
             _ => return Err(ProtocolError::UnknownPacketId(packet.packet_type()).into()),
         };
         self.send(&Packet::Pubrel(Ack { reason_code, ..Ack::success(ack.packet_id) }));
+        self.send_again();
         Ok(())
     }
 
     pub(super) fn pubcomp(&mut self, ack: &Ack<'_>) -> Result<(), Error> {
         let packet = Packet::Pubcomp(*ack);
         self.check_ack(&packet, ack)?;
-        self.finish(ack, State::AwaitingPubcomp, &packet)
+        match self.in_flight.state(ack.packet_id) {
+            // The answer to a PUBREL that said Packet Identifier not found.
+            State::Free => Ok(()),
+            State::GivenUp => {
+                self.in_flight.remove(ack.packet_id);
+                self.send_again();
+                Ok(())
+            }
+            _ => self.finish(ack, State::AwaitingPubcomp, &packet),
+        }
     }
 
     /// After CONNACK: everything in flight is sent again, PUBREL in the order of PUBREC and messages in the order they
     /// were sent first `[MQTT-4.4.0-1]` `[MQTT-4.6.0-1]` `[MQTT-4.6.0-4]`. PUBREL waits for nothing `[MQTT-3.3.4-8]`.
     pub(super) fn start_again(&mut self, session_present: bool) {
+        self.in_flight.forget_given_up(session_present);
+        // Half of the attempts are made alone: only then it is certain that the broker does not mean another message.
+        let crowded_attempts = self.options.attempts_per_message / 2;
+        let first = self.in_flight.messages_in_order().next();
+        self.resends_one_by_one = first.is_some_and(|id| self.in_flight.suspicions(id) > crowded_attempts);
         let mut next = self.in_flight.first_released();
         while let Some(id) = next {
             next = self.in_flight.after(id);
             self.in_flight.discount(id);
-            if session_present {
-                self.stats.retransmitted += 1;
-                self.send(&Packet::Pubrel(Ack::success(id)));
-            } else {
+            if !session_present {
                 // What was released has arrived.
                 self.complete(id, Ok(ReasonCode::Success.into()));
+            } else if self.is_sent_enough(id) {
+                self.give_up_message(id, Error::GivenUp { attempts: self.in_flight.attempts(id) });
+            } else {
+                self.stats.retransmitted += 1;
+                self.send(&Packet::Pubrel(Ack::success(id)));
             }
         }
         let mut next = self.in_flight.first_sent();
@@ -176,16 +208,12 @@ impl Machine {
                 *first_byte = if session_present { *first_byte | DUP } else { *first_byte & !DUP };
             }
         }
-        if !session_present {
-            while !self.options.restore_messages
-                && let Some(id) = self.in_flight.first_sent()
-            {
+        if !session_present && !self.options.restore_messages {
+            while let Some(id) = self.in_flight.first_sent() {
                 // To the letter `[MQTT-3.2.2-5]`.
                 self.give_up_message(id, Error::SessionLost);
             }
-            for id in self.in_flight.given_up() {
-                self.in_flight.remove(id);
-            }
+            self.in_flight.forget_given_up(session_present);
         }
         self.take_up_subscriptions(session_present);
         self.resend = self.in_flight.first_sent();
@@ -211,23 +239,23 @@ impl Machine {
     pub(super) fn send_again(&mut self) {
         while let Some(id) = self.resend {
             let has_quota = self.send_quota() > 0;
-            let attempts = self.in_flight.attempts(id);
-            if self.options.attempts_per_message.is_some_and(|most| attempts >= most.max(1)) {
-                self.resend = self.in_flight.after(id);
-                self.give_up_message(id, Error::GivenUp { attempts });
+            if self.is_sent_enough(id) {
+                self.give_up_message(id, Error::GivenUp { attempts: self.in_flight.attempts(id) });
                 continue;
+            }
+            let is_alone = self.in_flight.first_released().is_none() && self.in_flight.first_sent() == Some(id);
+            if self.resends_one_by_one && !is_alone {
+                break;
             }
             let packet = self.in_flight.packet_mut(id);
             if let Err(error) = self.terms.check_again(packet) {
-                self.resend = self.in_flight.after(id);
                 self.stats.dropped += 1;
-                if let Some(id) = self.in_flight.give_up(id) {
-                    self.published(id, Err(error.into()));
-                }
+                self.end_message(id, error.into());
             } else if has_quota && self.outbound.has_room(packet.len(), self.options.outbound_limit) {
+                let place = self.outbound.end();
                 self.outbound.push_bytes(packet);
                 self.stats.retransmitted += 1;
-                self.in_flight.count(id);
+                self.in_flight.count(id, place);
                 self.keep_alive.will_be_answered(id, self.outbound.end());
                 self.resend = self.in_flight.after(id);
             } else {
@@ -236,15 +264,52 @@ impl Machine {
         }
     }
 
+    /// Whether as many connections ended at the message as the options allow.
+    fn is_sent_enough(&self, id: PacketId) -> bool {
+        self.in_flight.suspicions(id) >= self.options.attempts_per_message.max(1)
+    }
+
     /// The message is not sent again, for this reason.
     fn give_up_message(&mut self, id: PacketId, why: Error) {
+        let topic = self.message_in_flight(id).topic.to_owned();
         let attempts = self.in_flight.attempts(id);
-        let topic = outbound::packets(self.in_flight.packet(id)).next().and_then(outbound::message);
-        let topic = topic.map(|message| message.topic.to_owned()).unwrap_or_default();
         self.stats.dropped += 1;
         self.events.push_back(Event::MessageGivenUp { topic, attempts });
+        self.end_message(id, why);
+    }
+
+    /// The user gives a message up; `false` if it is not in flight any more.
+    pub(super) fn give_up_by_hand(&mut self, operation: OperationId) -> bool {
+        let id = self.in_flight.find(operation).or_else(|| self.in_flight.find(operation.of_a_request()));
+        if let Some(id) = id {
+            self.end_message(id, Error::GivenUp { attempts: self.in_flight.attempts(id) });
+            if self.status == Status::Connected {
+                self.send_again();
+            }
+        }
+        id.is_some()
+    }
+
+    /// The message as it was sent; nothing of it once the broker has it.
+    pub(super) fn message_in_flight(&self, id: PacketId) -> Publish<'_> {
+        outbound::packets(self.in_flight.packet(id)).next().and_then(outbound::message).unwrap_or_default()
+    }
+
+    /// Sends the message no more, and ends its call.
+    fn end_message(&mut self, id: PacketId, error: Error) {
+        if self.resend == Some(id) {
+            self.resend = self.in_flight.after(id);
+        }
         if let Some(id) = self.in_flight.give_up(id) {
-            self.published(id, Err(why));
+            self.published(id, Err(error));
+        }
+    }
+
+    /// The connection has ended for this reason: maybe because of a message.
+    pub(super) fn suspect_a_message(&mut self, error: &Error) {
+        if self.status == Status::Connected && may_be_due_to_a_message(error) {
+            let outbound = &self.outbound;
+            self.in_flight.suspect(|place| outbound.has_sent(place));
         }
     }
 
@@ -304,5 +369,34 @@ impl Machine {
         if let Some(result) = self.take_own_published(id, result) {
             self.events.push_back(Event::Published { id, result });
         }
+    }
+}
+
+/// Whether a broker may have ended a connection in this way because of a message that it got. A message that came, and
+/// that this side refused, says nothing about those that it sent.
+fn may_be_due_to_a_message(error: &Error) -> bool {
+    use ReasonCode as Code;
+    match error {
+        Error::Disconnected(reason) => matches!(
+            reason.reason_code,
+            Code::UnspecifiedError
+                | Code::MalformedPacket
+                | Code::ProtocolError
+                | Code::ImplementationSpecificError
+                | Code::NotAuthorized
+                | Code::TopicNameInvalid
+                | Code::ReceiveMaximumExceeded
+                | Code::PacketTooLarge
+                | Code::QuotaExceeded
+                | Code::PayloadFormatInvalid
+                | Code::RetainNotSupported
+                | Code::QosNotSupported
+        ),
+        Error::ConnectionClosed | Error::Transport(_) | Error::KeepAliveTimeout => true,
+        // What answers it is broken.
+        Error::Malformed(FrameError::Malformed(DecodeError { packet_type, .. })) => {
+            matches!(packet_type, Some(PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp))
+        }
+        _ => false,
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! snapshot  = "MQSS" version:u8  client-id:binary  response-topic:binary  count:u16 received:u16*  count:u16 given-up:u16*
-//!             count:u16 released:u16*  count:u32 packet*  count:u32 subscription*  crc:u32
+//!             count:u16 released:u16*  in-flight:binary  unsent:binary  attempts*  count:u32 subscription*  crc:u32
 //! binary    = len:u32 byte*
-//! packet    = binary                           a PUBLISH; QoS 1 and 2 in flight first, then QoS 0 that waits
+//! in-flight = PUBLISH*                         at QoS 1 and 2, in the order they were sent
+//! unsent    = PUBLISH*                         at QoS 0, that wait
+//! attempts  = sent:u32 connections:u32         of those in flight, then of those released: how often each was sent, and
+//!                                              how many connections ended at it
 //! subscription = filter:binary options:u8 identifier:u32
 //! ```
 //!
@@ -26,6 +29,9 @@ use crate::codec::{self, PacketId, Publish, QoS};
 use crate::error::{SNAPSHOT_VERSION, SnapshotError};
 
 const MAGIC: &[u8; 4] = b"MQSS";
+
+/// The highest Subscription Identifier (section 3.8.2.1.2).
+const MOST_IDENTIFIER: u32 = 268_435_455;
 
 /// A session of an earlier process, made of the bytes of [`Session::snapshot`](super::Session::snapshot), and checked:
 /// what [`Options::resume`](crate::Options::resume) takes.
@@ -53,6 +59,8 @@ pub struct Snapshot {
     sent: Vec<u8>,
     /// Messages at QoS 0.
     unsent: Vec<u8>,
+    /// Of messages in flight, then of those released: how often each was sent, and how many connections ended at it.
+    attempts: Vec<[u32; 2]>,
     subscriptions: Vec<Granted>,
 }
 
@@ -109,6 +117,10 @@ impl Snapshot {
         let mut unsent = machine.unsent.clone();
         unsent.extend_from_slice(&machine.outbound.unsent_messages());
         binary(&mut bytes, &unsent);
+        for id in machine.in_flight.sent().chain(machine.in_flight.released()) {
+            bytes.extend_from_slice(&machine.in_flight.attempts(id).to_be_bytes());
+            bytes.extend_from_slice(&machine.in_flight.suspicions(id).to_be_bytes());
+        }
         let subscriptions: Vec<_> = machine.subscriptions.iter().collect();
         bytes.extend_from_slice(&(subscriptions.len() as u32).to_be_bytes());
         for Granted { filter, options, identifier, .. } in subscriptions {
@@ -157,6 +169,10 @@ impl Snapshot {
         for (&id, state) in self.given_up.iter().map(|id| (id, State::GivenUp)) {
             in_flight.take_over(id, state, &[]).then_some(())?;
         }
+        let ids: Vec<_> = in_flight.sent().chain(in_flight.released()).collect();
+        for (id, &[attempts, suspicions]) in ids.into_iter().zip(&self.attempts) {
+            in_flight.set_attempts(id, attempts, suspicions);
+        }
         in_flight.free_the_rest();
         (len == self.sent.len() + self.unsent.len()).then_some(in_flight)
     }
@@ -169,9 +185,16 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// A message as it is kept from one connection to the next: with its full Topic Name.
+/// A message as it is kept from one connection to the next: with its full Topic Name, and nothing in it that a client
+/// must not send.
 fn stored(packet: &[u8]) -> Option<Publish<'_>> {
-    message(packet).filter(|message| message.properties.topic_alias.is_none())
+    message(packet).filter(|message| {
+        let properties = &message.properties;
+        properties.topic_alias.is_none()
+            && properties.subscription_identifiers.is_empty()
+            && message.encoded_len().is_ok_and(|len| len == packet.len())
+            && (properties.payload_format_indicator != Some(true) || core::str::from_utf8(message.payload).is_ok())
+    })
 }
 
 fn binary(bytes: &mut Vec<u8>, content: &[u8]) {
@@ -188,19 +211,35 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
-        let (client_id, response_topic) = (self.text()?.to_owned(), self.text()?.to_owned());
+        let client_id = self.text()?.to_owned();
+        let response_topic = self.text()?.to_owned();
+        // What CONNECT and SUBSCRIBE could not carry.
+        if client_id.len() > usize::from(u16::MAX)
+            || client_id.contains('\0')
+            || (!response_topic.is_empty() && codec::validate_topic_name(&response_topic).is_err())
+        {
+            return Err(SnapshotError::Corrupt);
+        }
         let (received, given_up, released) = (self.ids()?, self.ids()?, self.ids()?);
         let (sent, unsent) = (self.binary()?.to_owned(), self.binary()?.to_owned());
-        let mut subscriptions = Vec::new();
+        let mut attempts = Vec::new();
+        for _ in 0..packets(&sent).count() + released.len() {
+            attempts.push([self.u32()?, self.u32()?]);
+        }
+        let mut subscriptions: Vec<Granted> = Vec::new();
         for _ in 0..self.u32()? {
             let filter: Box<str> = self.text()?.into();
             let options = self.take(1)?[0];
             let identifier = Some(self.u32()?).filter(|&identifier| identifier != 0);
             let granted = Granted { filter, options, identifier, may_do_without: false };
-            let is_valid = codec::validate_topic_filter(&granted.filter).is_ok() && granted.lend().is_some();
+            let is_valid = codec::validate_topic_filter(&granted.filter).is_ok()
+                && granted
+                    .lend()
+                    .is_some_and(|subscription| !(subscription.no_local && codec::is_shared(&granted.filter)))
+                && identifier.is_none_or(|identifier| identifier <= MOST_IDENTIFIER);
             subscriptions.push(Some(granted).filter(|_| is_valid).ok_or(SnapshotError::Corrupt)?);
         }
-        Ok(Snapshot { client_id, response_topic, received, given_up, released, sent, unsent, subscriptions })
+        Ok(Snapshot { client_id, response_topic, received, given_up, released, sent, unsent, attempts, subscriptions })
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], SnapshotError> {

@@ -38,6 +38,14 @@ pub struct Stats {
     /// Messages that could not be sent over a new connection, because its broker does not accept them. An event tells
     /// of each.
     pub dropped: u64,
+    /// Messages from the broker that were skipped, since the client has to refuse them: see
+    /// [`Options::skip_refused_messages`](crate::Options::skip_refused_messages). An event tells of them.
+    pub skipped: u64,
+    /// Attempts to connect that failed.
+    pub failed_attempts: u64,
+    /// Why the last connection ended, or the last attempt failed: the [name](crate::Error::name) of the error. `None`
+    /// while there is a connection.
+    pub last_failure: Option<&'static str>,
     /// Requests that wait for their replies now.
     pub pending_requests: usize,
     /// Replies to requests that were over: they had a reply, their time had run out, or they were given up. Such
@@ -73,6 +81,8 @@ impl Stats {
             ("ping-round-trip-us", ping),
             ("refused", Some(self.refused)),
             ("dropped", Some(self.dropped)),
+            ("skipped", Some(self.skipped)),
+            ("failed-attempts", Some(self.failed_attempts)),
             ("late-replies", Some(self.late_replies)),
             ("unmatched-replies", Some(self.unmatched_replies)),
         ]

@@ -322,7 +322,7 @@ impl Machine {
         let subscriptions = subscriptions.as_slice().into();
         let packet = Packet::Subscribe(Subscribe { packet_id, properties, subscriptions });
         self.send_request(&packet)?;
-        self.in_flight.insert(packet_id, State::AwaitingSuback, OperationId::default(), |_| {});
+        self.in_flight.insert(packet_id, State::AwaitingSuback, OperationId::default(), 0, |_| {});
         Ok(())
     }
 
@@ -351,7 +351,7 @@ impl Machine {
     ) -> Result<OperationId, CallError> {
         self.send_request(packet)?;
         let operation = self.next_operation();
-        self.in_flight.insert(packet_id, state, operation, |_| {});
+        self.in_flight.insert(packet_id, state, operation, 0, |_| {});
         self.subscriptions.asked.push_back(Asked { packet_id, what: what() });
         Ok(operation)
     }

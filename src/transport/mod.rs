@@ -261,6 +261,16 @@ pub trait Connector {
     /// ```
     fn random(&mut self) -> u64;
 
+    /// Uses these options for TLS from the next connection on. A connector without TLS has no use for them.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] for options that cannot be used; then it uses those before.
+    #[cfg(feature = "tls")]
+    fn use_tls(&mut self, tls: TlsOptions) -> Result<(), Error> {
+        drop(tls);
+        Ok(())
+    }
+
     /// The connector itself, for callers that know its type.
     ///
     #[doc = std_example!()]

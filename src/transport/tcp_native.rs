@@ -251,6 +251,12 @@ impl Connector for TcpConnector {
         self.attempt = None;
     }
 
+    #[cfg(feature = "tls")]
+    fn use_tls(&mut self, tls: super::TlsOptions) -> Result<(), Error> {
+        self.layers = Layers::new(Some(tls))?;
+        Ok(())
+    }
+
     fn wait(&mut self, until: Instant) {
         std::thread::sleep(until.saturating_duration_since(now()));
     }

@@ -140,6 +140,11 @@ impl Connector for TcpConnector {
         self.0.cancel();
     }
 
+    #[cfg(feature = "tls")]
+    fn use_tls(&mut self, tls: super::TlsOptions) -> Result<(), Error> {
+        self.0.use_tls(tls)
+    }
+
     fn wait(&mut self, until: Instant) {
         self.0.wait(until);
     }

@@ -31,7 +31,7 @@ fn subscribing_ends_in_time_where_the_broker_closes_at_it() {
         s.wait(Duration::from_millis(7_999));
         s.expect_pending(subscribing);
         s.wait(Duration::from_millis(1));
-        s.expect_failed(subscribing, Error::Timeout);
+        s.expect_failed(subscribing, Error::NoConnectionInTime(Error::ConnectionClosed.into()));
         assert!((2..=8).contains(&s.dialed.len()), "attempts in 8 seconds: {}", s.dialed.len());
         // Nobody subscribes any more, and so the broker keeps the connection.
         s.dialed.clear();
@@ -60,7 +60,7 @@ fn attempts_grow_rare() {
         let longest = delays(&s.dialed).into_iter().max();
         assert!(longest > Some(10 * SECOND) && longest <= Some(60 * SECOND), "{longest:?}");
         s.wait(SECOND);
-        s.expect_failed(subscribing, Error::Timeout);
+        s.expect_failed(subscribing, Error::NoConnectionInTime(Error::ConnectionClosed.into()));
         s.look_back();
     }
 }

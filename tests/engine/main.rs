@@ -6,6 +6,7 @@ mod batch;
 mod bounded;
 mod combined;
 mod connecting;
+mod field;
 mod housekeeping;
 mod memory;
 #[path = "../session/packets.rs"]

@@ -324,7 +324,7 @@ fn places_of_requests_are_free_again_though_the_connection_was_lost_meanwhile() 
         s.wait(SECOND);
         s.expect_dial("a:1883");
         s.wait(4 * SECOND);
-        s.expect_failed(first, Error::Timeout);
+        s.expect_failed(first, Error::NoConnectionInTime(Error::ConnectionClosed.into()));
         s.expect_pending(second);
         s.attempt_succeeds();
         s.broker_takes_connection(false, ConnackProperties::default());

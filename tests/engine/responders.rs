@@ -283,3 +283,24 @@ fn request_that_is_given_up_is_worked_on_when_it_comes_again() {
         r.expect_reply(QoS::AtMostOnce, 0, "x", "reply");
     }
 }
+
+#[test]
+fn request_can_still_be_answered_after_a_reply_that_is_too_large() {
+    for mode in BOTH {
+        let terms = ConnackProperties { maximum_packet_size: Some(64), ..ConnackProperties::default() };
+        let mut r = Replier::new(mode, terms);
+        r.s.broker_sends(request(QoS::AtLeastOnce, 7, "x"));
+        let running = r.next().expect("a request");
+        for _ in 0..2 {
+            let replying = r.s.reply(r.responder, &running, &"x".repeat(100));
+            assert!(r.s.take(replying).is_err());
+        }
+        r.s.expect_sent(puback(7));
+        let replying = r.s.reply(r.responder, &running, "reply");
+        r.expect_reply(QoS::AtLeastOnce, 1, "x", "reply");
+        r.s.expect_done(replying);
+        r.s.broker_sends(puback(1));
+        r.s.expect_usable();
+        assert_eq!(r.s.engine.responder_stats(r.responder).replied, 1);
+    }
+}

@@ -501,6 +501,17 @@ impl Scenario {
         message
     }
 
+    /// Looks for a message, where they are taken one by one, and finds none.
+    pub(crate) fn receive_nothing(&mut self) -> Option<String> {
+        if self.mode == Mode::OneByOne { self.receive() } else { None }
+    }
+
+    /// The engine was called behind the story's back.
+    pub(crate) fn wake_and_settle(&mut self) {
+        self.wake();
+        self.settle();
+    }
+
     /// Gives a call up.
     pub(crate) fn cancel(&mut self, asked: Asked) {
         let running = self.calls[asked.0].running.take().expect("a call that is not over");
@@ -645,6 +656,16 @@ impl Scenario {
         }
         self.now = end;
         self.settle();
+    }
+
+    /// Time goes by until there is an attempt to connect, which is to this broker.
+    #[track_caller]
+    pub(crate) fn wait_for_dial(&mut self, place: &str) {
+        while self.attempt.is_none() {
+            let due = self.engine.deadline().expect("an attempt is due some time");
+            self.wait(due.saturating_duration_since(self.now));
+        }
+        self.expect_dial(place);
     }
 
     /// From now on the network and the broker do this by themselves, and the story tells nothing of it.

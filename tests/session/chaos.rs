@@ -537,7 +537,7 @@ fn expect_answered(s: &mut Scenario) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::support::config())]
 
     #[test]
     fn session_survives_anything(

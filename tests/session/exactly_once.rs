@@ -293,7 +293,7 @@ fn check_delivery(published: &[(QoS, String)], arrived: &[String], most_often: u
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::support::config())]
 
     #[test]
     fn every_qos_keeps_its_promise_wherever_the_connection_breaks(

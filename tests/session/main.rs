@@ -12,6 +12,7 @@ mod exactly_once;
 mod keep_alive;
 mod observer;
 mod packets;
+mod poison;
 mod publish;
 mod reconnect;
 mod request;

@@ -211,6 +211,13 @@ impl Scenario {
         result
     }
 
+    /// Gives up a message that is in flight.
+    pub(crate) fn give_up(&mut self, id: u64) -> bool {
+        let is_given_up = self.session.give_up_message(id);
+        self.settle();
+        is_given_up
+    }
+
     pub(crate) fn disconnect(&mut self, disconnect: &Disconnect<'_>) -> Result<(), CallError> {
         let result = self.session.disconnect(disconnect);
         self.settle();

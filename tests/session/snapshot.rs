@@ -208,7 +208,7 @@ fn crc(bytes: &[u8]) -> [u8; 4] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::support::config())]
 
     #[test]
     fn what_passes_for_a_snapshot_makes_a_session(changes in proptest::collection::vec((5usize.., any::<u8>()), 1..4)) {
@@ -231,4 +231,90 @@ proptest! {
             s.leave_the_rest();
         }
     }
+}
+
+/// The bytes with another checksum, to fit.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.truncate(bytes.len() - 4);
+    let crc = crc(&bytes);
+    bytes.extend(crc);
+    bytes
+}
+
+/// A snapshot with `from` in it, and with `to` in its place.
+fn changed(snapshot: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let place = snapshot.windows(from.len()).position(|window| window == from).expect("it is there");
+    sealed([&snapshot[..place], to, &snapshot[place + from.len()..]].concat())
+}
+
+/// A snapshot of a session with a Client Identifier, a Response Topic, subscriptions and messages whose fields are found.
+fn with_fields() -> Vec<u8> {
+    let mut s = Scenario::new(Options::new().client_id("ident").response_topic("respond"));
+    s.reconnected(false);
+    let _ = s.try_request(&mqtt_wasi::Publish::new("q", ""), std::time::Duration::from_secs(1));
+    let properties =
+        mqtt_wasi::SubscribeProperties { subscription_identifier: Some(0x0FFF_FFFF), ..Default::default() };
+    s.try_subscribe(&[mqtt_wasi::Subscription::new("filter/+", QOS_1)], properties).unwrap();
+    s.broker_sends(suback(2, &[ReasonCode::GrantedQos1]));
+    let properties = mqtt_wasi::PublishProperties {
+        payload_format_indicator: Some(true),
+        response_topic: Some("answer"),
+        content_type: Some("type"),
+        ..Default::default()
+    };
+    s.try_publish(&mqtt_wasi::Publish::new("topic", "payload").qos(QOS_1).properties(properties)).unwrap();
+    let snapshot = s.session.snapshot();
+    s.leave_the_rest();
+    assert!(Snapshot::from_bytes(&snapshot).is_ok());
+    snapshot
+}
+
+#[test]
+fn every_field_of_a_snapshot_is_validated() {
+    let snapshot = with_fields();
+    for (from, to) in [
+        // What CONNECT, SUBSCRIBE and PUBLISH could not carry.
+        (&b"ident"[..], &b"id\0nt"[..]),
+        (b"ident", b"id\xFFnt"),
+        (b"respond", b"resp\0nd"),
+        (b"respond", b"resp/#d"),
+        (b"respond", b"resp\xFFnd"),
+        (b"filter/+", b"filter+/"),
+        (b"filter/+", b"filte\0/+"),
+        (b"filter/+", b"$share/+"),
+        (b"filter/+\x01", b"filter/+\x03"),
+        (b"filter/+\x01", b"filter/+\xC1"),
+        (b"\x0F\xFF\xFF\xFF", b"\x10\x00\x00\x00"),
+        (b"topic", b"to+ic"),
+        (b"topic", b"to\0ic"),
+        (b"topic", b"to\xFFic"),
+        (b"answer", b"answe#"),
+        (b"answer", b"answ\0r"),
+        (b"type", b"ty\0e"),
+        (b"payload", b"payl\xFFad"),
+        // QoS 0 and QoS 3, where QoS 1 and 2 are in flight.
+        (b"\x32\x23\x00\x05topic", b"\x30\x23\x00\x05topic"),
+        (b"\x32\x23\x00\x05topic", b"\x36\x23\x00\x05topic"),
+    ] {
+        let bytes = changed(&snapshot, from, to);
+        assert_eq!(Snapshot::from_bytes(&bytes), Err(SnapshotError::Corrupt), "{:?}", to.escape_ascii().to_string());
+    }
+}
+
+#[test]
+fn client_identifier_of_a_snapshot_is_no_longer_than_a_string() {
+    let snapshot = Session::new(Options::new().client_id("ident")).snapshot();
+    for (len, is_valid) in [(65_535, true), (65_536, false)] {
+        let client_id = [&(len as u32).to_be_bytes()[..], &vec![b'x'; len]].concat();
+        let bytes = changed(&snapshot, b"\0\0\0\x05ident", &client_id);
+        assert_eq!(Snapshot::from_bytes(&bytes).is_ok(), is_valid, "{len}");
+    }
+}
+
+#[test]
+fn attempts_belong_to_messages() {
+    let snapshot = rich();
+    // Without the attempts of one of three, the rest is read wrongly, or ends too early.
+    let bytes = changed(&snapshot, &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], &[0, 0, 0, 1, 0, 0, 0, 0]);
+    assert_eq!(Snapshot::from_bytes(&bytes), Err(SnapshotError::Corrupt));
 }

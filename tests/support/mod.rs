@@ -15,10 +15,12 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::FileFailurePersistence;
 
-/// As many cases as `PROPTEST_CASES` says, and no file beside the tests for the ones that failed.
+/// As many cases as `PROPTEST_CASES` says. One that failed is kept in a file beside the test, and tried first from then on.
 pub(crate) fn config() -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+    let kept = FileFailurePersistence::WithSource("proptest-regressions");
+    ProptestConfig { failure_persistence: Some(Box::new(kept)), ..ProptestConfig::default() }
 }
 
 /// A valid packet of any type.

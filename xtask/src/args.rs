@@ -14,7 +14,9 @@ Commands:
       --quiet          Print only errors and what takes long
   languages [NAME..]   Build the guests in other languages: javascript, python, c, go (default: all)
   toolchain            Print which Rust builds for wasm32-wasip2, and fetch one if there is none
-  test [-- ARGS]       Build, then run every test; ARGS go to `cargo test` and run the workspace's tests only
+  test [-- ARGS]       Build, then run every test, and sum up what passed, failed and was skipped; ARGS go to
+                       `cargo test` and run the workspace's tests only
+  properties [CASES]   Try CASES cases of each property (default: 10,000), with a seed of its own
   schedules [NUMBER]   Test the async client under NUMBER random schedules (default: 20,000)
   demo [--broker URL]  Build, then run the demo against a broker (default: an embedded one)
   sizes                Build what users get and small programs, and print the bytes of each beside version 0.2.0
@@ -36,6 +38,7 @@ pub(crate) enum Task {
     Build(BuildOptions),
     Languages(Vec<String>),
     Test(Vec<String>),
+    Properties(Option<usize>),
     Schedules(Option<usize>),
     Demo(Vec<String>),
     Bench(Vec<String>),
@@ -83,16 +86,19 @@ impl Task {
             ("test", []) => Ok(Self::Test(rest)),
             ("test", [separator, extra @ ..]) if separator == "--" => Ok(Self::Test(extra.to_vec())),
             ("schedules", []) => Ok(Self::Schedules(None)),
-            ("schedules", [number]) => match number.parse() {
-                Ok(number) => Ok(Self::Schedules(Some(number))),
-                Err(_) => Err(usage(format!("`{number}` is not a number of schedules"))),
+            ("properties", []) => Ok(Self::Properties(None)),
+            ("schedules" | "properties", [number]) => match (number.parse(), name.as_str()) {
+                (Ok(number), "schedules") => Ok(Self::Schedules(Some(number))),
+                (Ok(number), _) => Ok(Self::Properties(Some(number))),
+                (Err(_), _) => Err(usage(format!("`{number}` is not a number"))),
             },
             ("demo", []) => Ok(Self::Demo(rest)),
             ("demo", [option, _]) if option == "--broker" => Ok(Self::Demo(rest)),
             ("demo", [option]) if option == "--broker" => Err(usage("--broker needs a URL")),
-            ("toolchain" | "newcomer" | "sizes" | "lint" | "test" | "schedules" | "demo", [first, ..]) => {
-                Err(usage(format!("`{name}` does not take `{first}` here")))
-            }
+            (
+                "toolchain" | "newcomer" | "sizes" | "lint" | "test" | "properties" | "schedules" | "demo",
+                [first, ..],
+            ) => Err(usage(format!("`{name}` does not take `{first}` here"))),
             _ => Err(usage(format!("there is no command `{name}`"))),
         }
     }

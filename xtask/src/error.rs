@@ -30,6 +30,8 @@ pub(crate) enum Error {
     NoExample { items: usize },
     /// A component could not be read as one, and why.
     Wasm(String),
+    /// So many tests, or steps of testing, failed, which were printed.
+    Tests { failed: usize },
     /// So many counts got worse, which were printed.
     Worse { counts: usize },
     /// The documentation has so many problems, which were printed.
@@ -71,6 +73,7 @@ impl fmt::Display for Error {
             Self::Rustdoc(why) => write!(f, "rustdoc's JSON: {why}"),
             Self::NoExample { items } => write!(f, "{items} public items have no example in their documentation"),
             Self::MissingTool { tool, remedy } => write!(f, "{tool} is missing: {remedy}"),
+            Self::Tests { failed } => write!(f, "testing failed in {failed} places: the summary above names them"),
             Self::Worse { counts } => write!(
                 f,
                 "{counts} counts are worse than in bench/counts.txt: find out why. If the change is worth it, write the new \

@@ -18,6 +18,7 @@ mod package;
 mod process;
 mod shrink;
 mod sizes;
+mod testing;
 mod toolchain;
 mod workspace;
 
@@ -46,7 +47,8 @@ fn execute(task: Task) -> Result<()> {
         Task::Toolchain => println!("{}", Toolchain::find_or_fetch()?),
         Task::Build(options) => components::build(&options)?,
         Task::Languages(names) => languages::build(&names)?,
-        Task::Test(extra) => test(&extra)?,
+        Task::Test(extra) => testing::run_all(&extra)?,
+        Task::Properties(cases) => testing::properties(cases)?,
         Task::Schedules(number) => schedules(number.unwrap_or(20_000))?,
         Task::Demo(extra) => demo(&extra)?,
         Task::Bench(extra) => bench(&extra)?,
@@ -58,21 +60,6 @@ fn execute(task: Task) -> Result<()> {
         Task::Lint { docs_only: true } => docs::check()?,
     }
     Ok(())
-}
-
-fn test(extra: &[String]) -> Result<()> {
-    components::build(&BuildOptions::default())?;
-    // What the caller picks out of the workspace need not be in the engine alone.
-    if extra.is_empty() {
-        step("testing the engine alone, without std");
-        run(&mut cargo("test --locked -p mqtt-wasi --no-default-features"))?;
-        step("testing the async client under schedules chosen at random");
-        run(&mut under_schedules("test", "--quiet"))?;
-    }
-    step("testing the workspace (the first time, its wasm host takes minutes to build)");
-    run(cargo(&format!("test --locked {EVERYTHING}"))
-        .args(extra)
-        .env(components::FOLDER_VARIABLE, components::folder()))
 }
 
 /// Many more schedules than the tests go through.

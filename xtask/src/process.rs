@@ -1,5 +1,6 @@
 //! Running other programs.
 
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -13,6 +14,24 @@ pub(crate) fn step(what: &str) {
 /// Runs a program that speaks for itself.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     wait(command).map(drop)
+}
+
+/// Runs a program that speaks for itself, and has `read` read each line along that it prints.
+pub(crate) fn tee(command: &mut Command, mut read: impl FnMut(&str)) -> Result<()> {
+    let started = command.stdout(Stdio::piped()).spawn();
+    let mut child = started.map_err(|source| Error::Start { program: name(command), source })?;
+    if let Some(output) = child.stdout.take() {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        // What is no text is printed as it is.
+        while output.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+            let _ = io::stdout().write_all(&line);
+            read(String::from_utf8_lossy(&line).trim_end());
+            line.clear();
+        }
+    }
+    let status = child.wait().map_err(|source| Error::Start { program: name(command), source })?;
+    if status.success() { Ok(()) } else { Err(Error::Failed { command: self::line(command), status }) }
 }
 
 /// Whether a program can be started and succeeds, whatever it prints.

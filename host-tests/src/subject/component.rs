@@ -266,6 +266,17 @@ impl Component {
         untrapped(call(store, mqtt.client(), self.client))
     }
 
+    /// What is in flight: numbers, Topic Names, bytes of payload, and how often each was sent.
+    pub fn messages_in_flight(&mut self) -> Vec<(u64, String, u32, u32)> {
+        let list = self.call(|store, guest, client| guest.call_messages_in_flight(store, client));
+        list.into_iter().map(|listed| (listed.id, listed.topic, listed.payload_bytes, listed.attempts)).collect()
+    }
+
+    /// Gives up a message that is in flight.
+    pub fn give_up_message(&mut self, id: u64) -> bool {
+        self.call(|store, guest, client| guest.call_give_up_message(store, client, id))
+    }
+
     /// Waits for the reply to a request that was started.
     fn reply_to(&mut self, request: u64) -> Result<Message, Failure> {
         loop {
@@ -434,6 +445,8 @@ impl Subject for Component {
                 (wit::EventKind::Subscription, "subscription-lost") => Happening::SubscriptionLost(topic()),
                 (wit::EventKind::Message, "message-dropped") => Happening::MessageDropped,
                 (wit::EventKind::Message, "message-given-up") => Happening::MessageGivenUp(topic()),
+                (wit::EventKind::Message, "message-refused") => Happening::MessageRefused(event.subject, false),
+                (wit::EventKind::Message, "message-skipped") => Happening::MessageRefused(event.subject, true),
                 (wit::EventKind::Message, "reply-dropped") => Happening::ReplyDropped(topic()),
                 _ => panic!("the interface does not list {event:?}"),
             }
@@ -456,6 +469,8 @@ impl Subject for Component {
         stats.ping_round_trip = ping_round_trip;
         stats.refused = count("refused");
         stats.dropped = count("dropped");
+        stats.skipped = count("skipped");
+        stats.failed_attempts = count("failed-attempts");
         stats.pending_requests = count("pending-requests") as usize;
         stats.late_replies = count("late-replies");
         stats.unmatched_replies = count("unmatched-replies");
@@ -545,6 +560,15 @@ impl Instance {
         }
         if let Some(bytes) = settings.backlog_limit {
             untrapped(guest.call_set_backlog_limit(&mut *store, options, bytes));
+        }
+        if let Some(attempts) = settings.attempts_per_message {
+            untrapped(guest.call_set_attempts_per_message(&mut *store, options, attempts));
+        }
+        if settings.skip_refused_messages {
+            untrapped(guest.call_set_skip_refused_messages(&mut *store, options, true));
+        }
+        if let Some(timeout) = settings.first_connect {
+            untrapped(guest.call_set_first_connect_ms(&mut *store, options, millis(timeout)));
         }
         options
     }

@@ -178,6 +178,8 @@ pub enum Happening {
     MessageDropped,
     /// A message to this topic was sent as often as it may be.
     MessageGivenUp(String),
+    /// The broker sent a message, to this topic if that can be told, that has to be refused; and it was skipped or not.
+    MessageRefused(Option<String>, bool),
     /// A reply cannot be sent, to this Response Topic.
     ReplyDropped(String),
 }
@@ -224,4 +226,10 @@ pub struct Settings {
     pub in_flight_limit: Option<u16>,
     /// How many bytes may wait to be received.
     pub backlog_limit: Option<u32>,
+    /// How many connections may end at a message.
+    pub attempts_per_message: Option<u32>,
+    /// Whether messages are skipped that have to be refused.
+    pub skip_refused_messages: bool,
+    /// How long the first connection may take, with as many attempts as that allows.
+    pub first_connect: Option<Duration>,
 }

@@ -128,6 +128,7 @@ pub(super) fn happening(event: Event) -> Happening {
         Event::SubscriptionRestored { filter, .. } => Happening::SubscriptionRestored(filter),
         Event::SubscriptionLost { filter, .. } => Happening::SubscriptionLost(filter),
         Event::MessageDropped(_) => Happening::MessageDropped,
+        Event::MessageRefused { topic, is_skipped, .. } => Happening::MessageRefused(topic, is_skipped),
         Event::ReplyDropped { response_topic, .. } => Happening::ReplyDropped(response_topic),
         other => panic!("no test knows of {other:?}"),
     }
@@ -179,7 +180,9 @@ impl From<&Settings> for Options {
             options = options.clean_start(clean_start);
         }
         if let Some((first_delay, longest_delay)) = settings.reconnect {
-            options = options.reconnect(Reconnect { first_delay, longest_delay, ..Reconnect::default() });
+            let first_connect = settings.first_connect;
+            options =
+                options.reconnect(Reconnect { first_delay, longest_delay, first_connect, ..Reconnect::default() });
         }
         for url in &settings.fallbacks {
             options = options.fallback(url);
@@ -196,6 +199,10 @@ impl From<&Settings> for Options {
         if let Some(bytes) = settings.backlog_limit {
             options = options.backlog_limit(bytes as usize);
         }
+        if let Some(attempts) = settings.attempts_per_message {
+            options = options.attempts_per_message(attempts);
+        }
+        options = options.skip_refused_messages(settings.skip_refused_messages);
         options
     }
 }

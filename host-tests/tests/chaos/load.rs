@@ -312,6 +312,7 @@ impl<S: Subject> Peer<S> {
                 Happening::SubscriptionLost(_)
                 | Happening::MessageDropped
                 | Happening::MessageGivenUp(_)
+                | Happening::MessageRefused(..)
                 | Happening::ReplyDropped(_) => true,
                 Happening::SubscriptionRestored(_) => keeps_session,
                 Happening::Disconnected(_) | Happening::AttemptFailed(_) => false,

@@ -257,6 +257,7 @@ impl<'a> World<'a> {
             longest_delay: Duration::from_secs(decisions.pick(&[60, 2])),
             attempts: decisions.pick(&[None, Some(3), None]),
             redirects: decisions.pick(&[3, 0, 1]),
+            ..Reconnect::default()
         };
         let mood = Arc::new(AtomicU8::new(0));
         let mut options = Options::new()

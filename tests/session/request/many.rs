@@ -93,7 +93,7 @@ impl Broker {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::support::config())]
 
     #[test]
     fn every_request_gets_its_own_reply_or_runs_out_of_time(

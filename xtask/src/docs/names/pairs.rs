@@ -142,6 +142,8 @@ pub(super) const PAIRS: &[Pair] = &[
             except("set-authentication-data", "authentication", BY_VALUE),
             except("set-reconnect-delays-ms", "first-delay", BY_VALUE),
             except("set-reconnect-attempts", "attempts", BY_VALUE),
+            except("set-reconnect-refusals", "refusals", BY_VALUE),
+            except("", "retries", RUST_ONLY),
             except("set-redirect-limit", "redirects", BY_VALUE),
             except("set-snapshot", "resume", "Rust has a type that says that it is a snapshot"),
             except("set-skip-unknown-properties", "unknown-properties", "two choices: a type in Rust"),
