@@ -202,8 +202,8 @@ impl<'a, I: Iterator<Item = Publish<'a>>> PublishingAll<I> {
     }
 }
 
-/// The result of each message of a batch, in order: of those that were published, and of those that were none, with their
-/// places.
+/// The result of each message of a batch, in order: of those that were published, and of those that were none, with
+/// their places.
 #[cfg(any(test, all(feature = "component", target_arch = "wasm32")))]
 pub(crate) fn in_order<R>(
     published: impl IntoIterator<Item = R>,
