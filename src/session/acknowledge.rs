@@ -3,6 +3,7 @@
 
 use alloc::collections::VecDeque;
 
+use super::Status;
 use super::machine::Machine;
 use crate::codec::{PacketId, PacketType, Publish, QoS};
 
@@ -130,6 +131,14 @@ impl Machine {
     /// Notes that the user has got a message and will acknowledge it; `None` if there is nothing to acknowledge.
     pub(super) fn hold(&mut self, publish: &Publish<'_>) -> Option<Delivery> {
         let id = publish.packet_id.filter(|_| self.status.is_open())?;
+        Some(self.held.push(id, publish.qos, false))
+    }
+
+    /// As `hold`, for a message that waits for its user. If its connection is over, the broker sends it again, and at QoS 2
+    /// the user gets it then, unless it was acknowledged before: what was not handed out is not delivered (section 4.3.3).
+    pub(super) fn hold_for_later(&mut self, publish: &Publish<'_>) -> Option<Delivery> {
+        let is_open = self.status == Status::Connected;
+        let id = publish.packet_id.filter(|_| is_open || publish.qos == QoS::ExactlyOnce)?;
         Some(self.held.push(id, publish.qos, false))
     }
 

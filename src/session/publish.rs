@@ -208,17 +208,12 @@ impl Machine {
             let has_quota = self.send_quota() > 0;
             let attempts = self.in_flight.attempts(id);
             if self.options.attempts_per_message.is_some_and(|most| attempts >= most.max(1)) {
-                self.resend = self.in_flight.after(id);
-                self.give_up_message(id, attempts);
+                self.give_up_message(id, Error::GivenUp { attempts });
                 continue;
             }
             let packet = self.in_flight.packet_mut(id);
             if let Err(error) = self.terms.check_again(packet) {
-                self.resend = self.in_flight.after(id);
-                self.stats.dropped += 1;
-                if let Some(id) = self.in_flight.give_up(id) {
-                    self.published(id, Err(error.into()));
-                }
+                self.give_up_message(id, error.into());
             } else if has_quota && self.outbound.has_room(packet.len(), self.options.outbound_limit) {
                 self.outbound.push_bytes(packet);
                 self.stats.retransmitted += 1;
@@ -230,14 +225,16 @@ impl Machine {
         }
     }
 
-    /// The message was sent as often as it may be.
-    fn give_up_message(&mut self, id: PacketId, attempts: u32) {
+    /// The message is not sent again. Whoever published it need not wait any more, so an event tells of it too.
+    fn give_up_message(&mut self, id: PacketId, why: Error) {
+        self.resend = self.in_flight.after(id);
+        let attempts = self.in_flight.attempts(id);
         let topic = outbound::packets(self.in_flight.packet(id)).next().and_then(outbound::message);
         let topic = topic.map(|message| message.topic.to_owned()).unwrap_or_default();
         self.stats.dropped += 1;
         self.events.push_back(Event::MessageGivenUp { topic, attempts });
         if let Some(id) = self.in_flight.give_up(id) {
-            self.published(id, Err(Error::GivenUp { attempts }));
+            self.published(id, Err(why));
         }
     }
 
