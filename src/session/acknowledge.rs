@@ -134,8 +134,8 @@ impl Machine {
         Some(self.held.push(id, publish.qos, false))
     }
 
-    /// As `hold`, for a message that waits for its user. If its connection is over, the broker sends it again, and at QoS 2
-    /// the user gets it then, unless it was acknowledged before: what was not handed out is not delivered (section 4.3.3).
+    /// As `hold`, for a message that waits for its user. If its connection is over, the broker sends it again. At QoS 2
+    /// the user gets it then, unless it was acknowledged before (section 4.3.3).
     pub(super) fn hold_for_later(&mut self, publish: &Publish<'_>) -> Option<Delivery> {
         let is_open = self.status == Status::Connected;
         let id = publish.packet_id.filter(|_| is_open || publish.qos == QoS::ExactlyOnce)?;

@@ -94,8 +94,8 @@ pub enum Event {
     /// A message at QoS 0 was dropped. It was not sent before the last connection ended, and the broker of the new
     /// connection does not accept it, for this reason.
     MessageDropped(CallError),
-    /// A message at QoS 1 or 2 was not acknowledged, and is not sent again: it was sent as often as the options allow, or
-    /// the broker of the new connection does not accept it. [`Event::Published`] tells why.
+    /// A message at QoS 1 or 2 was not acknowledged, and is not sent again. It was sent as often as the options allow,
+    /// or the broker of the new connection does not accept it. [`Event::Published`] tells why.
     MessageGivenUp {
         /// Its Topic Name.
         topic: String,

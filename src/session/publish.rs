@@ -225,7 +225,7 @@ impl Machine {
         }
     }
 
-    /// The message is not sent again. Whoever published it need not wait any more, so an event tells of it too.
+    /// The message is not sent again. Its call may have ended before, so an event tells of it too.
     fn give_up_message(&mut self, id: PacketId, why: Error) {
         self.resend = self.in_flight.after(id);
         let attempts = self.in_flight.attempts(id);
