@@ -45,8 +45,9 @@ pub enum Event {
     /// A message at QoS 0 was dropped. It was not sent before the last connection ended, and the broker of the new
     /// connection does not accept it, for this reason.
     MessageDropped(CallError),
-    /// As many connections ended at a message at QoS 1 or 2 as [the options](crate::Options::attempts_per_message)
-    /// allow. It is not sent again. It may have arrived.
+    /// A message at QoS 1 or 2 was not acknowledged, and is not sent again. As many connections ended at it as [the
+    /// options](crate::Options::attempts_per_message) allow, or the broker of the new connection does not accept it, for
+    /// example because it is too large. It may have arrived. A call that waits for it fails, and tells why.
     MessageGivenUp {
         /// Its Topic Name. Empty if the broker has the message, and only the end of its delivery at QoS 2 is missing.
         topic: String,

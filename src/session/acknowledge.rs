@@ -3,6 +3,7 @@
 
 use alloc::collections::VecDeque;
 
+use super::Status;
 use super::machine::Machine;
 use crate::codec::{Ack, Packet, PacketId, PacketType, Publish, QoS, ReasonCode};
 
@@ -134,6 +135,15 @@ impl Machine {
     /// Notes that the user has got a message and will acknowledge it; `None` if there is nothing to acknowledge.
     pub(super) fn hold(&mut self, publish: &Publish<'_>) -> Option<Delivery> {
         let id = publish.packet_id.filter(|_| self.status.is_open())?;
+        let message = HeldMessage { packet_id: id, qos: publish.qos, is_acknowledged: false, is_refused: false };
+        Some(self.held.push(message))
+    }
+
+    /// As `hold`, for a message that waits for its user. If its connection is over, the broker sends it again. At QoS 2
+    /// the user gets it then, unless it was acknowledged before (section 4.3.3).
+    pub(super) fn hold_for_later(&mut self, publish: &Publish<'_>) -> Option<Delivery> {
+        let is_open = self.status == Status::Connected;
+        let id = publish.packet_id.filter(|_| is_open || publish.qos == QoS::ExactlyOnce)?;
         let message = HeldMessage { packet_id: id, qos: publish.qos, is_acknowledged: false, is_refused: false };
         Some(self.held.push(message))
     }

@@ -130,7 +130,8 @@ pub enum Event {
     /// A message at QoS 0 was dropped. It was not sent before the last connection ended, and the broker of the new
     /// connection does not accept it, for this reason.
     MessageDropped(CallError),
-    /// As many connections ended at a message at QoS 1 or 2 as the options allow. It is not sent again.
+    /// A message at QoS 1 or 2 was not acknowledged, and is not sent again. As many connections ended at it as the
+    /// options allow, or the broker of the new connection does not accept it. [`Event::Published`] tells why.
     MessageGivenUp {
         /// Its Topic Name. Empty if the broker has the message, and did not answer PUBREL.
         topic: String,

@@ -921,7 +921,8 @@ impl Session {
                 false
             } else {
                 let mut delivery = None;
-                let waiting = self.finish_message(None, |machine, publish| delivery = machine.hold(publish));
+                let waiting =
+                    self.finish_message::<true>(None, |machine, publish| delivery = machine.hold_for_later(publish));
                 waiting.is_some_and(|publish| deliver(&publish, delivery))
             };
             if !goes_on {
@@ -1284,12 +1285,12 @@ impl Session {
     #[inline]
     fn next_message(&mut self, take: impl FnOnce(&mut Machine, &Publish<'_>)) -> Option<Publish<'_>> {
         let direct = self.next_unchecked::<false>();
-        self.finish_message(direct, take)
+        self.finish_message::<false>(direct, take)
     }
 
     /// As [`Session::next_message`], once it is known whether there is one that was not taken yet.
     #[inline]
-    fn finish_message(
+    fn finish_message<const WAITS: bool>(
         &mut self,
         direct: Option<FrameSpan>,
         take: impl FnOnce(&mut Machine, &Publish<'_>),
@@ -1314,7 +1315,8 @@ impl Session {
         // The bytes of this message are free now, but stay as they are until the buffer is read into again.
         self.reader.release(self.backlog.front().map(|waiting| &waiting.span));
         let publish = Publish::decode(span.flags, self.reader.body(&span), options).ok()?;
-        if origin == Origin::ThisConnection {
+        // What waits for its user has not been delivered, though its connection is over.
+        if origin == Origin::ThisConnection || (WAITS && origin == Origin::EarlierConnection) {
             take(&mut self.machine, &publish);
         }
         while let Some(waiting) = self.backlog.front()

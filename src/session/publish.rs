@@ -249,8 +249,7 @@ impl Machine {
             }
             let packet = self.in_flight.packet_mut(id);
             if let Err(error) = self.terms.check_again(packet) {
-                self.stats.dropped += 1;
-                self.end_message(id, error.into());
+                self.give_up_message(id, error.into());
             } else if has_quota && self.outbound.has_room(packet.len(), self.options.outbound_limit) {
                 let place = self.outbound.end();
                 self.outbound.push_bytes(packet);
@@ -269,7 +268,7 @@ impl Machine {
         self.in_flight.suspicions(id) >= self.options.attempts_per_message.max(1)
     }
 
-    /// The message is not sent again, for this reason.
+    /// The message is not sent again. Its call may have ended before, so an event tells of it too.
     fn give_up_message(&mut self, id: PacketId, why: Error) {
         let topic = self.message_in_flight(id).topic.to_owned();
         let attempts = self.in_flight.attempts(id);

@@ -6,8 +6,8 @@ use mqtt_wasi::codec::{
     ConnackProperties, Disconnect, DisconnectProperties, Packet, PacketType, Publish, PublishProperties, QoS,
     ReasonCode, Subscription,
 };
-use mqtt_wasi::engine::Overflow;
-use mqtt_wasi::{Authenticator, Error, Options, Reconnect, Responder};
+use mqtt_wasi::engine::{Enqueueing, Overflow};
+use mqtt_wasi::{Authenticator, Error, Event, Options, Reconnect, Responder};
 
 use crate::packets::{self, connack, disconnect, puback, publish, suback, unsuback};
 use crate::scenario::{BOTH, Came, Mode, SECOND, Scenario, a_message, decode, options, unreachable};
@@ -146,6 +146,22 @@ fn batch_tells_what_had_left_when_the_connection_ended() {
         results.resize(5, Err(Error::ConnectionClosed));
         s.expect(batch, Came::Batch(results));
         s.leave_the_rest();
+    }
+}
+
+#[test]
+fn message_that_the_next_broker_does_not_take_is_told_of_though_nobody_waits_for_it() {
+    for mode in BOTH {
+        let mut s = Scenario::connected_with(mode, reconnecting(), ConnackProperties::default());
+        let payload = "x".repeat(100);
+        let enqueued = s.ask(Enqueueing(Box::leak(Box::new(a_message(QOS_1, "a", &payload)))));
+        s.expect_done(enqueued);
+        s.expect_sent(publish(QOS_1, 1, "a", &payload));
+        connect_anew(&mut s, true, ConnackProperties { maximum_packet_size: Some(50), ..Default::default() });
+        s.expect_event(Event::Disconnected(Error::ConnectionClosed));
+        s.expect_event(Event::Connected { session_present: true });
+        s.expect_event(Event::MessageGivenUp { topic: "a".into(), attempts: 1 });
+        s.expect_usable();
     }
 }
 

@@ -219,6 +219,36 @@ fn message_that_waits_comes_once_though_its_connection_is_lost() {
 }
 
 #[test]
+fn message_at_qos_2_is_not_acknowledged_before_its_user_has_it_though_its_connection_is_over() {
+    for takes_in_between in [false, true] {
+        let mut s = Scenario::connected(Mode::Listeners);
+        let listener = s.listen_to_everything(Overflow::Wait(1));
+        s.broker_sends_all(&["1", "2"].map(|text| publish(QoS::ExactlyOnce, text.parse().unwrap(), "a", text)));
+        s.network_breaks();
+        s.expect_closed();
+        if takes_in_between {
+            // What was acknowledged meanwhile does not come again.
+            assert_eq!(s.heard_by(listener), ["1", "2"]);
+        }
+        let connecting = s.connect();
+        s.expect_dial("a:1883");
+        s.attempt_succeeds();
+        s.broker_takes_connection(true, ConnackProperties::default());
+        s.expect_connected(connecting, true);
+        for text in ["1", "2"] {
+            let id = text.parse().unwrap();
+            s.broker_sends(crate::packets::resent(QoS::ExactlyOnce, id, "a", text));
+            if !takes_in_between {
+                s.expect_nothing_sent();
+                assert_eq!(s.heard_by(listener), [text]);
+            }
+            s.expect_sent(crate::packets::pubrec(id));
+        }
+        assert_eq!(s.heard_by(listener), [""; 0]);
+    }
+}
+
+#[test]
 fn messages_that_are_dropped_are_acknowledged() {
     for overflow in [Overflow::DropOldest(2), Overflow::DropNewest(2)] {
         let mut s = Scenario::connected(Mode::Listeners);

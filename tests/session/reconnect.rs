@@ -301,6 +301,7 @@ fn message_that_the_broker_takes_no_longer_fails() {
             let last = s.publish(QOS_1, "a", "3");
             assert_eq!(s.take_sent().len(), 2);
             s.reconnected_with(session_present, terms);
+            s.expect_event(Event::MessageGivenUp { topic: "a".into(), attempts: 1 });
             s.expect_event(Event::Published { id: unacceptable, result: Err(error.into()) });
             let again = if session_present { resent } else { publish };
             s.expect_one_write(&[again(QOS_1, 1, "a", "1"), again(QOS_1, 3, "a", "3")]);
@@ -500,6 +501,7 @@ fn identifier_of_a_message_that_was_given_up_is_not_used_again_in_this_session()
     assert_eq!(s.take_sent().len(), 1);
     s.reconnected_with(true, ConnackProperties { maximum_packet_size: Some(50), ..Default::default() });
     let error = CallError::PacketTooLarge { size: 108, maximum: 50 };
+    s.expect_event(Event::MessageGivenUp { topic: "a".into(), attempts: 1 });
     s.expect_event(Event::Published { id: given_up, result: Err(error.into()) });
     // The broker is told once that it may let go.
     s.broker_sends(pubrec(1));

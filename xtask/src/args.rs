@@ -18,6 +18,10 @@ Commands:
                        `cargo test` and run the workspace's tests only
   properties [CASES]   Try CASES cases of each property (default: 10,000), with a seed of its own
   schedules [NUMBER]   Test the async client under NUMBER random schedules (default: 20,000)
+  simulate [OPTIONS]   Simulate clients, a broker, bad links, clocks and credentials for an hour of virtual time a seed
+      --seeds NUMBER   So many seeds (default: 10,000)
+      --from SEED      From this one on (default: 0)
+      --aloud          Tell everything that happens, to find out why a seed fails
   demo [--broker URL]  Build, then run the demo against a broker (default: an embedded one)
   sizes                Build what users get and small programs, and print the bytes of each beside version 0.2.0
   bench [ARGS]         Run the benchmarks; ARGS go to them, and `bench --help` lists them
@@ -40,6 +44,7 @@ pub(crate) enum Task {
     Test(Vec<String>),
     Properties(Option<usize>),
     Schedules(Option<usize>),
+    Simulate(SimulateOptions),
     Demo(Vec<String>),
     Bench(Vec<String>),
     Counts { accepts: bool },
@@ -47,6 +52,14 @@ pub(crate) enum Task {
     Lint { docs_only: bool },
     Newcomer,
     Sizes,
+}
+
+/// What `cargo xtask simulate` is asked for.
+#[derive(Debug, PartialEq)]
+pub(crate) struct SimulateOptions {
+    pub(crate) seeds: u64,
+    pub(crate) from: u64,
+    pub(crate) is_loud: bool,
 }
 
 /// What `cargo xtask build` is asked for; by default, everything.
@@ -92,6 +105,7 @@ impl Task {
                 (Ok(number), _) => Ok(Self::Properties(Some(number))),
                 (Err(_), _) => Err(usage(format!("`{number}` is not a number"))),
             },
+            ("simulate", _) => SimulateOptions::parse(&rest).map(Self::Simulate),
             ("demo", []) => Ok(Self::Demo(rest)),
             ("demo", [option, _]) if option == "--broker" => Ok(Self::Demo(rest)),
             ("demo", [option]) if option == "--broker" => Err(usage("--broker needs a URL")),
@@ -122,6 +136,26 @@ impl BuildOptions {
                 "--deny-warnings" => options.deny_warnings = true,
                 "--quiet" => options.quiet = true,
                 _ => return Err(usage(format!("`build` does not take `{arg}`"))),
+            }
+        }
+        Ok(options)
+    }
+}
+
+impl SimulateOptions {
+    fn parse(args: &[String]) -> Result<Self> {
+        let mut options = Self { seeds: 10_000, from: 0, is_loud: false };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let mut number = || match args.next().map(|number| number.parse()) {
+                Some(Ok(number)) => Ok(number),
+                _ => Err(usage(format!("{arg} needs a number"))),
+            };
+            match arg.as_str() {
+                "--seeds" => options.seeds = number()?,
+                "--from" => options.from = number()?,
+                "--aloud" => options.is_loud = true,
+                _ => return Err(usage(format!("`simulate` does not take `{arg}`"))),
             }
         }
         Ok(options)
@@ -164,6 +198,14 @@ mod tests {
     }
 
     #[test]
+    fn simulations_may_begin_anywhere() {
+        let one = SimulateOptions { seeds: 1, from: 17, is_loud: true };
+        assert_eq!(parse("simulate --from 17 --seeds 1 --aloud").unwrap(), Task::Simulate(one));
+        let usual = SimulateOptions { seeds: 10_000, from: 0, is_loud: false };
+        assert_eq!(parse("simulate").unwrap(), Task::Simulate(usual));
+    }
+
+    #[test]
     fn help_is_found_anywhere_but_in_what_is_passed_on() {
         assert_eq!(parse("").unwrap(), Task::Help);
         assert_eq!(parse("build --help").unwrap(), Task::Help);
@@ -187,6 +229,9 @@ mod tests {
             "newcomer now",
             "test broker",
             "demo --broker",
+            "simulate 17",
+            "simulate --from",
+            "simulate --seeds many",
             "build --only",
             "build mqtt",
         ] {

@@ -25,7 +25,7 @@ mod workspace;
 use std::env;
 use std::process::{Command, ExitCode};
 
-use args::{BuildOptions, Task};
+use args::{BuildOptions, SimulateOptions, Task};
 use error::Result;
 use process::{run, step, succeeds};
 use toolchain::Toolchain;
@@ -50,6 +50,7 @@ fn execute(task: Task) -> Result<()> {
         Task::Test(extra) => testing::run_all(&extra)?,
         Task::Properties(cases) => testing::properties(cases)?,
         Task::Schedules(number) => schedules(number.unwrap_or(20_000))?,
+        Task::Simulate(options) => simulate(&options)?,
         Task::Demo(extra) => demo(&extra)?,
         Task::Bench(extra) => bench(&extra)?,
         Task::Counts { accepts } => counts::compare(accepts)?,
@@ -66,6 +67,21 @@ fn execute(task: Task) -> Result<()> {
 fn schedules(number: usize) -> Result<()> {
     step(&format!("running each test of tests/schedules under {number} schedules of each kind"));
     run(under_schedules("test", "--release").env("SCHEDULES", number.to_string()))
+}
+
+/// Many more seeds than the test goes through, with every assertion.
+fn simulate(&SimulateOptions { seeds, from, is_loud }: &SimulateOptions) -> Result<()> {
+    step(&format!("simulating an hour of {seeds} seeds from {from} on"));
+    let mut simulation = cargo("test --locked --release -p mqtt-wasi --test simulation -- --nocapture");
+    simulation.env("SIMULATE_SEEDS", seeds.to_string()).env("SIMULATE_FROM", from.to_string());
+    if is_loud {
+        simulation.env("SIMULATE_ALOUD", "1");
+    }
+    // Another build than that of the components and the benchmarks.
+    simulation.env("CARGO_TARGET_DIR", workspace::target().join("simulate"));
+    run(simulation
+        .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
+        .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true"))
 }
 
 fn demo(extra: &[String]) -> Result<()> {

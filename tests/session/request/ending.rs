@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqtt_wasi::codec::{ConnackProperties, Packet, ReasonCode};
-use mqtt_wasi::session::{OperationId, Status};
+use mqtt_wasi::session::{Event, OperationId, Status};
 use mqtt_wasi::{CallError, Error};
 
 use super::{QOS_0, QOS_1, QOS_2, TIMEOUT, ask, ask_at, asking, dropped, replied};
@@ -191,5 +191,6 @@ fn request_that_the_next_broker_does_not_take_ends_with_the_reason() {
     s.connection_is_lost();
     s.expect_disconnected(Error::ConnectionClosed);
     s.reconnected_with(true, ConnackProperties { maximum_qos: Some(QOS_1), ..Default::default() });
+    s.expect_event(Event::MessageGivenUp { topic: "q".into(), attempts: 1 });
     s.expect_unanswered(asked, CallError::QosNotSupported { maximum: QOS_1 }.into());
 }
