@@ -114,5 +114,5 @@ pub use trace::{TraceContext, TraceError};
 #[cfg(feature = "std")]
 pub use transport::TcpTransport;
 #[cfg(feature = "tls")]
-pub use transport::TlsOptions;
+pub use transport::{SkippedCertificate, TlsOptions};
 pub use url::{BrokerUrl, Scheme, UrlError};

@@ -22,7 +22,7 @@ pub(crate) use self::{
 #[cfg(feature = "std")]
 pub use tcp::{TcpConnector, TcpTransport};
 #[cfg(feature = "tls")]
-pub use tls::{TlsOptions, TlsTransport};
+pub use tls::{SkippedCertificate, TlsOptions, TlsTransport};
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 pub(crate) use wasi::{ComponentTransport, Interest, WasiConnector, WasiTransport, wait_for_any};
 
