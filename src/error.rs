@@ -452,11 +452,17 @@ pub enum TlsFailure {
     Expired,
     /// The broker's certificate is not valid yet, by this machine's clock.
     NotYetValid,
-    /// The broker's certificate is invalid in another way.
+    /// The broker's certificate is invalid in another way, or has a key or a signature that this client cannot check.
+    /// The text says which.
     BadCertificate,
-    /// The broker requires a client certificate, and got none or one that it does not accept.
+    /// The broker does not show the certificate whose [fingerprint](crate::TlsOptions::fingerprint) is in the options.
+    WrongFingerprint,
+    /// The broker requires a client certificate, and got none.
     ClientCertificateRequired,
-    /// The two sides have no TLS version or no cipher suite in common.
+    /// The broker does not accept the client certificate in the options. The text has the alert that it sent.
+    ClientCertificateRefused,
+    /// The two sides have no TLS version, cipher suite, group, kind of key or signature algorithm in common. The text
+    /// says which, as far as the broker tells.
     NothingInCommon,
     /// The peer does not speak TLS. It may be another port of the broker.
     NotTls,
@@ -639,6 +645,8 @@ impl TransportErrorKind {
                 TlsFailure::NotYetValid => (NotTrusted, "tls-not-yet-valid"),
                 TlsFailure::BadCertificate => (NotTrusted, "tls-bad-certificate"),
                 TlsFailure::ClientCertificateRequired => (NotTrusted, "tls-client-certificate-required"),
+                TlsFailure::WrongFingerprint => (NotTrusted, "tls-wrong-fingerprint"),
+                TlsFailure::ClientCertificateRefused => (NotTrusted, "tls-client-certificate-refused"),
                 TlsFailure::NothingInCommon => (NotTrusted, "tls-nothing-in-common"),
                 TlsFailure::NotTls => (NotTrusted, "tls-not-tls"),
                 TlsFailure::Expected => (NotTrusted, "tls-expected"),
@@ -962,11 +970,17 @@ impl TlsFailure {
             }
             Self::Expired => "TLS: the broker's certificate has expired; renew it, or correct this machine's clock",
             Self::NotYetValid => "TLS: the broker's certificate is not valid yet; check this machine's clock",
-            Self::BadCertificate => "TLS: the broker's certificate is invalid",
-            Self::ClientCertificateRequired => {
-                "TLS: the broker requires a client certificate, or does not accept the one in the options"
+            Self::BadCertificate => "TLS: the broker's certificate cannot be accepted",
+            Self::WrongFingerprint => {
+                "TLS: the broker shows another certificate than the one whose fingerprint is in the options; if the \
+                 broker's was renewed, take the fingerprint of its new file"
             }
-            Self::NothingInCommon => "TLS: no TLS version or cipher suite in common with the broker",
+            Self::ClientCertificateRequired => "TLS: the broker requires a client certificate; set one that it accepts",
+            Self::ClientCertificateRefused => {
+                "TLS: the broker does not accept the client certificate; check that it trusts the certificate's CA, \
+                 and that the certificate is valid"
+            }
+            Self::NothingInCommon => "TLS: this client and the broker have too little in common",
             Self::NotTls => "TLS: the peer does not speak TLS; check the port",
             Self::Expected => "the peer speaks TLS: use mqtts://",
             Self::Cut => "TLS: the connection ended during the handshake; the broker's log may tell why",

@@ -248,5 +248,5 @@ pub use trace::{TraceContext, TraceError};
 pub use transport::TcpTransport;
 #[cfg(feature = "tls")]
 #[doc(inline)]
-pub use transport::TlsOptions;
+pub use transport::{SkippedCertificate, TlsOptions};
 pub use url::{BrokerUrl, Scheme, UrlError};

@@ -8,13 +8,21 @@
 //! assert!(expired.certificate_pem.starts_with("-----BEGIN CERTIFICATE-----"));
 //! ```
 
-use std::process::{Command, Stdio};
+use std::fs;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, date_time_ymd,
 };
+
+use crate::broker::ANY_PORT;
 
 /// What a broker on this machine goes by.
 const HERE: [&str; 2] = ["localhost", "127.0.0.1"];
@@ -164,6 +172,159 @@ impl Certified {
         let key = request.key_kind.generate();
         let certificate = request.params().self_signed(&key).expect("a certificate");
         Self { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() }
+    }
+}
+
+/// A folder in which the program `openssl` makes what no crate does: for all that real shops have. Removed when dropped.
+pub struct OpenSsl(PathBuf);
+
+impl OpenSsl {
+    /// A new folder. Where `openssl` is not installed, says so and returns none.
+    ///
+    /// # Panics
+    /// When `openssl` is not installed and the variable `CI` is set.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        if !openssl_is_installed() {
+            return None;
+        }
+        let number = AUTHORITIES.fetch_add(1, Relaxed);
+        let folder = std::env::temp_dir().join(format!("mqtt-wasi-openssl-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        Some(Self(folder))
+    }
+
+    /// Runs `openssl` in the folder with these words.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn run(&self, words: &str) {
+        let output = Command::new("openssl").current_dir(&self.0).args(words.split_whitespace()).output();
+        let output = output.expect("openssl is installed");
+        assert!(output.status.success(), "openssl {words}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A file in the folder.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.0.join(name)).expect("a file")
+    }
+
+    /// A text in the folder.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn text(&self, name: &str) -> String {
+        String::from_utf8(self.read(name)).expect("a text")
+    }
+
+    /// Puts a file there.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, content: &str) {
+        fs::write(self.0.join(name), content).expect("a file");
+    }
+
+    /// Makes a certificate that signed itself, with a key made by `-newkey` and these words, as the usual guides do.
+    ///
+    /// # Panics
+    /// As [`OpenSsl::run`].
+    #[must_use]
+    pub fn self_signed(&self, new_key: &str) -> Certified {
+        self.run(&format!(
+            "req -x509 -newkey {new_key} -nodes -days 30 -subj /CN=localhost \
+             -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout own.key -out own.pem"
+        ));
+        self.certified("own")
+    }
+
+    /// Makes an authority and a server's certificate that it issued with these words, such as `-sha1`: its PEM, and the
+    /// certificate.
+    ///
+    /// # Panics
+    /// As [`OpenSsl::run`].
+    #[must_use]
+    pub fn issued(&self, authority_key: &str, server_key: &str, signed: &str) -> (String, Certified) {
+        self.run(&format!(
+            "req -x509 -newkey {authority_key} -nodes -days 30 -subj /CN=shop -keyout ca.key -out ca.pem"
+        ));
+        self.run(&format!("req -newkey {server_key} -nodes -subj /CN=localhost -keyout server.key -out server.csr"));
+        self.write("server.ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n");
+        self.run(&format!(
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile server.ext {signed} \
+             -out server.pem"
+        ));
+        (self.text("ca.pem"), self.certified("server"))
+    }
+
+    /// Runs `openssl s_server` in the folder with these words.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn serve(&self, words: &str) -> Server {
+        let listener = TcpListener::bind(ANY_PORT).expect("a port of the loopback address");
+        let address = listener.local_addr().expect("the port's number");
+        drop(listener);
+        let process = Command::new("openssl")
+            .current_dir(&self.0)
+            .args(["s_server", "-accept", &address.to_string()])
+            .args(words.split_whitespace())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("openssl is installed");
+        // It listens soon.
+        thread::sleep(Duration::from_millis(300));
+        Server { address, process }
+    }
+
+    fn certified(&self, name: &str) -> Certified {
+        Certified { certificate_pem: self.text(&format!("{name}.pem")), key_pem: self.text(&format!("{name}.key")) }
+    }
+}
+
+/// A server that says what it is told to, until it is dropped.
+pub struct Server {
+    address: SocketAddr,
+    process: Child,
+}
+
+impl Server {
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Has it send this once somebody is connected, or do what the letter in it stands for.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn say(&mut self, bytes: &[u8]) {
+        let input = self.process.stdin.as_mut().expect("it is piped");
+        input.write_all(bytes).and_then(|()| input.flush()).expect("it reads");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for OpenSsl {
+    fn drop(&mut self) {
+        // What is left lies in the folder for what may be deleted.
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

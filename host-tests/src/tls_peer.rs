@@ -23,12 +23,17 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mqtt_wasi::codec::{ConnackProperties, Packet};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::crypto::ring;
+use rustls::pki_types::UnixTime;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::{
-    AlertDescription, HandshakeKind, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+    AlertDescription, DigitallySignedStruct, DistinguishedName, HandshakeKind, RootCertStore, ServerConfig,
+    ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 
 use crate::broker::{ANY_PORT, tls_url};
@@ -148,6 +153,25 @@ impl TlsPeer {
     #[must_use = "a peer that is not finished fails unseen"]
     pub fn speaking(certified: &Certified, version: &'static SupportedProtocolVersion) -> Self {
         let mut tls = server(certified, version);
+        Self::start(move |connection| {
+            connection.speak(&mut tls, |_| false);
+            connection.drain();
+        })
+    }
+
+    /// As [`TlsPeer::speaking`], but asks for a client certificate and refuses each with the alert for this error.
+    ///
+    /// # Panics
+    /// As [`TlsPeer::speaking`].
+    #[must_use = "a peer that is not finished fails unseen"]
+    pub fn refusing_clients(
+        certified: &Certified,
+        version: &'static SupportedProtocolVersion,
+        error: rustls::Error,
+    ) -> Self {
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        let config = server_config_with(certified, version, Arc::new(Refuses { algorithms, error }));
+        let mut tls = ServerConnection::new(Arc::new(config)).expect("a server");
         Self::start(move |connection| {
             connection.speak(&mut tls, |_| false);
             connection.drain();
@@ -376,10 +400,8 @@ fn server_config_for(
     version: &'static SupportedProtocolVersion,
     client_ca_pem: Option<&str>,
 ) -> ServerConfig {
-    let certificate = read_certificate(&certified.certificate_pem);
-    let key = PrivateKeyDer::from_pem_slice(certified.key_pem.as_bytes()).expect("a key");
     let provider = Arc::new(ring::default_provider());
-    let clients = match client_ca_pem {
+    let clients: Arc<dyn ClientCertVerifier> = match client_ca_pem {
         None => Arc::new(NoClientAuth),
         Some(pem) => {
             let mut roots = RootCertStore::empty();
@@ -388,6 +410,17 @@ fn server_config_for(
             verifier.build().expect("an authority")
         }
     };
+    server_config_with(certified, version, clients)
+}
+
+fn server_config_with(
+    certified: &Certified,
+    version: &'static SupportedProtocolVersion,
+    clients: Arc<dyn ClientCertVerifier>,
+) -> ServerConfig {
+    let certificate = read_certificate(&certified.certificate_pem);
+    let key = PrivateKeyDer::from_pem_slice(certified.key_pem.as_bytes()).expect("a key");
+    let provider = Arc::new(ring::default_provider());
     ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .expect("the version is one of the provider's")
@@ -398,4 +431,48 @@ fn server_config_for(
 
 fn read_certificate(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate")
+}
+
+/// Refuses every client certificate, and takes clients without one no more.
+#[derive(Debug)]
+struct Refuses {
+    algorithms: WebPkiSupportedAlgorithms,
+    error: rustls::Error,
+}
+
+impl ClientCertVerifier for Refuses {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Err(self.error.clone())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(self.error.clone())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(self.error.clone())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use host_tests::broker::{Mosquitto, TlsListener, tls_url, url};
-use host_tests::certificates::{Authority, Certified, KeyKind, Request, Validity};
+use host_tests::certificates::{Authority, Certified, KeyKind, OpenSsl, Request, Validity};
 use host_tests::each_subject;
 use host_tests::subject::{ErrorKind, Failure, Happening, SOON, Settings, Subject, TlsSettings};
 use host_tests::tls_peer::{End, TlsPeer};
@@ -27,6 +27,14 @@ each_subject!(
     certificate_that_is_not_valid_yet_is_refused,
     missing_client_certificate_is_told,
     client_certificate_of_a_stranger_is_refused_by_the_broker,
+    client_certificate_is_refused_by_any_alert,
+    alert_after_the_handshake_is_no_failure_of_it,
+    self_signed_certificate_is_trusted_if_it_is_given,
+    certificate_is_trusted_by_its_fingerprint_alone,
+    certificate_that_cannot_be_checked_names_why_in_one_line,
+    authority_that_cannot_be_checked_is_refused_when_it_is_given,
+    server_with_a_key_of_another_kind_has_nothing_in_common,
+    reason_of_a_refusal_is_in_the_words,
     broker_without_a_common_suite_is_told,
     refusal_of_the_handshake_is_told,
     peer_without_tls_is_told,
@@ -220,8 +228,170 @@ fn client_certificate_of_a_stranger_is_refused_by_the_broker<S: Subject>() {
         };
         let Some(mosquitto) = Mosquitto::start_tls(&listener) else { return };
         let failure = failure::<S>(&tls_url(mosquitto.address()), &settings);
-        assert_eq!(failure.kind, ErrorKind::TlsFailed, "{version}: {failure:?}");
+        assert_eq!(failure.kind, ErrorKind::TlsClientCertificateRefused, "{version}: {failure:?}");
+        assert!(failure.message.contains("unknown_ca (48)"), "{version}: {failure:?}");
     }
+}
+
+fn client_certificate_is_refused_by_any_alert<S: Subject>() {
+    let authority = Authority::new();
+    let without = trusting(&authority);
+    let mut with = without.clone();
+    tls(&mut with).client = Some(presented(authority.client("sensor")));
+    for (alert, error) in refusals() {
+        for version in ALL_VERSIONS {
+            let peer = || TlsPeer::refusing_clients(&authority.server(), version, error.clone());
+            let failure = failure_of::<S>(peer(), &with);
+            assert_eq!(failure.kind, ErrorKind::TlsClientCertificateRefused, "{version:?}, {alert}: {failure:?}");
+            assert!(failure.message.contains(&format!("({alert})")), "{version:?}: {failure:?}");
+            // A client that has none is told that it needs one, with whatever alert the server has for that.
+            let failure = failure_of::<S>(peer(), &without);
+            assert_eq!(failure.kind, ErrorKind::TlsClientCertificateRequired, "{version:?}, {alert}: {failure:?}");
+        }
+    }
+}
+
+/// The alerts that servers refuse client certificates with, and what has rustls send them.
+fn refusals() -> [(u8, rustls::Error); 10] {
+    use rustls::CertificateError as E;
+    [
+        (40, rustls::Error::General("no".into())),
+        (42, E::BadEncoding.into()),
+        (43, E::InvalidPurpose.into()),
+        (44, E::Revoked.into()),
+        (45, E::Expired.into()),
+        (46, E::Other(rustls::OtherError(std::sync::Arc::new(std::io::Error::other("no")))).into()),
+        (47, rustls::PeerMisbehaved::BadCertChainExtensions.into()),
+        (48, E::UnknownIssuer.into()),
+        (49, E::ApplicationVerificationFailure.into()),
+        (51, E::BadSignature.into()),
+    ]
+}
+
+fn alert_after_the_handshake_is_no_failure_of_it<S: Subject>() {
+    let Some(openssl) = OpenSsl::start() else { return };
+    let certified = openssl.self_signed("ec -pkeyopt ec_paramgen_curve:P-256");
+    let settings = trusting_pem(&certified.certificate_pem);
+    let mut server = openssl.serve("-cert own.pem -key own.key -tls1_2");
+    let address = server.address();
+    let (connected, is_connected) = std::sync::mpsc::channel();
+    let client = std::thread::spawn(move || {
+        let mut client = S::connect(&tls_url(address), &settings).unwrap();
+        connected.send(()).unwrap();
+        client.receive(SOON).unwrap_err()
+    });
+    server.say(b"\x20\x03\0\0\0");
+    is_connected.recv().expect("CONNACK is answer enough");
+    // Renegotiates, which this client refuses.
+    server.say(b"R\n");
+    let failure = client.join().unwrap();
+    assert!(!failure.message.contains("in common"), "{failure:?}");
+    assert!(failure.message.contains("after the handshake"), "{failure:?}");
+    assert_eq!(failure.kind, ErrorKind::TlsFailed, "{failure:?}");
+}
+
+fn self_signed_certificate_is_trusted_if_it_is_given<S: Subject>() {
+    let Some(openssl) = OpenSsl::start() else { return };
+    // As the usual guide has it: it says of itself that it is a CA.
+    let certified = openssl.self_signed("ec -pkeyopt ec_paramgen_curve:P-256");
+    let Some(mosquitto) = Mosquitto::start_tls(&listener(&certified)) else { return };
+    let settings = trusting_pem(&certified.certificate_pem);
+    assert_works(connect::<S>(&mosquitto, &settings));
+    // Another name is still another name.
+    let mut elsewhere = settings;
+    tls(&mut elsewhere).server_name = Some("other.example".into());
+    assert_refused::<S>(&certified, &elsewhere, ErrorKind::TlsWrongName);
+    // And one that nobody gave is told as such, with what to do.
+    let failure = failure::<S>(&tls_url(mosquitto.address()), &trusting(&Authority::new()));
+    assert_eq!(failure.kind, ErrorKind::TlsUnknownIssuer, "{failure:?}");
+    assert!(failure.message.contains("self-signed") && failure.message.contains("as a CA"), "{failure:?}");
+}
+
+fn certificate_is_trusted_by_its_fingerprint_alone<S: Subject>() {
+    let Some(openssl) = OpenSsl::start() else { return };
+    openssl.run(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=elsewhere -keyout own.key \
+         -out own.pem",
+    );
+    openssl.run("x509 -in own.pem -noout -fingerprint -sha256 -out fingerprint");
+    let certified = Certified { certificate_pem: openssl.text("own.pem"), key_pem: openssl.text("own.key") };
+    let fingerprint = openssl.text("fingerprint");
+    let Some(mosquitto) = Mosquitto::start_tls(&listener(&certified)) else { return };
+    for fingerprint in [fingerprint.clone(), fingerprint.rsplit_once('=').unwrap().1.replace(':', "").to_lowercase()] {
+        let tls = TlsSettings { fingerprint: Some(fingerprint), ..TlsSettings::default() };
+        assert_works(connect::<S>(&mosquitto, &Settings { tls: Some(tls), ..Settings::default() }));
+    }
+    // The authority does not help one that has another.
+    let authority = Authority::new();
+    let mut settings = trusting(&authority);
+    tls(&mut settings).fingerprint = Some(fingerprint);
+    assert_refused::<S>(&authority.server(), &settings, ErrorKind::TlsWrongFingerprint);
+    // Without a Subject Alternative Name no name is right, and the text says so.
+    let told = failure::<S>(&tls_url(mosquitto.address()), &trusting_pem(&certified.certificate_pem));
+    assert_eq!(told.kind, ErrorKind::TlsWrongName, "{told:?}");
+    assert!(told.message.contains("subjectAltName") && told.message.contains("fingerprint"), "{told:?}");
+}
+
+fn certificate_that_cannot_be_checked_names_why_in_one_line<S: Subject>() {
+    let Some(openssl) = OpenSsl::start() else { return };
+    const P256: &str = "ec -pkeyopt ec_paramgen_curve:P-256";
+    for (authority, server, signed, words) in [
+        (P256, P256, "-sha1", "ECDSA with SHA-1"),
+        (P256, P256, "-sha512", "ECDSA with SHA-512"),
+        ("rsa:2048", P256, "-sha1", "RSA with SHA-1"),
+        (P256, "rsa:4104", "-sha256", "RSA with 4104 bits"),
+    ] {
+        println!("{words}");
+        let (ca, _) = openssl.issued(authority, server, signed);
+        // Servers do not like such certificates any more than clients do, unless they are told to.
+        let server = openssl.serve("-cert server.pem -key server.key -cipher DEFAULT@SECLEVEL=0");
+        let failure = failure::<S>(&tls_url(server.address()), &trusting_pem(&ca));
+        assert_eq!(failure.kind, ErrorKind::TlsBadCertificate, "{failure:?}");
+        assert!(failure.message.contains(words) && failure.message.len() < 300, "{failure:?}");
+    }
+}
+
+fn authority_that_cannot_be_checked_is_refused_when_it_is_given<S: Subject>() {
+    let Some(openssl) = OpenSsl::start() else { return };
+    for (key, words) in [
+        ("ec -pkeyopt ec_paramgen_curve:P-521", "ECDSA with P-521"),
+        ("ed448", "Ed448"),
+        ("rsa:4104", "RSA with 4104 bits"),
+    ] {
+        let ca = openssl.self_signed(key).certificate_pem;
+        let failure = failure::<S>("mqtts://127.0.0.1:1", &trusting_pem(&ca));
+        assert_eq!(failure.kind, ErrorKind::TlsConfiguration, "{failure:?}");
+        assert!(failure.message.contains(words), "{failure:?}");
+    }
+}
+
+fn server_with_a_key_of_another_kind_has_nothing_in_common<S: Subject>() {
+    let Some(openssl) = OpenSsl::start() else { return };
+    for key in ["ec -pkeyopt ec_paramgen_curve:P-521", "ed448"] {
+        let (_, certified) = openssl.issued("ec -pkeyopt ec_paramgen_curve:P-256", key, "-sha256");
+        let Some(mosquitto) = Mosquitto::start_tls(&listener(&certified)) else { return };
+        let failure = failure::<S>(&tls_url(mosquitto.address()), &trusting(&Authority::new()));
+        assert_eq!(failure.kind, ErrorKind::TlsNothingInCommon, "{key}: {failure:?}");
+        for words in ["handshake_failure (40)", "P-384", "Ed25519", "X25519"] {
+            assert!(failure.message.contains(words), "{key}: {failure:?}");
+        }
+    }
+}
+
+fn reason_of_a_refusal_is_in_the_words<S: Subject>() {
+    let authority = Authority::new();
+    let told = |server: &Certified| {
+        let peer = TlsPeer::speaking(server, ALL_VERSIONS[0]);
+        failure_of::<S>(peer, &trusting(&authority)).message
+    };
+    let expired = told(&authority.issue(&Request { validity: Validity::Expired, ..Request::default() }));
+    assert!(expired.contains("2021-01-01"), "{expired}");
+    let not_yet = told(&authority.issue(&Request { validity: Validity::NotYet, ..Request::default() }));
+    assert!(not_yet.contains("2099-01-01"), "{not_yet}");
+    let elsewhere = told(&authority.issue(&Request { names: &["a.example", "192.0.2.7"], ..Request::default() }));
+    assert!(elsewhere.contains("it is for a.example, 192.0.2.7"), "{elsewhere}");
+    let unknown = told(&Authority::new().server());
+    assert!(unknown.contains("issued by \"test authority"), "{unknown}");
 }
 
 fn broker_without_a_common_suite_is_told<S: Subject>() {
@@ -295,7 +465,12 @@ fn end_with_close_notify_is_the_connections_end<S: Subject>() {
 
 /// Settings with which this authority is trusted, and no other.
 fn trusting(authority: &Authority) -> Settings {
-    let tls = TlsSettings { ca_pem: authority.pem().into(), ..TlsSettings::default() };
+    trusting_pem(authority.pem())
+}
+
+/// Settings with which these certificates are trusted, and no others.
+fn trusting_pem(pem: &str) -> Settings {
+    let tls = TlsSettings { ca_pem: pem.into(), ..TlsSettings::default() };
     Settings { tls: Some(tls), ..Settings::default() }
 }
 
@@ -323,6 +498,13 @@ fn failure<S: Subject>(url: &str, settings: &Settings) -> Failure {
         Ok(_) => panic!("the client is connected"),
         Err(failure) => failure,
     }
+}
+
+/// Why there is no connection to this peer, or none any more.
+fn failure_of<S: Subject>(peer: TlsPeer, settings: &Settings) -> Failure {
+    let failure = failure::<S>(&peer.url(), settings);
+    peer.finish();
+    failure
 }
 
 fn assert_works<S: Subject>(mut client: S) {

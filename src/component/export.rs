@@ -263,6 +263,22 @@ impl wit::GuestConnectOptions for ExportedOptions {
         self.no_tls(certificates);
     }
 
+    fn skipped_certificates(&self) -> Vec<wit::SkippedCertificate> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.options.borrow().tls {
+            let skipped = tls.skipped_certificates().iter().cloned();
+            return skipped.map(|it| wit::SkippedCertificate { number: it.number as u32, reason: it.reason }).collect();
+        }
+        Vec::new()
+    }
+
+    fn add_fingerprint(&self, sha256: String) {
+        #[cfg(feature = "tls")]
+        self.change_tls(|tls| tls.fingerprint(sha256));
+        #[cfg(not(feature = "tls"))]
+        self.no_tls(sha256);
+    }
+
     fn set_only_own_ca(&self, only: bool) {
         #[cfg(feature = "tls")]
         self.change_tls(|tls| Ok(tls.trust_mozilla(!only)));

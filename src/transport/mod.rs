@@ -31,7 +31,7 @@ pub use tcp_native::{TcpConnector, TcpTransport};
 #[cfg(all(feature = "std", target_os = "wasi", target_env = "p2"))]
 pub use tcp_wasi::{TcpConnector, TcpTransport};
 #[cfg(feature = "tls")]
-pub use tls::{TlsOptions, TlsTransport};
+pub use tls::{SkippedCertificate, TlsOptions, TlsTransport};
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 pub(crate) use wasi::{ComponentTransport, Interest, WasiConnector, WasiTransport, wait_for_any};
 

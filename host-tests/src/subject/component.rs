@@ -538,8 +538,13 @@ impl Instance {
         if let Some(snapshot) = &settings.snapshot {
             untrapped(guest.call_set_snapshot(&mut *store, options, snapshot));
         }
-        if let Some(TlsSettings { ca_pem, client, server_name }) = &settings.tls {
-            untrapped(guest.call_add_ca(&mut *store, options, ca_pem.as_bytes()));
+        if let Some(TlsSettings { ca_pem, fingerprint, client, server_name }) = &settings.tls {
+            if !ca_pem.is_empty() {
+                untrapped(guest.call_add_ca(&mut *store, options, ca_pem.as_bytes()));
+            }
+            if let Some(fingerprint) = fingerprint {
+                untrapped(guest.call_add_fingerprint(&mut *store, options, fingerprint));
+            }
             untrapped(guest.call_set_only_own_ca(&mut *store, options, true));
             if let Some((chain, key)) = client {
                 let (chain, key) = (chain.as_bytes(), key.as_bytes());

@@ -110,6 +110,8 @@ kinds! {
         TlsExpired = "tls-expired",
         TlsNotYetValid = "tls-not-yet-valid",
         TlsBadCertificate = "tls-bad-certificate",
+        TlsWrongFingerprint = "tls-wrong-fingerprint",
+        TlsClientCertificateRefused = "tls-client-certificate-refused",
         TlsClientCertificateRequired = "tls-client-certificate-required",
         TlsNothingInCommon = "tls-nothing-in-common",
         TlsNotTls = "tls-not-tls",

@@ -150,8 +150,10 @@ pub type Answer<'a> = &'a mut dyn FnMut(&Message) -> Result<Vec<u8>, String>;
 /// What a test sets of the options for TLS.
 #[derive(Debug, Clone, Default)]
 pub struct TlsSettings {
-    /// The only authorities to trust, in PEM.
+    /// The only authorities to trust, in PEM; none if it is empty.
     pub ca_pem: String,
+    /// The fingerprint of the only certificate to trust.
+    pub fingerprint: Option<String>,
     /// The client's certificate and private key, in PEM.
     pub client: Option<(String, String)>,
     /// The name that the broker's certificate must be for.

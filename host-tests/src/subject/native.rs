@@ -147,7 +147,13 @@ pub(super) fn options(settings: &Settings) -> Result<Options, Failure> {
 }
 
 fn tls_options(settings: &TlsSettings) -> Result<TlsOptions, Error> {
-    let mut tls = TlsOptions::new().only_own_ca().ca(&settings.ca_pem)?;
+    let mut tls = TlsOptions::new().only_own_ca();
+    if !settings.ca_pem.is_empty() {
+        tls = tls.ca(&settings.ca_pem)?;
+    }
+    if let Some(fingerprint) = &settings.fingerprint {
+        tls = tls.fingerprint(fingerprint)?;
+    }
     if let Some((chain, key)) = &settings.client {
         tls = tls.client_certificate(chain, key)?;
     }

@@ -6,23 +6,26 @@
 //!   incoming ◄── plain ◄── decrypt ◄── records ◄──┘
 //! ```
 
+mod der;
+mod failure;
+mod given;
 mod options;
+mod pem;
 mod provider;
 mod sessions;
+mod verify;
 
 use alloc::borrow::ToOwned;
-use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
-use rustls::{AlertDescription, CertificateError};
 
 pub(crate) use self::options::TlsConnector;
-pub use self::options::TlsOptions;
+pub use self::options::{SkippedCertificate, TlsOptions};
+use self::verify::Notes;
 use super::{Transferred, Transport};
 use crate::error::{TlsFailure, TransportError, TransportErrorKind};
 use crate::time::Instant;
@@ -59,8 +62,10 @@ pub struct TlsTransport<T> {
 /// The TLS connection, without I/O.
 struct Tls {
     connection: UnbufferedClientConnection,
-    was_asked: Arc<AtomicBool>,
+    notes: Arc<Notes>,
     is_established: bool,
+    /// Whether something came over the connection that TLS has made.
+    has_heard: bool,
     /// Whether the peer has said that nothing more will come.
     has_ended: bool,
     /// Whether the connection ended without that.
@@ -84,8 +89,8 @@ struct Tls {
 }
 
 impl<T> TlsTransport<T> {
-    const fn new(inner: T, connection: UnbufferedClientConnection, was_asked: Arc<AtomicBool>) -> Self {
-        Self { inner, tls: Tls::new(connection, was_asked) }
+    const fn new(inner: T, connection: UnbufferedClientConnection, notes: Arc<Notes>) -> Self {
+        Self { inner, tls: Tls::new(connection, notes) }
     }
 
     /// The transport under TLS.
@@ -166,7 +171,7 @@ impl<T: Transport> TlsTransport<T> {
                 return Ok(true);
             }
             if self.tls.is_cut {
-                return Err(TlsFailure::Cut.because(""));
+                return Err(TlsFailure::Cut.because(self.tls.asked()));
             }
             if self.move_records(true, Some(until))? == Transferred::default() {
                 return Ok(false);
@@ -223,7 +228,8 @@ impl<T: Transport> Transport for TlsTransport<T> {
                 return Ok(Transferred { closed: true, ..Transferred::default() });
             }
             if self.tls.is_cut {
-                return Err(TlsFailure::Truncated.because(""));
+                let asked = if self.tls.has_heard { "" } else { self.tls.asked() };
+                return Err(TlsFailure::Truncated.because(asked));
             }
             let moved = self.move_records(!incoming.is_empty(), until)?;
             let sent = self.tls.take_sent();
@@ -251,11 +257,12 @@ impl<T: fmt::Debug> fmt::Debug for TlsTransport<T> {
 }
 
 impl Tls {
-    const fn new(connection: UnbufferedClientConnection, was_asked: Arc<AtomicBool>) -> Self {
+    const fn new(connection: UnbufferedClientConnection, notes: Arc<Notes>) -> Self {
         Self {
             connection,
-            was_asked,
+            notes,
             is_established: false,
+            has_heard: false,
             has_ended: false,
             is_cut: false,
             failure: None,
@@ -289,8 +296,11 @@ impl Tls {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
                         match record {
-                            Ok(record) => self.plain.extend_from_slice(record.payload),
-                            Err(error) => return Err(self.failure(error)),
+                            Ok(record) => {
+                                self.has_heard = true;
+                                self.plain.extend_from_slice(record.payload);
+                            }
+                            Err(error) => return Err(self.failure(&error)),
                         }
                     }
                     false
@@ -316,7 +326,7 @@ impl Tls {
                 Err(error) => {
                     self.discard(discard);
                     self.has_alert = !matches!(error, rustls::Error::AlertReceived(_));
-                    return Err(self.failure(error));
+                    return Err(self.failure(&error));
                 }
             };
             self.discard(discard);
@@ -349,7 +359,7 @@ impl Tls {
         }
         self.outgoing.truncate(start + *written.as_ref().unwrap_or(&0));
         self.in_transit = application.len();
-        written.map(drop).map_err(|error| TlsFailure::Other.because(error))
+        written.map(drop).map_err(|_| TlsFailure::Other.because("the keys of this connection are used up"))
     }
 
     /// Notes that nothing more will come.
@@ -410,34 +420,13 @@ impl Tls {
         }
     }
 
-    fn failure(&self, error: rustls::Error) -> TransportError {
-        use rustls::Error as E;
-        let was_asked = self.was_asked.load(Ordering::Relaxed);
-        let failure = match &error {
-            E::InvalidCertificate(certificate) => match certificate {
-                CertificateError::UnknownIssuer => TlsFailure::UnknownIssuer,
-                CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsFailure::Expired,
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => TlsFailure::NotYetValid,
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                    TlsFailure::WrongName
-                }
-                _ => TlsFailure::BadCertificate,
-            },
-            E::NoCertificatesPresented => TlsFailure::BadCertificate,
-            E::AlertReceived(AlertDescription::CertificateRequired) => TlsFailure::ClientCertificateRequired,
-            E::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::BadCertificate) if was_asked => {
-                TlsFailure::ClientCertificateRequired
-            }
-            E::AlertReceived(
-                AlertDescription::HandshakeFailure
-                | AlertDescription::ProtocolVersion
-                | AlertDescription::InsufficientSecurity,
-            )
-            | E::PeerIncompatible(_) => TlsFailure::NothingInCommon,
-            E::InvalidMessage(_) if !self.is_established => TlsFailure::NotTls,
-            _ => TlsFailure::Other,
-        };
-        failure.because(error)
+    /// What may have been the matter where the broker ends the connection without a word.
+    fn asked(&self) -> &'static str {
+        match (self.notes.was_asked(), self.notes.was_shown()) {
+            (false, _) => "",
+            (true, false) => "the broker had asked for a client certificate, and got none",
+            (true, true) => "the broker had asked for the client certificate, and may not accept it",
+        }
     }
 }
 
@@ -451,12 +440,6 @@ fn encode(mut data: EncodeTlsData<'_, ClientConnectionData>, outgoing: &mut Vec<
     }
 }
 
-fn configuration(error: impl ToString) -> TransportError {
-    TlsFailure::Configuration.because(error)
-}
-
-impl TlsFailure {
-    fn because(self, why: impl ToString) -> TransportError {
-        TransportError { kind: TransportErrorKind::Tls(self), message: why.to_string() }
-    }
+fn configuration(why: &str) -> TransportError {
+    TlsFailure::Configuration.because(why)
 }

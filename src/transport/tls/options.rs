@@ -1,26 +1,28 @@
 //! Whom to trust and what to show, and what makes connections of it.
 
 use alloc::borrow::ToOwned;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
 
-use rustls::client::{ResolvesClientCert, Resumption, UnbufferedClientConnection};
-#[cfg(feature = "std")]
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::client::{Resumption, UnbufferedClientConnection};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, SignatureScheme};
-use zeroize::Zeroize;
+use rustls::{ClientConfig, RootCertStore};
 
-use super::provider::{load_key, provider};
+use super::failure::words;
+use super::given;
+use super::provider::{provider, sha256};
 use super::sessions::Sessions;
+use super::verify::{Fingerprint, Notes, Shows, Trust, Verifies};
 use super::{TlsTransport, configuration};
 use crate::error::TransportError;
 use crate::transport::Transport;
+
+/// How many certificates that cannot be used an error lists.
+const MOST_LISTED: usize = 8;
 
 /// Which certificates to trust and to show at `mqtts://` URLs.
 ///
@@ -41,9 +43,15 @@ use crate::transport::Transport;
 /// ```
 #[derive(Clone)]
 pub struct TlsOptions {
-    authorities: Vec<CertificateDer<'static>>,
+    authorities: Vec<TrustAnchor<'static>>,
+    /// The certificates that those were read from.
+    known: Vec<Fingerprint>,
+    /// How many were given, those included that cannot be used.
+    given: usize,
+    skipped: Vec<SkippedCertificate>,
+    fingerprints: Vec<Fingerprint>,
     trusts_mozilla: bool,
-    client: Option<Identity>,
+    client: Option<Arc<CertifiedKey>>,
     server_name: Option<String>,
     alpn: Vec<Vec<u8>>,
     config: Option<Arc<ClientConfig>>,
@@ -51,22 +59,19 @@ pub struct TlsOptions {
     accepts_any: bool,
 }
 
-/// What a client shows of itself.
-struct Identity {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+/// A certificate that was given to [`TlsOptions::ca`] among others, and cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SkippedCertificate {
+    /// Which one it was of all that were given, counted from 1.
+    pub number: usize,
+    /// Why it cannot be used.
+    pub reason: String,
 }
 
-/// Overwrites the key.
-impl Drop for Identity {
-    fn drop(&mut self) {
-        self.key.zeroize();
-    }
-}
-
-impl Clone for Identity {
-    fn clone(&self) -> Self {
-        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+impl fmt::Display for SkippedCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "certificate {}: {}", self.number, self.reason)
     }
 }
 
@@ -83,6 +88,10 @@ impl TlsOptions {
     pub const fn new() -> Self {
         Self {
             authorities: Vec::new(),
+            known: Vec::new(),
+            given: 0,
+            skipped: Vec::new(),
+            fingerprints: Vec::new(),
             trusts_mozilla: true,
             client: None,
             server_name: None,
@@ -93,24 +102,65 @@ impl TlsOptions {
         }
     }
 
-    /// Trusts more certificate authorities: certificates in PEM, or one in DER.
+    /// Trusts more certificate authorities: any number of certificates in PEM, or one in DER. A broker that shows one of
+    /// these very certificates as its own is trusted as well, if its name and its dates are right: such as one that
+    /// signed itself.
+    ///
+    /// Certificates that cannot be used are skipped if there are others: see [`TlsOptions::skipped_certificates`].
     ///
     /// # Errors
-    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) when there is no certificate in it. A
-    /// certificate that cannot be used is an error when a client is made.
+    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) when none of them can be used.
+    ///
+    /// ```no_run
+    /// use mqtt_wasi::TlsOptions;
+    ///
+    /// let tls = TlsOptions::new().ca(std::fs::read("ca.pem")?)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// ```
-    /// # let ca = [0x30, 0x00];
     /// use mqtt_wasi::{TlsFailure, TlsOptions, TransportErrorKind};
     ///
-    /// let tls = TlsOptions::new().ca(ca)?; // such as `std::fs::read("ca.pem")?`
     /// let error = TlsOptions::new().ca("not a certificate").unwrap_err();
     /// assert_eq!(error.kind, TransportErrorKind::Tls(TlsFailure::Configuration));
-    /// # Ok::<(), mqtt_wasi::TransportError>(())
     /// ```
     pub fn ca(mut self, certificates: impl AsRef<[u8]>) -> Result<Self, TransportError> {
-        self.authorities.extend(read_certificates(certificates.as_ref())?);
-        Ok(self)
+        let (authorities, skipped) = (self.authorities.len(), self.skipped.len());
+        for certificate in given::certificates(certificates.as_ref())? {
+            self.given += 1;
+            if let Err(reason) = certificate.map_err(String::from).and_then(|certificate| self.trust(&certificate)) {
+                self.skipped.push(SkippedCertificate { number: self.given, reason });
+            }
+        }
+        match self.skipped.get(skipped) {
+            Some(first) if self.authorities.len() == authorities => {
+                Err(configuration(&format!("no certificate of the CA can be used; {first}")))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    fn trust(&mut self, certificate: &CertificateDer<'_>) -> Result<(), String> {
+        given::authority(certificate)?;
+        let mut store = RootCertStore { roots: core::mem::take(&mut self.authorities) };
+        let added = store.add(certificate.clone());
+        self.authorities = store.roots;
+        added.map_err(|_| "it is not an X.509 certificate that this client can read")?;
+        self.known.push(sha256(certificate));
+        Ok(())
+    }
+
+    /// Which of the certificates that were given to [`TlsOptions::ca`] cannot be used, and why. Brokers that need one of
+    /// them are not trusted; the error tells of it.
+    ///
+    /// ```
+    /// use mqtt_wasi::TlsOptions;
+    ///
+    /// assert!(TlsOptions::new().skipped_certificates().is_empty());
+    /// ```
+    #[must_use]
+    pub fn skipped_certificates(&self) -> &[SkippedCertificate] {
+        &self.skipped
     }
 
     /// Trusts only the authorities of [`TlsOptions::ca`], and not Mozilla's.
@@ -128,33 +178,65 @@ impl TlsOptions {
         self
     }
 
-    /// The certificate to show to brokers that ask for one, followed by its intermediates, in PEM, or one certificate
-    /// in DER; and its private key in PEM or DER: ECDSA (P-256, P-384), Ed25519 or RSA.
+    /// Trusts only a broker that shows the certificate with this SHA-256 fingerprint, or one of them if there are more.
+    /// Issuer, name and dates of the certificate do not matter then, as with DANE-EE (RFC 7671, section 5.1), and
+    /// neither do authorities.
+    ///
+    /// The fingerprint is 64 hexadecimal digits, with or without colons, as
+    /// `openssl x509 -in broker.pem -noout -fingerprint -sha256` prints it. Take it from the broker's certificate file.
     ///
     /// # Errors
-    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) when there is no certificate or no key in them.
-    /// A key that cannot be used is an error when a client is made.
+    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) when it is not such a fingerprint.
     ///
     /// ```
-    /// # let chain = [0x30, 0x00];
-    /// # let key = [b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20", &[7; 32][..]].concat();
     /// use mqtt_wasi::TlsOptions;
     ///
-    /// let tls = TlsOptions::new().client_certificate(chain, key)?; // such as the bytes of client.pem and client.key
-    /// assert!(TlsOptions::new().client_certificate(chain, "not a key").is_err());
+    /// let fingerprint = "4B:22:D5:A6:AE:C9:9F:3C:DB:79:AA:5E:C0:68:38:47:9C:D5:EC:BA:71:64:F7:F2:2D:C1:D6:5F:63:D8:57:08";
+    /// let options = TlsOptions::new().fingerprint(fingerprint)?;
+    /// assert!(options.fingerprint("4B:22:D5").is_err());
     /// # Ok::<(), mqtt_wasi::TransportError>(())
+    /// ```
+    pub fn fingerprint(mut self, sha256: impl AsRef<str>) -> Result<Self, TransportError> {
+        // The line that openssl prints begins with what it is.
+        let (_, text) = sha256.as_ref().rsplit_once('=').unwrap_or(("", sha256.as_ref()));
+        let mut fingerprint = Fingerprint::default();
+        let mut len = 0;
+        for digit in text.trim().chars().filter(|c| *c != ':') {
+            let (Some(digit), Some(byte)) = (digit.to_digit(16), fingerprint.get_mut(len / 2)) else {
+                len = 0;
+                break;
+            };
+            *byte = *byte << 4 | digit as u8;
+            len += 1;
+        }
+        if len != 2 * fingerprint.len() {
+            return Err(configuration("a fingerprint is the SHA-256 of a certificate, as 64 hexadecimal digits"));
+        }
+        self.fingerprints.push(fingerprint);
+        Ok(self)
+    }
+
+    /// The certificate to show to brokers that ask for one, followed by its intermediates, in PEM, or one certificate
+    /// in DER; and its private key in PEM or DER: ECDSA (P-256, P-384), Ed25519, or RSA with 2,048 to 4,096 bits, not
+    /// encrypted.
+    ///
+    /// # Errors
+    /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) when there is no certificate or no key in them,
+    /// when a key of this kind cannot be used, and when the key does not belong to the certificate.
+    ///
+    /// ```no_run
+    /// use mqtt_wasi::TlsOptions;
+    ///
+    /// let (chain, key) = (std::fs::read("client.pem")?, std::fs::read("client.key")?);
+    /// let tls = TlsOptions::new().client_certificate(chain, key)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn client_certificate(
         mut self,
         chain: impl AsRef<[u8]>,
         key: impl AsRef<[u8]>,
     ) -> Result<Self, TransportError> {
-        let (chain, key) = (read_certificates(chain.as_ref())?, key.as_ref());
-        let key = match PrivateKeyDer::from_pem_slice(key) {
-            Ok(key) => key,
-            Err(_) => PrivateKeyDer::try_from(key.to_vec()).map_err(configuration)?,
-        };
-        self.client = Some(Identity { chain, key });
+        self.client = Some(Arc::new(given::identity(chain.as_ref(), key.as_ref())?));
         Ok(self)
     }
 
@@ -240,42 +322,52 @@ impl TlsOptions {
 
     /// Makes the configuration, once for all connections of a client, so that they can resume TLS sessions.
     pub(crate) fn connector(self) -> Result<TlsConnector, TransportError> {
-        let was_asked = Arc::new(AtomicBool::new(false));
-        let server_name = match self.server_name {
-            Some(name) => Some(ServerName::try_from(name).map_err(configuration)?),
+        let notes = Arc::new(Notes::new(self.client.is_some(), self.config.is_some()));
+        let server_name = match self.server_name.map(ServerName::try_from) {
+            Some(Ok(name)) => Some(name),
+            Some(Err(_)) => return Err(configuration("the server name is neither a DNS name nor an IP address")),
             None => None,
         };
         if let Some(config) = self.config {
-            return Ok(TlsConnector { config, server_name, was_asked });
+            return Ok(TlsConnector { config, server_name, notes });
         }
-        let mut roots = RootCertStore::empty();
-        if self.trusts_mozilla {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        for authority in self.authorities {
-            roots.add(authority).map_err(configuration)?;
-        }
-        let key = match self.client {
-            None => None,
-            Some(identity) => {
-                let key = load_key(&identity.key).map_err(configuration)?;
-                Some(Arc::new(CertifiedKey::new(identity.chain.clone(), key)))
-            }
+        let mut trust = Trust {
+            skipped: listed(&self.skipped),
+            roots: self.authorities,
+            known: self.known,
+            fingerprints: self.fingerprints,
+            #[cfg(feature = "std")]
+            accepts_any: self.accepts_any,
         };
-        let builder = ClientConfig::builder_with_details(Arc::new(provider()), Arc::new(clock()))
+        if self.trusts_mozilla {
+            trust.roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        let provider = provider();
+        let verifies = Verifies::new(trust, provider.signature_verification_algorithms, notes.clone());
+        let shows = Shows { key: self.client, notes: notes.clone() };
+        let mut config = ClientConfig::builder_with_details(Arc::new(provider), Arc::new(clock()))
             .with_safe_default_protocol_versions()
-            .map_err(configuration)?;
-        let builder = builder.with_root_certificates(roots);
-        let shows = Shows { key, was_asked: was_asked.clone() };
-        let mut config = builder.with_client_cert_resolver(Arc::new(shows));
+            .map_err(|error| configuration(&words(&error)))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifies))
+            .with_client_cert_resolver(Arc::new(shows));
         config.alpn_protocols = self.alpn;
         config.resumption = Resumption::store(Arc::new(Sessions::default()));
-        #[cfg(feature = "std")]
-        if self.accepts_any {
-            config.dangerous().set_certificate_verifier(Arc::new(AcceptsAny(Arc::new(provider()))));
-        }
-        Ok(TlsConnector { config: Arc::new(config), server_name, was_asked })
+        Ok(TlsConnector { config: Arc::new(config), server_name, notes })
     }
+}
+
+/// Which certificates those are, in words.
+fn listed(skipped: &[SkippedCertificate]) -> String {
+    let mut text = String::new();
+    for (index, SkippedCertificate { number, .. }) in skipped.iter().enumerate() {
+        if index == MOST_LISTED {
+            return format!("{text} and {} more", skipped.len() - index);
+        }
+        let separator = if index == 0 { "number " } else { ", " };
+        text = format!("{text}{separator}{number}");
+    }
+    text
 }
 
 impl Default for TlsOptions {
@@ -289,21 +381,12 @@ impl fmt::Debug for TlsOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsOptions")
             .field("authorities", &self.authorities.len())
+            .field("skipped", &self.skipped)
+            .field("fingerprints", &self.fingerprints.len())
             .field("trusts_mozilla", &self.trusts_mozilla)
             .field("shows_a_certificate", &self.client.is_some())
             .field("server_name", &self.server_name)
             .finish_non_exhaustive()
-    }
-}
-
-fn read_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TransportError> {
-    let certificates: Vec<_> =
-        CertificateDer::pem_slice_iter(bytes).collect::<Result<_, _>>().map_err(configuration)?;
-    match bytes {
-        _ if !certificates.is_empty() => Ok(certificates),
-        // What DER begins with: a sequence.
-        [0x30, ..] => Ok(Vec::from([CertificateDer::from(bytes.to_vec())])),
-        _ => Err(configuration("there is no certificate in PEM or DER")),
     }
 }
 
@@ -317,88 +400,12 @@ const fn clock() -> crate::transport::wasi::WallClock {
     crate::transport::wasi::WallClock
 }
 
-/// Shows the client's certificate, if there is one, and notes that the broker asked for it.
-struct Shows {
-    key: Option<Arc<CertifiedKey>>,
-    was_asked: Arc<AtomicBool>,
-}
-
-/// Shows no key: those of the provider do.
-impl fmt::Debug for Shows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shows").finish_non_exhaustive()
-    }
-}
-
-impl ResolvesClientCert for Shows {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.was_asked.store(true, Ordering::Relaxed);
-        self.key.clone()
-    }
-
-    fn has_certs(&self) -> bool {
-        // Or it would not be asked.
-        true
-    }
-}
-
-/// Trusts everyone, for [`TlsOptions::dangerous_accept_any_certificate`].
-#[cfg(feature = "std")]
-#[derive(Debug)]
-struct AcceptsAny(Arc<CryptoProvider>);
-
-#[cfg(feature = "std")]
-mod accepts_any {
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-
-    use super::{AcceptsAny, Vec};
-
-    impl ServerCertVerifier for AcceptsAny {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
-    }
-}
-
 /// Makes TLS connections over transports that are there.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct TlsConnector {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
-    /// Whether the broker asked for a client certificate.
-    was_asked: Arc<AtomicBool>,
+    notes: Arc<Notes>,
 }
 
 impl TlsConnector {
@@ -406,10 +413,19 @@ impl TlsConnector {
     pub(crate) fn begin<T: Transport>(&self, inner: T, host: &str) -> Result<TlsTransport<T>, TransportError> {
         let name = match &self.server_name {
             Some(name) => name.clone(),
-            None => ServerName::try_from(host.to_owned()).map_err(configuration)?,
+            None => ServerName::try_from(host.to_owned())
+                .map_err(|_| configuration("the host of the URL is neither a DNS name nor an IP address"))?,
         };
-        self.was_asked.store(false, Ordering::Relaxed);
-        let connection = UnbufferedClientConnection::new(self.config.clone(), name).map_err(configuration)?;
-        Ok(TlsTransport::new(inner, connection, self.was_asked.clone()))
+        self.notes.clear();
+        let connection = UnbufferedClientConnection::new(self.config.clone(), name)
+            .map_err(|error| configuration(&words(&error)))?;
+        Ok(TlsTransport::new(inner, connection, self.notes.clone()))
+    }
+}
+
+/// Shows nothing of the configuration, whose key may show itself.
+impl fmt::Debug for TlsConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsConnector").field("server_name", &self.server_name).finish_non_exhaustive()
     }
 }

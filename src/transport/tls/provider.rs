@@ -1,13 +1,20 @@
 //! The cryptography: what the pure-Rust provider has, except what must not be used or nobody needs.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
+use rustls::crypto::{CipherSuiteCommon, CryptoProvider, KeyProvider};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::SigningKey;
-use rustls::{SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
+use rustls::{SignatureScheme, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
 use rustls_rustcrypto as rustcrypto;
+use rustls_rustcrypto::sign::ecdsa::{EcdsaSigningKeyP256, EcdsaSigningKeyP384};
+use rustls_rustcrypto::sign::eddsa::Ed25519SigningKey;
+use rustls_rustcrypto::sign::rsa::RsaSigningKey;
+
+use super::der::KeyKind;
+use super::verify::Fingerprint;
 
 /// How many records AES-GCM may encrypt under one key (RFC 8446, section 5.5: 2^24.5 full ones). Behind them TLS 1.3
 /// changes keys and TLS 1.2 ends the connection. The provider sets no limit.
@@ -40,12 +47,48 @@ const TLS13_AES: [SupportedCipherSuite; 2] =
 
 /// What connections are made with.
 pub(super) fn provider() -> CryptoProvider {
-    CryptoProvider { cipher_suites: Vec::from(CIPHER_SUITES), ..rustcrypto::provider() }
+    CryptoProvider { cipher_suites: Vec::from(CIPHER_SUITES), key_provider: &NoKeys, ..rustcrypto::provider() }
 }
 
-/// Reads a private key.
-pub(super) fn load_key(key: &PrivateKeyDer<'_>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
-    rustcrypto::sign::any_supported_type(key)
+/// Reads a private key of this kind; or says why it cannot be used.
+pub(super) fn load_key(key: &PrivateKeyDer<'_>, kind: &KeyKind) -> Result<Arc<dyn SigningKey>, String> {
+    if !kind.can_sign() {
+        return Err(kind.refusal());
+    }
+    let loaded: Result<Arc<dyn SigningKey>, _> = match kind {
+        KeyKind::Rsa { .. } => RsaSigningKey::try_from(key).map(|key| Arc::new(key) as _),
+        KeyKind::P256 => EcdsaSigningKeyP256::try_from(key).map(|key| Arc::new(key) as _),
+        KeyKind::P384 => EcdsaSigningKeyP384::try_from(key).map(|key| Arc::new(key) as _),
+        _ => Ed25519SigningKey::try_from(key).map(|key| Arc::new(key) as _),
+    };
+    loaded.map_err(|_| "it is damaged".into())
+}
+
+/// Whether a signature by such a scheme is that of the key with these bits.
+pub(super) fn verifies(scheme: SignatureScheme, public: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let known = rustcrypto::provider().signature_verification_algorithms.mapping;
+    let algorithms = known.iter().find(|(known, _)| *known == scheme).map_or(&[][..], |(_, algorithms)| algorithms);
+    algorithms.first().is_some_and(|algorithm| algorithm.verify_signature(public, message, signature).is_ok())
+}
+
+/// The SHA-256 of these bytes.
+pub(super) fn sha256(bytes: &[u8]) -> Fingerprint {
+    let SupportedCipherSuite::Tls13(suite) = rustcrypto::TLS13_CHACHA20_POLY1305_SHA256 else {
+        unreachable!("a suite of TLS 1.3");
+    };
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.copy_from_slice(suite.common.hash_provider.hash(bytes).as_ref());
+    fingerprint
+}
+
+/// Reads no keys: [`load_key`] does.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General(String::new()))
+    }
 }
 
 const fn limit_tls13(suite: SupportedCipherSuite) -> Tls13CipherSuite {

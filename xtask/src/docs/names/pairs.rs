@@ -130,6 +130,12 @@ pub(super) const PAIRS: &[Pair] = &[
         ],
     },
     Pair {
+        wit: "mqtt.skipped-certificate",
+        rust: &[Members("src/transport/tls/options.rs", "SkippedCertificate")],
+        both: true,
+        except: &[],
+    },
+    Pair {
         wit: "mqtt.connect-options",
         rust: &[
             Functions("src/engine/options.rs", "Options"),
