@@ -24,4 +24,5 @@ pages! {
     RequestReply: "docs/request-reply.md",
     RequestReplyReference: "docs/request-reply-reference.md",
     StayingConnected: "docs/staying-connected.md",
+    Tls: "docs/tls.md",
 }

@@ -127,8 +127,8 @@ impl TlsOptions {
         Ok(())
     }
 
-    /// Which of the certificates that were given to [`TlsOptions::ca`] cannot be used, and why. Brokers that need one of
-    /// them are not trusted; the error tells of it.
+    /// Which of the certificates that were given to [`TlsOptions::ca`] cannot be used, and why. Brokers that need one
+    /// of them are not trusted, and the error lists their numbers.
     ///
     /// ```
     /// use mqtt_wasi::TlsOptions;
@@ -147,9 +147,9 @@ impl TlsOptions {
         self
     }
 
-    /// Trusts only a broker that shows the certificate with this SHA-256 fingerprint, or one of them if there are more:
-    /// whoever issued it, whatever name is in it, and whether it is still valid or not, as DANE-EE does (RFC 7671,
-    /// section 5.1). Authorities do not matter then.
+    /// Trusts only a broker that shows the certificate with this SHA-256 fingerprint, or one of them if there are more.
+    /// Issuer, names and dates of that certificate do not matter then, as with DANE-EE (RFC 7671, section 5.1), and
+    /// neither do the authorities in the options.
     ///
     /// The fingerprint is 64 hexadecimal digits, with or without colons, as
     /// `openssl x509 -in broker.pem -noout -fingerprint -sha256` prints it. Take it from the broker's certificate file.
@@ -185,9 +185,8 @@ impl TlsOptions {
         Ok(self)
     }
 
-    /// Shows this certificate to brokers that ask for one, with those between it and its authority behind it: in PEM, or
-    /// one in DER; and its private key in PEM or DER: ECDSA (P-256, P-384), Ed25519, or RSA with 2,048 to 4,096 bits,
-    /// not encrypted.
+    /// Shows this certificate to brokers that ask for one, followed by its intermediates: in PEM, or one in DER; and its
+    /// private key, not encrypted, in PEM or DER: ECDSA (P-256, P-384), Ed25519, or RSA with 2,048 to 4,096 bits.
     ///
     /// # Errors
     /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) when there is no certificate or no key in them,
