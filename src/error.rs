@@ -165,7 +165,7 @@ pub enum ErrorKind {
 /// assert_eq!(failure.text, "no numbers");
 /// # Ok::<(), mqtt_wasi::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Why the request failed, in the responder's words: the User Property `reply-error`.
     pub text: String,
@@ -180,6 +180,13 @@ impl Failure {
             Some((_, text)) => Err(Error::RequestFailed(Box::new(Self { text: text.clone(), reply }))),
             None => Ok(reply),
         }
+    }
+}
+
+/// Shows nothing of the reply except its topic: it may hold what is not for a log.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure").field("text", &self.text).field("topic", &self.reply.topic).finish_non_exhaustive()
     }
 }
 
@@ -396,7 +403,7 @@ pub enum CallError {
 pub struct TransportError {
     /// The kind of failure.
     pub kind: TransportErrorKind,
-    /// Details, in the words of the system or of the TLS library. May be empty.
+    /// Details, such as the words of the system. May be empty. Has nothing of the keys and logins that were given.
     pub message: String,
 }
 

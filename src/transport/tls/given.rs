@@ -1,4 +1,4 @@
-//! Certificates and keys as users give them. What cannot be used is named when it is given, and no text has anything of it.
+//! Certificates and keys as users give them. What cannot be used is named when it is given, and no text repeats it.
 
 use alloc::format;
 use alloc::string::String;

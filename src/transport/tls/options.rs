@@ -29,17 +29,16 @@ const MOST_LISTED: usize = 8;
 /// By default: trusts Mozilla's certificate authorities, demands a certificate for the host of the URL, shows no client
 /// certificate, and uses TLS 1.3 or 1.2. The system's own store of certificates is never read.
 ///
-/// ```
-/// # let (ca, chain) = ([0x30, 0x00], [0x30, 0x00]);
-/// # let key = [b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20", &[7; 32][..]].concat();
+/// ```no_run
+/// use std::fs::read;
 /// use mqtt_wasi::{Options, TlsOptions};
 ///
 /// let tls = TlsOptions::new()
-///     .ca(ca)? // such as the bytes of ca.pem
+///     .ca(read("ca.pem")?)?
 ///     .only_own_ca()
-///     .client_certificate(chain, key)?; // such as the bytes of client.pem and client.key
+///     .client_certificate(read("client.pem")?, read("client.key")?)?;
 /// let options = Options::new().tls(tls); // for `Client::connect("mqtts://broker.local", options)`
-/// # Ok::<(), mqtt_wasi::TransportError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct TlsOptions {
@@ -150,8 +149,8 @@ impl TlsOptions {
         Ok(())
     }
 
-    /// Which of the certificates that were given to [`TlsOptions::ca`] cannot be used, and why. Brokers that need one of
-    /// them are not trusted; the error tells of it.
+    /// Which of the certificates that were given to [`TlsOptions::ca`] cannot be used, and why. Brokers that need one
+    /// of them are not trusted, and the error lists their numbers.
     ///
     /// ```
     /// use mqtt_wasi::TlsOptions;
@@ -165,12 +164,11 @@ impl TlsOptions {
 
     /// Trusts only the authorities of [`TlsOptions::ca`], and not Mozilla's.
     ///
-    /// ```
-    /// # let ca = [0x30, 0x00];
+    /// ```no_run
     /// use mqtt_wasi::TlsOptions;
     ///
-    /// let tls = TlsOptions::new().ca(ca)?.only_own_ca();
-    /// # Ok::<(), mqtt_wasi::TransportError>(())
+    /// let tls = TlsOptions::new().ca(std::fs::read("ca.pem")?)?.only_own_ca();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub const fn only_own_ca(mut self) -> Self {
@@ -179,8 +177,8 @@ impl TlsOptions {
     }
 
     /// Trusts only a broker that shows the certificate with this SHA-256 fingerprint, or one of them if there are more.
-    /// Issuer, name and dates of the certificate do not matter then, as with DANE-EE (RFC 7671, section 5.1), and
-    /// neither do authorities.
+    /// Issuer, names and dates of that certificate do not matter then, as with DANE-EE (RFC 7671, section 5.1), and
+    /// neither do the authorities in the options.
     ///
     /// The fingerprint is 64 hexadecimal digits, with or without colons, as
     /// `openssl x509 -in broker.pem -noout -fingerprint -sha256` prints it. Take it from the broker's certificate file.
@@ -217,8 +215,8 @@ impl TlsOptions {
     }
 
     /// The certificate to show to brokers that ask for one, followed by its intermediates, in PEM, or one certificate
-    /// in DER; and its private key in PEM or DER: ECDSA (P-256, P-384), Ed25519, or RSA with 2,048 to 4,096 bits, not
-    /// encrypted.
+    /// in DER; and its private key, not encrypted, in PEM or DER: ECDSA (P-256, P-384), Ed25519, or RSA with 2,048 to
+    /// 4,096 bits.
     ///
     /// # Errors
     /// [`TlsFailure::Configuration`](crate::TlsFailure::Configuration) when there is no certificate or no key in them,

@@ -97,9 +97,9 @@ impl ResolvesClientCert for Shows {
 /// Whom a client trusts.
 #[derive(Default)]
 pub(super) struct Trust {
-    /// Authorities.
+    /// The authorities.
     pub(super) roots: Vec<rustls::pki_types::TrustAnchor<'static>>,
-    /// Certificates that are trusted themselves if a broker shows them, for the names in them and while they are valid.
+    /// Certificates that are trusted themselves if a broker shows them, for their names and while they are valid.
     pub(super) known: Vec<Fingerprint>,
     /// Which certificates could not be used, in words.
     pub(super) skipped: String,
