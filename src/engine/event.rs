@@ -46,8 +46,8 @@ pub enum Event {
     /// connection does not accept it, for this reason.
     MessageDropped(CallError),
     /// A message at QoS 1 or 2 was not acknowledged, and is not sent again. As many connections ended at it as [the
-    /// options](crate::Options::attempts_per_message) allow, or the broker of the new connection does not accept it, for
-    /// example because it is too large. It may have arrived. A call that waits for it fails, and tells why.
+    /// options](crate::Options::attempts_per_message) allow, or the broker of the new connection does not accept it,
+    /// for example because it is too large. It may have arrived. A call that waits for it fails, and tells why.
     MessageGivenUp {
         /// Its Topic Name. Empty if the broker has the message, and only the end of its delivery at QoS 2 is missing.
         topic: String,

@@ -101,8 +101,8 @@ impl TlsOptions {
         }
     }
 
-    /// Trusts more certificate authorities: any number of certificates in PEM, or one in DER. A broker that shows one of
-    /// these very certificates as its own is trusted as well, if its name and its dates are right: such as one that
+    /// Trusts more certificate authorities: any number of certificates in PEM, or one in DER. A broker that shows one
+    /// of these very certificates as its own is trusted as well, if its name and its dates are right: such as one that
     /// signed itself.
     ///
     /// Certificates that cannot be used are skipped if there are others: see [`TlsOptions::skipped_certificates`].
