@@ -1057,9 +1057,28 @@ mod tests {
 
     #[test]
     fn no_text_leads_away_from_tls() {
-        for failure in [TlsFailure::NotTls, TlsFailure::WrongName, TlsFailure::UnknownIssuer, TlsFailure::Cut] {
+        use TlsFailure as F;
+        for failure in [
+            F::UnknownIssuer,
+            F::WrongName,
+            F::Expired,
+            F::NotYetValid,
+            F::BadCertificate,
+            F::WrongFingerprint,
+            F::ClientCertificateRequired,
+            F::ClientCertificateRefused,
+            F::NothingInCommon,
+            F::NotTls,
+            F::Expected,
+            F::Cut,
+            F::Truncated,
+            F::Configuration,
+            F::Other,
+        ] {
             let error = TransportError { kind: TransportErrorKind::Tls(failure), message: String::new() };
-            assert!(!error.to_string().contains("mqtt://"), "{error}");
+            for way in ["mqtt://", "dangerous", "accept any", "disable", "without TLS"] {
+                assert!(!error.to_string().contains(way), "{error}");
+            }
         }
         assert!(!UrlError::TlsNotSupported.to_string().contains("mqtt://"));
     }

@@ -6,6 +6,8 @@ use host_tests::certificates::{Authority, Certified, OpenSsl};
 use host_tests::each_subject;
 use host_tests::subject::{Component, ErrorKind, Failure, Settings, Subject, TlsSettings};
 use mqtt_wasi::{Publish, QoS, ReasonCode, TlsOptions};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 each_subject!(
     pem_is_read_in_every_wrapping,
@@ -179,6 +181,34 @@ fn component_lists_them_too() {
             assert_eq!(listed, [(2, "it is not base64".to_owned()), (4, not_read)]);
         })
         .unwrap();
+}
+
+#[test]
+fn changed_bytes_never_panic() {
+    let authority = Authority::new();
+    let client = authority.client("sensor");
+    let read = |text: &str| match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
+        Ok(key) => key.secret_der().to_vec(),
+        Err(_) => CertificateDer::from_pem_slice(text.as_bytes()).unwrap().to_vec(),
+    };
+    let (certificate, key) = (read(&client.certificate_pem), read(&client.key_pem));
+    assert!(TlsOptions::new().client_certificate(&certificate, &key).is_ok());
+    for index in 0..certificate.len() {
+        for byte in [0, 1, 0x30, 0x7F, 0x80, 0x84, 0xFF] {
+            let mut changed = certificate.clone();
+            changed[index] = byte;
+            // Whether it can be used is not the question.
+            let _ = TlsOptions::new().ca(&changed);
+            let _ = TlsOptions::new().ca(&changed[..index]);
+            let _ = TlsOptions::new().client_certificate(&changed[..index], &key);
+            if index < key.len() {
+                let mut changed = key.clone();
+                changed[index] = byte;
+                let _ = TlsOptions::new().client_certificate(&certificate, &changed);
+                let _ = TlsOptions::new().client_certificate(&certificate, &changed[..index]);
+            }
+        }
+    }
 }
 
 /// Five certificates, of which the second and the fourth are damaged, and the last is the authority's.
