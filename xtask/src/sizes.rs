@@ -24,7 +24,7 @@ const PROGRAMS: [Program; 14] = [
     Program::new("connect", PLAIN, "connects", "nothing"),
     Program::new("publish", PLAIN, "connects and publishes", "connect"),
     Program::new("receive", PLAIN, "connects, subscribes and receives", "connect"),
-    Program::new("publish_and_receive", PLAIN, "all of these", "connect"),
+    Program::new("both_ways", PLAIN, "all of these", "connect"),
     Program::new("reconnect", PLAIN, "publishes, reconnects, prints events", "publish"),
     Program::new("snapshot", PLAIN, "publishes, takes and resumes snapshots", "publish"),
     Program::new("request", PLAIN, "connects and sends a request", "connect"),
