@@ -93,6 +93,13 @@ pub struct Reconnect {
 }
 
 /// Decides which failures are final: see [`Reconnect::retry_if`].
+///
+/// ```
+/// use mqtt_wasi::{Reconnect, Retries};
+///
+/// let retries: Option<Retries> = Reconnect::default().retry_if(|_| true).retries;
+/// assert!(retries.is_some());
+/// ```
 #[derive(Clone)]
 pub struct Retries(Arc<dyn Fn(&Error) -> bool + Send + Sync>);
 

@@ -59,6 +59,16 @@ pub struct TlsOptions {
 }
 
 /// A certificate that was given to [`TlsOptions::ca`] among others, and cannot be used.
+///
+/// ```no_run
+/// use mqtt_wasi::TlsOptions;
+///
+/// let tls = TlsOptions::new().ca(std::fs::read("bundle.pem")?)?;
+/// for skipped in tls.skipped_certificates() {
+///     eprintln!("bundle.pem: {skipped}"); // such as "certificate 3: ..."
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SkippedCertificate {
