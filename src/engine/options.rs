@@ -851,8 +851,8 @@ impl Options {
     /// How many connections may end at a QoS 1 or 2 message, after it was sent and before it was acknowledged, at least
     /// 1. Then the client gives the message up: the event [`Event::MessageGivenUp`](crate::Event::MessageGivenUp) tells
     /// of it, its call fails with [`Error::GivenUp`](crate::Error::GivenUp), and the messages after it are sent.
-    /// Otherwise a message at which a broker closes the connection would stop all others for ever. Default: 10.
-    /// [`u32::MAX`]: no bound.
+    /// Otherwise a message at which a broker closes the connection would stop all others for ever. Default: 100,
+    /// so that a network that fails often costs no message. [`u32::MAX`]: no bound.
     ///
     /// A connection counts for the first message that is not acknowledged, since brokers answer in order. After more
     /// than half of these connections, messages are sent again one by one, so that no other message is meant. A

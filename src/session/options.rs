@@ -177,7 +177,7 @@ impl SessionOptions {
             response_topic: None,
             pending_request_limit: 4096,
             filters_per_subscribe: 64,
-            attempts_per_message: 10,
+            attempts_per_message: 100,
             skip_refused_messages: false,
             #[cfg(feature = "json")]
             envelope: None,
