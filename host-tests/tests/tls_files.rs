@@ -163,7 +163,7 @@ fn unusable_certificates_of_a_bundle_are_listed_by_number() {
     assert_eq!(listed, ["certificate 2: it is not base64", "certificate 4: it is not an X.509 certificate"]);
     // Those of another bundle are counted on.
     let options = options.ca(&bundle).unwrap();
-    let numbers: Vec<_> = options.skipped_certificates().iter().map(|skipped| skipped.number).collect();
+    let numbers: Vec<_> = options.skipped_certificates().iter().map(|skipped| skipped.position).collect();
     assert_eq!(numbers, [2, 4, 7, 9]);
 }
 
@@ -176,7 +176,7 @@ fn component_lists_them_too() {
         .update(|store, guest, options| {
             guest.call_add_ca(&mut *store, options, bundle(&authority).as_bytes()).unwrap();
             let skipped = guest.call_skipped_certificates(&mut *store, options).unwrap();
-            let listed: Vec<_> = skipped.into_iter().map(|skipped| (skipped.number, skipped.reason)).collect();
+            let listed: Vec<_> = skipped.into_iter().map(|skipped| (skipped.position, skipped.reason)).collect();
             let not_read = "it is not an X.509 certificate".to_owned();
             assert_eq!(listed, [(2, "it is not base64".to_owned()), (4, not_read)]);
         })

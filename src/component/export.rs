@@ -267,7 +267,9 @@ impl wit::GuestConnectOptions for ExportedOptions {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.options.borrow().tls {
             let skipped = tls.skipped_certificates().iter().cloned();
-            return skipped.map(|it| wit::SkippedCertificate { number: it.number as u32, reason: it.reason }).collect();
+            return skipped
+                .map(|it| wit::SkippedCertificate { position: it.position as u32, reason: it.reason })
+                .collect();
         }
         Vec::new()
     }

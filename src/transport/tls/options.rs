@@ -73,14 +73,14 @@ pub struct TlsOptions {
 #[non_exhaustive]
 pub struct SkippedCertificate {
     /// Which one it was of all that were given, counted from 1.
-    pub number: usize,
+    pub position: usize,
     /// Why it cannot be used.
     pub reason: String,
 }
 
 impl fmt::Display for SkippedCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "certificate {}: {}", self.number, self.reason)
+        write!(f, "certificate {}: {}", self.position, self.reason)
     }
 }
 
@@ -138,7 +138,7 @@ impl TlsOptions {
         for certificate in given::certificates(certificates.as_ref())? {
             self.given += 1;
             if let Err(reason) = certificate.map_err(String::from).and_then(|certificate| self.trust(&certificate)) {
-                self.skipped.push(SkippedCertificate { number: self.given, reason });
+                self.skipped.push(SkippedCertificate { position: self.given, reason });
             }
         }
         match self.skipped.get(skipped) {
@@ -368,7 +368,7 @@ impl TlsOptions {
 /// Which certificates those are, in words.
 fn listed(skipped: &[SkippedCertificate]) -> String {
     let mut text = String::new();
-    for (index, SkippedCertificate { number, .. }) in skipped.iter().enumerate() {
+    for (index, SkippedCertificate { position: number, .. }) in skipped.iter().enumerate() {
         if index == MOST_LISTED {
             return format!("{text} and {} more", skipped.len() - index);
         }
