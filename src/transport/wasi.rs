@@ -267,6 +267,12 @@ impl Connector for WasiConnector {
         self.attempt = None;
     }
 
+    #[cfg(feature = "tls")]
+    fn use_tls(&mut self, tls: super::TlsOptions) -> Result<(), Error> {
+        self.layers = Layers::new(Some(tls))?;
+        Ok(())
+    }
+
     fn wait(&mut self, until: Instant) {
         timer_at(until).block();
     }
