@@ -84,6 +84,10 @@ pub enum Error {
     Stopped,
     /// The bytes are not a snapshot that a session can continue from.
     Snapshot(SnapshotError),
+    /// The [store](crate::Options::store) cannot be used, or did not take what had to be written before anything more
+    /// was sent. The connection is over. What it took before is kept.
+    #[cfg(feature = "store")]
+    Store(StoreError),
     /// The call took longer than its timeout: its own, or the [response timeout](crate::Options::response_timeout)
     /// for calls without one. The connection continues. What was sent stays in flight.
     Timeout,
@@ -101,6 +105,50 @@ pub enum Error {
     /// and where, and nothing of the payload.
     #[cfg(feature = "json")]
     Json(String),
+    /// A message whose payload is streamed did not get through as a whole. It is not sent again.
+    #[cfg(feature = "stream")]
+    Stream(StreamError),
+}
+
+/// Why a message whose payload is streamed did not get through.
+///
+/// ```
+/// use mqtt_wasi::{Error, ErrorKind, StreamError};
+///
+/// let error = Error::Stream(StreamError::SourceTooShort { missing: 4096 });
+/// assert_eq!((error.kind(), error.name()), (ErrorKind::ConnectionOver, "stream-too-short"));
+/// assert!(error.is_fatal(), "the packet cannot be finished, so the connection has to end");
+/// ```
+#[cfg(feature = "stream")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// The source of the payload failed, or had nothing, before anything was sent. The connection continues.
+    SourceUnreadable(String),
+    /// The source of the payload failed. The connection is over, since the packet cannot be finished.
+    SourceFailed(String),
+    /// The source of the payload ended too early. The connection is over, since the packet cannot be finished.
+    SourceTooShort {
+        /// How many bytes were missing.
+        missing: u64,
+    },
+    /// The source of the payload gave nothing for as long as the Keep Alive allows. Nothing else could be sent
+    /// meanwhile, so the broker would have ended the connection, which is over.
+    SourceStalled,
+    /// The call was dropped or ran out of time, or the message was given up, before all of it was sent. The connection
+    /// is over, since the packet cannot be finished.
+    Abandoned,
+    /// The connection ended before all of the payload of a message came. The broker sends the message again, at QoS 1
+    /// and 2, if it keeps the session.
+    PayloadLost,
+    /// The connection ended before the broker acknowledged the message, or before all of it was sent. What is streamed
+    /// cannot be sent again by the client: publish it again from its beginning.
+    Cut {
+        /// Why the connection ended.
+        cause: Box<Error>,
+        /// Whether all of the message was sent, so that the broker may have it.
+        may_have_arrived: bool,
+    },
 }
 
 /// Which protocol a peer speaks instead of MQTT.
@@ -272,6 +320,94 @@ pub enum SnapshotError {
     Version(u8),
 }
 
+/// Why a [store](crate::Options::store) cannot be used, or has not taken something.
+///
+/// ```
+/// use mqtt_wasi::{Error, ErrorKind, StoreError, StoreErrorKind};
+///
+/// let error = Error::Store(StoreError { kind: StoreErrorKind::Full, message: "No space left on device".into() });
+/// assert_eq!((error.kind(), error.name()), (ErrorKind::ConnectionOver, "store-full"));
+/// ```
+#[cfg(feature = "store")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreError {
+    /// What it means.
+    pub kind: StoreErrorKind,
+    /// What the system or the database says, for people.
+    pub message: String,
+}
+
+/// What is wrong with a store.
+///
+/// ```
+/// use mqtt_wasi::StoreErrorKind;
+///
+/// /// Whether another file would help.
+/// fn is_about_the_file(kind: StoreErrorKind) -> bool {
+///     matches!(kind, StoreErrorKind::Torn | StoreErrorKind::Version | StoreErrorKind::OtherClient)
+/// }
+/// assert!(!is_about_the_file(StoreErrorKind::Full));
+/// ```
+#[cfg(feature = "store")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// There is no space for more. Free some, and connect again.
+    Full,
+    /// It may be read and not be written.
+    ReadOnly,
+    /// It is damaged, or something else than a store. It is left as it is: put it aside, and begin with another.
+    Torn,
+    /// Another version of this crate or of its database wrote it, and this one does not read it. Use that version until
+    /// nothing is in flight, and begin with another store.
+    Version,
+    /// Another process has it, or another client of this one.
+    InUse,
+    /// It has the session of another Client Identifier than the options.
+    OtherClient,
+    /// Something else failed.
+    Failed,
+}
+
+#[cfg(feature = "store")]
+impl StoreErrorKind {
+    const fn kind_and_name(self) -> (ErrorKind, &'static str) {
+        use ErrorKind::{ConnectionOver, WrongCall};
+        match self {
+            Self::Full => (ConnectionOver, "store-full"),
+            Self::Failed => (ConnectionOver, "store-failed"),
+            Self::ReadOnly => (WrongCall, "store-read-only"),
+            Self::Torn => (WrongCall, "store-torn"),
+            Self::Version => (WrongCall, "store-version"),
+            Self::InUse => (WrongCall, "store-in-use"),
+            Self::OtherClient => (WrongCall, "store-of-another-client"),
+        }
+    }
+}
+
+#[cfg(feature = "store")]
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, hint) = match self.kind {
+            StoreErrorKind::Full => ("is full", "free some space, and connect again"),
+            StoreErrorKind::ReadOnly => ("cannot be written", "check who may write it, and how its disk is mounted"),
+            StoreErrorKind::Torn => ("is damaged, or is no store", "put it aside, and begin with another"),
+            StoreErrorKind::Version => {
+                ("is of another version", "use that version until nothing is in flight, and begin with another store")
+            }
+            StoreErrorKind::InUse => ("is in use", "end the other client, or use another store"),
+            StoreErrorKind::OtherClient => {
+                ("has the session of another client", "use its Client Identifier, or another store")
+            }
+            StoreErrorKind::Failed => ("failed", "what it took before is kept"),
+        };
+        write!(f, "the store {what}: {}; {hint}", self.message)
+    }
+}
+
+#[cfg(feature = "store")]
+impl core::error::Error for StoreError {}
+
 /// What a broker did that the specification forbids.
 ///
 /// ```
@@ -434,6 +570,12 @@ pub enum TransportErrorKind {
     AccessDenied,
     /// TLS failed.
     Tls(TlsFailure),
+    /// WebSocket failed, or the peer closed it.
+    #[cfg(feature = "ws")]
+    WebSocket(WebSocketFailure),
+    /// The proxy gave no connection to the broker.
+    #[cfg(feature = "proxy")]
+    Proxy(ProxyFailure),
     /// Anything else.
     Other,
 }
@@ -466,8 +608,12 @@ pub enum TlsFailure {
     WrongFingerprint,
     /// The broker requires a client certificate, and got none.
     ClientCertificateRequired,
-    /// The broker does not accept the client certificate in the options. The text has the alert that it sent.
+    /// The broker does not accept the client certificate in the options. The text has the alert, if it sent one.
     ClientCertificateRefused,
+    /// The broker asked for a client certificate in the handshake, and ended the connection after that without a word.
+    /// It may require one, or not accept the one that it got, or refuse something else in this way. The text says
+    /// whether it got one.
+    ClosedAfterCertificateRequest,
     /// The two sides have no TLS version, cipher suite, group, kind of key or signature algorithm in common. The text
     /// says which, as far as the broker tells.
     NothingInCommon,
@@ -484,6 +630,75 @@ pub enum TlsFailure {
     Configuration,
     /// Anything else.
     Other,
+}
+
+/// Why the connection over WebSocket could not be made, or ended. Up to [`WebSocketFailure::Extension`] no byte of MQTT
+/// was sent.
+///
+/// ```
+/// use mqtt_wasi::{Error, ErrorKind, TransportError, TransportErrorKind, WebSocketFailure};
+///
+/// let kind = TransportErrorKind::WebSocket(WebSocketFailure::Status(404));
+/// let error = Error::from(TransportError { kind, message: String::new() });
+/// assert_eq!((error.kind(), error.name()), (ErrorKind::Refused, "websocket-refused"));
+/// ```
+#[cfg(feature = "ws")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WebSocketFailure {
+    /// A header in the options cannot be used.
+    Configuration,
+    /// What the peer answered is no HTTP, or it closed the connection instead of answering.
+    NotHttp,
+    /// The server answered with this HTTP status in place of 101: there may be no WebSocket at the path.
+    Status(u16),
+    /// The server answered with this HTTP status, 401 or 403: it wants another login.
+    NotAuthorized(u16),
+    /// The server answered with this HTTP status, from 300 to 399: it wants the client to ask elsewhere. Not followed,
+    /// since the login would go along.
+    Redirect(u16),
+    /// The server answered with 101, and did not change to WebSocket.
+    NoUpgrade,
+    /// The server's key does not prove that it has understood the request: a cache or something else has answered.
+    WrongAccept,
+    /// The server chose another subprotocol than `mqtt`, or none \[MQTT-6.0.0-4\].
+    Subprotocol,
+    /// The server chose an extension, and none was offered.
+    Extension,
+    /// The server masked a frame, which only clients may do.
+    MaskedFrame,
+    /// The server sent a text frame: MQTT goes in binary frames \[MQTT-6.0.0-1\].
+    TextFrame,
+    /// A frame is longer than what it is may be: 125 bytes for control frames, the longest MQTT packet for others.
+    FrameTooLarge,
+    /// A frame breaks RFC 6455 in another way. The text says how.
+    InvalidFrame,
+    /// The server closed the WebSocket, with this close code. The text has its reason.
+    Closed(u16),
+}
+
+/// Why a proxy gave no connection to the broker. The text names the proxy, without its login, and has its answer. That
+/// the proxy itself cannot be reached is an error like that of a broker, with the proxy's name.
+///
+/// ```
+/// use mqtt_wasi::{Error, ErrorKind, ProxyFailure, TransportError, TransportErrorKind};
+///
+/// let kind = TransportErrorKind::Proxy(ProxyFailure::NotAuthorized);
+/// let error = Error::from(TransportError { kind, message: String::new() });
+/// assert_eq!((error.kind(), error.name()), (ErrorKind::NotTrusted, "proxy-not-authorized"));
+/// ```
+#[cfg(feature = "proxy")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyFailure {
+    /// It wants a login, or another one.
+    NotAuthorized,
+    /// It answered with this HTTP status.
+    Status(u16),
+    /// It answered with this SOCKS reply (RFC 1928, section 6).
+    Reply(u8),
+    /// What it answered is not of its protocol, or it closed the connection instead of answering.
+    InvalidAnswer,
 }
 
 impl Error {
@@ -505,6 +720,8 @@ impl Error {
             }
             Self::SubscribeRefused(reason) => reason.reason_codes.iter().copied().find(|code| code.is_error()),
             Self::NoConnectionInTime(cause) => cause.reason_code(),
+            #[cfg(feature = "stream")]
+            Self::Stream(StreamError::Cut { cause, .. }) => cause.reason_code(),
             Self::NoResponder => Some(ReasonCode::NoMatchingSubscribers),
             Self::Call(CallError::RepliesRefused(code)) => Some(*code),
             // 0x8D, Keep Alive timeout, is for servers to send (section 3.14.2.1).
@@ -538,6 +755,8 @@ impl Error {
             Self::Call(error) => matches!(error, CallError::NotConnected),
             #[cfg(feature = "json")]
             Self::Json(_) => false,
+            #[cfg(feature = "stream")]
+            Self::Stream(StreamError::SourceUnreadable(_)) => false,
             _ => true,
         }
     }
@@ -595,11 +814,25 @@ impl Error {
             Self::GivenUp { .. } => (TimedOut, "given-up"),
             Self::SessionLost => (TimedOut, "session-lost"),
             Self::Snapshot(_) => (WrongCall, "invalid-snapshot"),
+            #[cfg(feature = "store")]
+            Self::Store(error) => error.kind.kind_and_name(),
             Self::Url(UrlError::TlsNotSupported) => (WrongCall, "tls-not-supported"),
             Self::Url(UrlError::WebSocketNotSupported) => (WrongCall, "websocket-not-supported"),
+            #[cfg(feature = "proxy")]
+            Self::Url(UrlError::Proxy) => (WrongCall, "invalid-proxy"),
             Self::Url(_) => (WrongCall, "invalid-url"),
             #[cfg(feature = "json")]
             Self::Json(_) => (WrongCall, "invalid-argument"),
+            #[cfg(feature = "stream")]
+            Self::Stream(error) => match error {
+                StreamError::SourceUnreadable(_) => (WrongCall, "stream-unreadable"),
+                StreamError::SourceFailed(_) => (ConnectionOver, "stream-failed"),
+                StreamError::SourceTooShort { .. } => (ConnectionOver, "stream-too-short"),
+                StreamError::SourceStalled => (ConnectionOver, "stream-stalled"),
+                StreamError::PayloadLost => (ConnectionOver, "stream-lost"),
+                StreamError::Abandoned => (ConnectionOver, "stream-abandoned"),
+                StreamError::Cut { .. } => (ConnectionOver, "stream-cut"),
+            },
             Self::Call(error) => error.kind_and_name(),
             Self::Transport(error) => error.kind.kind_and_name(),
         }
@@ -654,6 +887,7 @@ impl TransportErrorKind {
                 TlsFailure::ClientCertificateRequired => (NotTrusted, "tls-client-certificate-required"),
                 TlsFailure::WrongFingerprint => (NotTrusted, "tls-wrong-fingerprint"),
                 TlsFailure::ClientCertificateRefused => (NotTrusted, "tls-client-certificate-refused"),
+                TlsFailure::ClosedAfterCertificateRequest => (ConnectionOver, "tls-closed-after-certificate-request"),
                 TlsFailure::NothingInCommon => (NotTrusted, "tls-nothing-in-common"),
                 TlsFailure::NotTls => (NotTrusted, "tls-not-tls"),
                 TlsFailure::Expected => (NotTrusted, "tls-expected"),
@@ -661,7 +895,97 @@ impl TransportErrorKind {
                 TlsFailure::Truncated => (NotTrusted, "tls-truncated"),
                 TlsFailure::Other => (NotTrusted, "tls-failed"),
             },
+            #[cfg(feature = "ws")]
+            Self::WebSocket(failure) => failure.kind_and_name(),
+            #[cfg(feature = "proxy")]
+            Self::Proxy(failure) => failure.kind_and_name(),
         }
+    }
+}
+
+#[cfg(feature = "proxy")]
+impl ProxyFailure {
+    const fn kind_and_name(self) -> (ErrorKind, &'static str) {
+        use ErrorKind::{NotTrusted, ProtocolBroken, Refused};
+        match self {
+            Self::NotAuthorized => (NotTrusted, "proxy-not-authorized"),
+            Self::Status(_) | Self::Reply(_) => (Refused, "proxy-refused"),
+            Self::InvalidAnswer => (ProtocolBroken, "proxy-invalid-answer"),
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::NotAuthorized => "the proxy wants a login, or another one; set it in the proxy's URL",
+            Self::Status(_) | Self::Reply(_) => "the proxy does not connect to the broker",
+            Self::InvalidAnswer => {
+                "the proxy's answer is invalid; check its port, and whether it is http:// or socks5://"
+            }
+        }
+    }
+
+    /// Why, in more words.
+    #[cfg(any(
+        feature = "std",
+        all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+        all(feature = "component", target_arch = "wasm32")
+    ))]
+    pub(crate) fn because(self, message: &str) -> TransportError {
+        TransportErrorKind::Proxy(self).because(message)
+    }
+}
+
+#[cfg(feature = "ws")]
+impl WebSocketFailure {
+    const fn kind_and_name(self) -> (ErrorKind, &'static str) {
+        use ErrorKind::{ConnectionOver, NotTrusted, ProtocolBroken, Refused, WrongCall};
+        match self {
+            Self::Configuration => (WrongCall, "websocket-configuration"),
+            Self::NotHttp => (ProtocolBroken, "websocket-not-http"),
+            Self::Status(_) => (Refused, "websocket-refused"),
+            Self::NotAuthorized(_) => (NotTrusted, "websocket-not-authorized"),
+            Self::Redirect(_) => (Refused, "websocket-redirect"),
+            Self::NoUpgrade => (ProtocolBroken, "websocket-no-upgrade"),
+            Self::WrongAccept => (ProtocolBroken, "websocket-wrong-accept"),
+            Self::Subprotocol => (ProtocolBroken, "websocket-subprotocol"),
+            Self::Extension => (ProtocolBroken, "websocket-extension"),
+            Self::MaskedFrame => (ProtocolBroken, "websocket-masked-frame"),
+            Self::TextFrame => (ProtocolBroken, "websocket-text-frame"),
+            Self::FrameTooLarge => (ProtocolBroken, "websocket-frame-too-large"),
+            Self::InvalidFrame => (ProtocolBroken, "websocket-invalid-frame"),
+            Self::Closed(_) => (ConnectionOver, "websocket-closed"),
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Configuration => "WebSocket: a header in the options cannot be used",
+            Self::NotHttp => "WebSocket: the peer does not answer in HTTP; check the port, and whether it needs wss://",
+            Self::Status(_) => "WebSocket: the server refused; check the path of the URL",
+            Self::NotAuthorized(_) => {
+                "WebSocket: the server wants another login; set the header that it asks for, or correct the URL"
+            }
+            Self::Redirect(_) => "WebSocket: the server redirects, which is not followed; connect to where it points",
+            Self::NoUpgrade => "WebSocket: the server did not change to WebSocket; a proxy may keep it from that",
+            Self::WrongAccept => "WebSocket: the server's key is wrong; a cache or another server may have answered",
+            Self::Subprotocol => "WebSocket: the server did not choose the subprotocol mqtt; check port and path",
+            Self::Extension => "WebSocket: the server chose an extension that was not offered",
+            Self::MaskedFrame => "WebSocket: the server sent a masked frame",
+            Self::TextFrame => "WebSocket: the server sent a text frame, and MQTT goes in binary frames",
+            Self::FrameTooLarge => "WebSocket: the server sent a frame that is longer than allowed",
+            Self::InvalidFrame => "WebSocket: the server sent an invalid frame",
+            Self::Closed(_) => "the server closed the WebSocket",
+        }
+    }
+
+    /// Why, in more words.
+    #[cfg(any(
+        feature = "std",
+        all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+        all(feature = "component", target_arch = "wasm32")
+    ))]
+    pub(crate) fn because(self, message: &str) -> TransportError {
+        TransportErrorKind::WebSocket(self).because(message)
     }
 }
 
@@ -728,6 +1052,8 @@ impl fmt::Display for Error {
             Self::Url(error) => return error.fmt(f),
             Self::Transport(error) => return error.fmt(f),
             Self::Snapshot(error) => return error.fmt(f),
+            #[cfg(feature = "store")]
+            Self::Store(error) => return error.fmt(f),
             Self::Authentication(why) => return write!(f, "enhanced authentication failed: {why}"),
             Self::NotMqtt(protocol) => {
                 let name = match protocol {
@@ -748,6 +1074,8 @@ impl fmt::Display for Error {
             Self::RequestFailed(failure) => return write!(f, "the request failed at the responder: {}", failure.text),
             #[cfg(feature = "json")]
             Self::Json(message) => message,
+            #[cfg(feature = "stream")]
+            Self::Stream(error) => return error.fmt(f),
             Self::ConnectTimeout => {
                 "the broker did not accept the connection within the connect timeout: check that it is an MQTT broker, \
                  or allow more time"
@@ -792,8 +1120,12 @@ impl core::error::Error for Error {
             Self::Call(error) => Some(error),
             Self::Url(error) => Some(error),
             Self::Snapshot(error) => Some(error),
+            #[cfg(feature = "store")]
+            Self::Store(error) => Some(error),
             Self::Transport(error) => Some(error),
             Self::NoConnectionInTime(cause) => Some(cause),
+            #[cfg(feature = "stream")]
+            Self::Stream(error) => Some(error),
             _ => None,
         }
     }
@@ -827,6 +1159,59 @@ impl fmt::Display for Reason {
             write!(f, " [{name}: {value}]")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(feature = "stream")]
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SourceUnreadable(why) => {
+                write!(f, "the source of the payload failed before anything was sent: {why}; nothing was published")
+            }
+            Self::SourceFailed(why) => write!(
+                f,
+                "the source of the payload failed in the middle of it: {why}; the connection had to end, and nothing \
+                 was published"
+            ),
+            Self::SourceTooShort { missing } => write!(
+                f,
+                "the source of the payload ended {missing} bytes too early: the connection had to end, and nothing was \
+                 published; give the length that the source has"
+            ),
+            Self::SourceStalled => f.write_str(
+                "the source of the payload gave nothing for as long as the Keep Alive allows: the connection had to \
+                 end, and nothing was published; use a faster source or a longer Keep Alive",
+            ),
+            Self::PayloadLost => f.write_str(
+                "the connection ended before all of the payload came: at QoS 1 and 2 the broker sends the message \
+                 again, if it keeps the session",
+            ),
+            Self::Abandoned => f.write_str(
+                "the call that streamed a message was dropped, or ran out of time, before all of it was sent: the \
+                 connection had to end, and nothing was published",
+            ),
+            Self::Cut { cause, may_have_arrived: true } => write!(
+                f,
+                "the connection ended before the broker acknowledged the message, whose payload cannot be sent again: \
+                 {cause}; it may have arrived; publish it again from its beginning if it may arrive twice"
+            ),
+            Self::Cut { cause, may_have_arrived: false } => write!(
+                f,
+                "the connection ended before all of the payload was sent, which cannot be sent again: {cause}; publish \
+                 it again from its beginning"
+            ),
+        }
+    }
+}
+
+#[cfg(feature = "stream")]
+impl core::error::Error for StreamError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Cut { cause, .. } => Some(cause),
+            _ => None,
+        }
     }
 }
 
@@ -936,7 +1321,11 @@ impl core::error::Error for CallError {
 
 impl TransportErrorKind {
     /// An error of this kind.
-    #[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+    #[cfg(any(
+        feature = "std",
+        all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+        all(feature = "component", target_arch = "wasm32")
+    ))]
     pub(crate) fn because(self, message: &str) -> TransportError {
         TransportError { kind: self, message: message.to_owned() }
     }
@@ -952,6 +1341,10 @@ impl TransportErrorKind {
                 "this program may not use the network there; the system or WebAssembly host must allow it"
             }
             Self::Tls(failure) => failure.text(),
+            #[cfg(feature = "ws")]
+            Self::WebSocket(failure) => failure.text(),
+            #[cfg(feature = "proxy")]
+            Self::Proxy(failure) => failure.text(),
             Self::Other => "the network or the system failed",
         }
     }
@@ -987,9 +1380,16 @@ impl TlsFailure {
                 "TLS: the broker does not accept the client certificate; check that it trusts the certificate's CA, \
                  and that the certificate is valid"
             }
+            Self::ClosedAfterCertificateRequest => {
+                "TLS: the broker asked for a client certificate, and ended the connection without a word; check which \
+                 it accepts, the Client Identifier, User Name and Password, and read its log"
+            }
             Self::NothingInCommon => "TLS: this client and the broker have too little in common",
             Self::NotTls => "TLS: the peer does not speak TLS; check the port",
+            #[cfg(not(feature = "ws"))]
             Self::Expected => "the peer speaks TLS: use mqtts://",
+            #[cfg(feature = "ws")]
+            Self::Expected => "the peer speaks TLS: use mqtts://, or wss:// in place of ws://",
             Self::Cut => "TLS: the connection ended during the handshake; the broker's log may tell why",
             Self::Truncated => "TLS: the connection ended without close_notify; bytes may be missing",
             Self::Configuration => "TLS: a certificate, key or name in the options cannot be used",
@@ -1067,6 +1467,7 @@ mod tests {
             F::WrongFingerprint,
             F::ClientCertificateRequired,
             F::ClientCertificateRefused,
+            F::ClosedAfterCertificateRequest,
             F::NothingInCommon,
             F::NotTls,
             F::Expected,

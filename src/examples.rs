@@ -77,3 +77,17 @@ macro_rules! std_no_run_example {
         "```ignore"
     };
 }
+
+/// The same for one over WebSocket.
+#[cfg(all(feature = "std", feature = "ws"))]
+macro_rules! std_no_run_websocket_example {
+    () => {
+        "```no_run"
+    };
+}
+#[cfg(all(not(feature = "std"), feature = "ws", feature = "component", target_arch = "wasm32"))]
+macro_rules! std_no_run_websocket_example {
+    () => {
+        "```ignore"
+    };
+}

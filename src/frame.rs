@@ -11,6 +11,9 @@
 //! Bytes move only when the space behind `end` runs out, never per packet. The buffer grows only as bytes arrive. A
 //! packet over the Maximum Packet Size is refused as soon as its length is known.
 
+#[cfg(feature = "stream")]
+mod streams;
+
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -57,6 +60,8 @@ pub struct FrameReader {
     maximum_packet_size: u32,
     /// How many bytes are still to come, and to be dropped, of a packet that is skipped.
     skips: usize,
+    #[cfg(feature = "stream")]
+    streams: streams::Streams,
 }
 
 /// A packet that is not decoded yet.
@@ -126,7 +131,17 @@ impl FrameReader {
     /// ```
     #[must_use]
     pub const fn new(maximum_packet_size: u32) -> Self {
-        Self { buffer: Vec::new(), start: 0, next: 0, end: 0, origin: 0, maximum_packet_size, skips: 0 }
+        Self {
+            buffer: Vec::new(),
+            start: 0,
+            next: 0,
+            end: 0,
+            origin: 0,
+            maximum_packet_size,
+            skips: 0,
+            #[cfg(feature = "stream")]
+            streams: streams::Streams::none(),
+        }
     }
 
     /// Where to put the next bytes of the stream. Never empty. Then call [`FrameReader::filled`].
@@ -221,6 +236,10 @@ impl FrameReader {
         if self.skips > 0 {
             self.drop_skipped();
         }
+        #[cfg(feature = "stream")]
+        if self.is_streaming() {
+            return Ok(None);
+        }
         let bytes = &self.buffer[self.next..self.end];
         let Some((header, header_len)) = FixedHeader::decode(bytes).map_err(FrameError::Malformed)? else {
             return Ok(None);
@@ -229,18 +248,26 @@ impl FrameReader {
         if size > self.maximum_packet_size as usize {
             return Err(FrameError::PacketTooLarge { size: size as u64, maximum: self.maximum_packet_size });
         }
+        #[cfg(feature = "stream")]
+        if self.streams.is_for(header.packet_type, size) {
+            return Ok(self.next_head(header, header_len));
+        }
         if size > bytes.len() {
             return Ok(None);
         }
+        #[cfg(feature = "stream")]
+        self.streams.packet_is_whole();
         let body = self.origin + (self.next + header_len) as u64;
         self.next += size;
         Ok(Some(FrameSpan { packet_type: header.packet_type, flags: header.flags, body, len: header.remaining_length }))
     }
 
     /// The bytes of a frame that was not released.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "in programs built for size too, since it is there for each packet")]
     pub(crate) fn body(&self, span: &FrameSpan) -> &[u8] {
         let start = (span.body - self.origin) as usize;
-        &self.buffer[start..start + span.len as usize]
+        &self.buffer.as_slice()[start..start + span.len as usize]
     }
 
     /// What came and is in no frame yet.
@@ -250,6 +277,14 @@ impl FrameReader {
 
     /// Whether what is in no frame yet is the beginning of a packet, and no more.
     pub(crate) fn is_within_packet(&self) -> bool {
+        #[cfg(feature = "stream")]
+        if self.is_streaming() {
+            return !self.has_whole_payload();
+        }
+        #[cfg(feature = "stream")]
+        if self.skips > 0 {
+            return self.skips > self.end - self.next;
+        }
         let bytes = self.unframed();
         match FixedHeader::decode(bytes) {
             Ok(Some((header, header_len))) => bytes.len() < header_len + header.remaining_length as usize,
@@ -303,12 +338,20 @@ impl FrameReader {
 
     /// Forgets what was not framed, for a new connection. Frames that were not released stay.
     pub(crate) fn cut(&mut self) {
-        self.end = self.next;
+        #[cfg(feature = "stream")]
+        let kept = self.cut_payload();
+        #[cfg(not(feature = "stream"))]
+        let kept = 0;
+        self.end = self.next + kept;
         self.skips = 0;
     }
 
     /// How much free space makes the next read worthwhile.
     fn wanted(&self) -> usize {
+        #[cfg(feature = "stream")]
+        if self.is_streaming() {
+            return self.wanted_of_payload();
+        }
         let pending = self.end - self.next;
         let missing = match FixedHeader::decode(&self.buffer[self.next..self.end]) {
             Ok(Some((header, header_len))) => {

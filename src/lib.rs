@@ -140,16 +140,25 @@
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `std` (default) | `Client::connect`, over `std::net`, or WASI's own sockets on `wasm32-wasip2`. Without it the crate is `no_std` with `alloc` |
+//! | `wasi` | `Client::connect` without `std`, on `wasm32-wasip2`: for small guests |
 //! | `tokio` | [`AsyncClient`] |
 //! | `tls` | `mqtts://` URLs and [`TlsOptions`], with rustls and a provider in pure Rust |
+//! | `ws` | `ws://` URLs, and with `tls` `wss://`: MQTT over WebSocket |
+//! | `proxy` | `Options::proxy`: HTTP and SOCKS 5 proxies |
+//! | `socket-options` | natively, `Options::bind_address` and other options of TCP sockets |
+//! | `store` | `Options::store`: a session that outlives its process at any moment; natively `FileStore` |
+//! | `stream` | payloads that are streamed, and never in memory as a whole: `AsyncClient::publish_stream`, `AsyncClient::listen_streamed`, and in the engine |
 //! | `json` | typed payloads through serde: `Client::publish_json`, `Client::request_json`, `Message::json` |
 //! | `scram` | [`ScramSha256`], for enhanced authentication with SCRAM-SHA-256 |
+//! | `tracing` | spans and events for the subscribers of the crate `tracing` |
 //! | `bulk` | [`bulk`], for guests that move many messages through the component |
 //! | `component` | the WIT exports, for the component build only |
+//! | `host-tls` | `mqtts://` in the component by TLS of its host, for the component build only |
+//! | `component-p3` | the same for WASI 0.3, in their place |
 //!
 //! # Scope
 //! MQTT v5.0, the client's side, over byte streams. Requests and replies over it, and W3C Trace Context
-//! ([`TraceContext`]). The codec serves both sides. Not in scope: MQTT before version 5, brokers, WebSockets.
+//! ([`TraceContext`]). The codec serves both sides. Not in scope: MQTT before version 5, brokers.
 //!
 //! Section numbers in this documentation, such as "section 4.12", and names such as `[MQTT-4.6.0-2]` are those of the
 //! [MQTT v5.0 specification](https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html). More on each task is in the
@@ -169,7 +178,7 @@
     all(feature = "component", target_arch = "wasm32"),
     allow(unreachable_pub, reason = "generated macros are")
 )]
-// The component's ABI needs a few unsafe lines, in `component::abi`; nothing else may have any.
+// The component's ABI needs a few unsafe lines, in `component::abi` and `landing`; nothing else may have any.
 #![cfg_attr(not(feature = "component"), forbid(unsafe_code))]
 #![cfg_attr(feature = "component", deny(unsafe_code))]
 // Tests that choose the order of all steps have another network.
@@ -191,26 +200,47 @@ mod client;
 pub mod codec;
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 mod component;
+#[cfg(all(feature = "component-p3", target_arch = "wasm32"))]
+mod component_p3;
 mod deadlines;
 pub mod engine;
 #[cfg(feature = "json")]
 mod envelope;
 mod error;
+mod fifo;
 pub mod frame;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(all(feature = "component", not(feature = "component-p3"), target_arch = "wasm32"))]
+mod landing;
 mod message;
 mod ordered;
 // Everything but the component: the pages show all of it.
-#[cfg(all(doctest, feature = "bulk", feature = "json", feature = "scram", feature = "tls", feature = "tokio"))]
+#[cfg(all(
+    doctest,
+    feature = "bulk",
+    feature = "json",
+    feature = "proxy",
+    feature = "scram",
+    feature = "stream",
+    feature = "tls",
+    feature = "tokio",
+    feature = "ws"
+))]
 mod pages;
 pub mod rabbitmq;
-#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+#[cfg(any(
+    feature = "std",
+    all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+    all(feature = "component", target_arch = "wasm32")
+))]
 mod random;
 mod respond;
 #[cfg(feature = "scram")]
 mod scram;
 pub mod session;
+#[cfg(all(feature = "store", not(target_family = "wasm")))]
+mod store;
 mod time;
 mod trace;
 pub mod transport;
@@ -220,6 +250,8 @@ mod wit;
 
 #[cfg(feature = "tokio")]
 pub use async_client::{AsyncClient, AsyncMessages, AsyncRequests, IncomingRequest};
+#[cfg(all(feature = "stream", feature = "tokio"))]
+pub use async_client::{AsyncPayload, AsyncStreamedMessages, StreamedMessage};
 pub use authenticate::Authenticator;
 pub use client::{Client, Messages, PendingReply};
 #[doc(inline)]
@@ -229,10 +261,18 @@ pub use codec::{
 };
 #[doc(inline)]
 pub use engine::{ConnectAttempt, ConnectChanges, Event, Options, Overflow, Reconnect, Retries};
+#[cfg(feature = "proxy")]
+pub use error::ProxyFailure;
+#[cfg(feature = "stream")]
+pub use error::StreamError;
+#[cfg(feature = "ws")]
+pub use error::WebSocketFailure;
 pub use error::{
     CallError, Error, ErrorKind, Failure, OtherProtocol, ProtocolError, Reason, SnapshotError, SubscribeReason,
     TlsFailure, TransportError, TransportErrorKind,
 };
+#[cfg(feature = "store")]
+pub use error::{StoreError, StoreErrorKind};
 #[doc(inline)]
 pub use frame::FrameError;
 pub use message::Message;
@@ -241,9 +281,11 @@ pub use respond::{Reply, Request, Responder, ResponderStats};
 pub use scram::{ProhibitedCharacter, ScramSha256};
 #[doc(inline)]
 pub use session::{Challenge, ConnectionInfo, Delivery, InFlightMessage, Snapshot, Stats, WillMessage};
+#[cfg(all(feature = "store", not(target_family = "wasm")))]
+pub use store::{Durability, FileStore};
 pub use time::Instant;
 pub use trace::{TraceContext, TraceError};
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", all(feature = "wasi", target_os = "wasi", target_env = "p2")))]
 #[doc(inline)]
 pub use transport::TcpTransport;
 #[cfg(feature = "tls")]

@@ -1,7 +1,8 @@
 //! Things in the order that they were put in, each of which is found, and can be taken out, by its number.
 
-use alloc::collections::VecDeque;
 use core::fmt;
+
+use crate::fifo::Fifo;
 
 /// As many places that were left are kept as are taken, and this many more.
 const MOST_LEFT: usize = 64;
@@ -9,8 +10,8 @@ const MOST_LEFT: usize = 64;
 /// A queue of things with ascending numbers. Whatever is taken out first, finding one takes no longer than a binary
 /// search, and one that stays long does not keep the room of all that came after it.
 pub(crate) struct Ordered<T> {
-    /// Those that were taken out have left their places; the first and the last place are always taken.
-    places: VecDeque<(u64, Option<T>)>,
+    /// Those that were taken out have left their places; the first place is always taken.
+    places: Fifo<(u64, Option<T>)>,
     len: usize,
 }
 
@@ -28,11 +29,11 @@ impl<T> Ordered<T> {
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<&T> {
-        self.find(number).and_then(|place| self.places[place].1.as_ref())
+        self.find(number).and_then(|place| self.places.get(place)?.1.as_ref())
     }
 
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
-        self.find(number).and_then(|place| self.places[place].1.as_mut())
+        self.find(number).and_then(|place| self.places.get_mut(place)?.1.as_mut())
     }
 
     pub(crate) fn contains(&self, number: u64) -> bool {
@@ -45,13 +46,10 @@ impl<T> Ordered<T> {
 
     pub(crate) fn remove(&mut self, number: u64) -> Option<T> {
         let place = self.find(number)?;
-        let thing = self.places[place].1.take()?;
+        let thing = self.places.get_mut(place)?.1.take()?;
         self.len -= 1;
         while self.places.front().is_some_and(|(_, thing)| thing.is_none()) {
             self.places.pop_front();
-        }
-        while self.places.back().is_some_and(|(_, thing)| thing.is_none()) {
-            self.places.pop_back();
         }
         if self.places.len() > 2 * self.len + MOST_LEFT {
             for _ in 0..self.places.len() {
@@ -84,7 +82,7 @@ impl<T> Ordered<T> {
         let (mut low, mut high) = (0, guess.min(self.places.len()));
         while low < high {
             let middle = low.midpoint(high);
-            if self.places[middle].0 < number {
+            if self.places.get(middle).is_some_and(|(found, _)| *found < number) {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -96,7 +94,7 @@ impl<T> Ordered<T> {
 
 impl<T> Default for Ordered<T> {
     fn default() -> Self {
-        Self { places: VecDeque::new(), len: 0 }
+        Self { places: Fifo::new(), len: 0 }
     }
 }
 

@@ -1,6 +1,10 @@
 //! Random numbers of the system, or of the component's host.
 
 use crate::error::TransportError;
+#[cfg(all(not(feature = "std"), feature = "component"))]
+use crate::wit::wasi as host;
+#[cfg(all(not(feature = "std"), not(feature = "component")))]
+use wasip2 as host;
 
 /// A number that nobody can guess.
 #[cfg(feature = "std")]
@@ -22,17 +26,17 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
 }
 
 /// A number that nobody can guess.
-#[cfg(all(not(feature = "std"), feature = "component", target_arch = "wasm32"))]
+#[cfg(not(feature = "std"))]
 pub(crate) fn nonce() -> Result<u64, TransportError> {
-    Ok(crate::wit::wasi::random::random::get_random_u64())
+    Ok(host::random::random::get_random_u64())
 }
 
 /// Numbers that are unlikely to come twice.
-#[cfg(all(not(feature = "std"), feature = "component", target_arch = "wasm32"))]
+#[cfg(not(feature = "std"))]
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     for chunk in bytes.chunks_mut(8) {
-        chunk.copy_from_slice(&crate::wit::wasi::random::random::get_random_u64().to_ne_bytes()[..chunk.len()]);
+        chunk.copy_from_slice(&host::random::random::get_random_u64().to_ne_bytes()[..chunk.len()]);
     }
     bytes
 }

@@ -8,16 +8,16 @@
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::codec::{Publish, PublishProperties, QoS};
 use crate::error::{CallError, ERROR_PROPERTY};
+use crate::fifo::Fifo;
 use crate::message::{Message, borrowed};
 use crate::session::{Delivery, Session};
-use crate::time::Instant;
+use crate::time::{Instant, seconds_up};
 
 /// Answers requests of one session (section 4.10). Keeps the replies, so that a request that comes again is worked on
 /// once.
@@ -54,11 +54,11 @@ pub struct Responder {
     #[expect(clippy::vec_box, reason = "they make room for each other, and are large")]
     known: Vec<Box<Known>>,
     /// Requests that were replied to, in that order.
-    finished: VecDeque<(Instant, Address)>,
+    finished: Fifo<(Instant, Address)>,
     /// How many bytes their replies have.
     bytes: usize,
     /// Requests that were replied to and came again, to be replied to as they were before.
-    again: VecDeque<Address>,
+    again: Fifo<Address>,
     /// What is to be acknowledged, though nothing is known of it any more.
     forgotten: Vec<Delivery>,
     stats: ResponderStats,
@@ -174,9 +174,9 @@ impl Responder {
             most_bytes: 1024 * 1024,
             lifetime: Duration::from_secs(300),
             known: Vec::new(),
-            finished: VecDeque::new(),
+            finished: Fifo::new(),
             bytes: 0,
-            again: VecDeque::new(),
+            again: Fifo::new(),
             forgotten: Vec::new(),
             stats: ResponderStats { replied: 0, duplicates: 0, expired: 0, failed: 0 },
         }
@@ -654,7 +654,7 @@ impl Reply {
 
     fn publish(&self, session: &mut Session, to: To<'_>, now: Instant) -> Result<(), CallError> {
         let To { address, qos, deadline } = to;
-        let remaining = deadline.map(|deadline| deadline.saturating_duration_since(now).as_millis().div_ceil(1000));
+        let remaining = deadline.map(|deadline| seconds_up(deadline.saturating_duration_since(now)));
         let user_properties = borrowed(&self.user_properties);
         let properties = PublishProperties {
             payload_format_indicator: self.is_text.then_some(true),

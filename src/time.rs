@@ -63,10 +63,28 @@ impl Add<Duration> for Instant {
     }
 }
 
+/// A duration in seconds, rounded up from its milliseconds. In 64 bits: a division of 128 is a kilobyte of WebAssembly.
+pub(crate) fn seconds_up(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add((duration.subsec_millis() > 0).into())
+}
+
 /// The earlier of two points in time that there may be none of.
 pub(crate) fn soonest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
         (Some(one), Some(other)) => Some(if other < one { other } else { one }),
         (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn begun_seconds_count_as_whole_ones_and_begun_milliseconds_do_not() {
+        let seconds = [0, 1, 999_999, 1_000_000, 999_000_000, 1_000_000_000, 1_000_999_999, 1_001_000_000]
+            .map(|nanos| seconds_up(Duration::from_nanos(nanos)));
+        assert_eq!(seconds, [0, 0, 0, 1, 1, 1, 1, 2]);
+        assert_eq!(seconds_up(Duration::MAX), u64::MAX);
     }
 }

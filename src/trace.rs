@@ -183,7 +183,7 @@ impl TraceContext {
     /// assert!(root.is_sampled());
     /// assert_ne!(root.trace_id(), TraceContext::random_root(true).trace_id());
     /// ```
-    #[cfg(feature = "std")]
+    #[cfg(any(feature = "std", all(feature = "wasi", target_os = "wasi", target_env = "p2")))]
     #[must_use]
     pub fn random_root(is_sampled: bool) -> Self {
         Self::new_root(crate::random::bytes(), is_sampled)
@@ -199,7 +199,7 @@ impl TraceContext {
     /// assert_eq!(child.trace_id(), root.trace_id());
     /// assert_ne!(child.parent_id(), root.parent_id());
     /// ```
-    #[cfg(feature = "std")]
+    #[cfg(any(feature = "std", all(feature = "wasi", target_os = "wasi", target_env = "p2")))]
     #[must_use]
     pub fn random_child(&self) -> Self {
         self.child(crate::random::bytes())
@@ -285,8 +285,10 @@ impl TraceContext {
     /// ```
     #[must_use]
     pub fn traceparent(&self) -> String {
-        let (trace_id, parent_id) = (u128::from_be_bytes(self.trace_id), u64::from_be_bytes(self.parent_id));
-        format!("00-{trace_id:032x}-{parent_id:016x}-{:02x}", self.flags)
+        // In halves: nothing else formats numbers of 128 bits.
+        let (first, second) = self.trace_id.split_at(8);
+        let [first, second, parent_id] = [first, second, &self.parent_id].map(number);
+        format!("00-{first:016x}{second:016x}-{parent_id:016x}-{:02x}", self.flags)
     }
 
     /// The value of `tracestate`, as one list without white space around its members. Empty if there is none. At most
@@ -396,6 +398,11 @@ fn without_zero<const N: usize>(mut id: [u8; N]) -> [u8; N] {
 }
 
 /// Reads two digits a byte.
+/// A number of up to eight bytes.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
+}
+
 fn decode_hex<const N: usize>(digits: &[u8]) -> Result<[u8; N], TraceError> {
     let digit = |digit: u8| match digit {
         b'0'..=b'9' => Ok(digit - b'0'),

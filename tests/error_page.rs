@@ -92,6 +92,14 @@ fn interface_lists_every_name() {
     names.extend(of_the_component());
     // Only the async client has a task that can end.
     assert!(names.remove("stopped").is_some());
+    // Components have snapshots, and no store.
+    let all = names.len();
+    names.retain(|name, _| !name.starts_with("store-"));
+    assert!(names.len() < all);
+    // Nor do they stream payloads.
+    let all = names.len();
+    names.retain(|name, _| !name.starts_with("stream-"));
+    assert!(names.len() < all);
     for name in names.into_keys().chain(of_events()) {
         assert!(interface.contains(&format!("`{name}`")), "{name}");
     }

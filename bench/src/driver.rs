@@ -82,7 +82,15 @@ pub(crate) fn run(filter: &str, effort: Effort, mosquitto: Option<SocketAddr>) -
         plan.extend(with(Target::Mosquitto(address), against_broker()));
     }
     plan.extend(by_tls());
+    plan.extend(with(Target::WebSocket, target::BY_WEBSOCKET));
     carry_out(plan, filter, effort)
+}
+
+/// Does those of them that are done over WebSocket, and the same over TCP, by those alone who do both.
+pub(crate) fn run_websocket(filter: &str, effort: Effort) -> Vec<JobResult> {
+    let both = |work| [(work, Target::Sink), (work, Target::WebSocket)];
+    let plan = target::BY_WEBSOCKET.into_iter().flat_map(both).collect();
+    carry_out_by(|_| contenders::of(Target::WebSocket), plan, filter, effort)
 }
 
 /// Does those of them that are done by TLS.
@@ -99,21 +107,31 @@ fn with(target: Target, works: impl IntoIterator<Item = Work>) -> Vec<(Work, Tar
     works.into_iter().map(|work| (work, target)).collect()
 }
 
-fn carry_out(mut plan: Vec<(Work, Target)>, filter: &str, effort: Effort) -> Vec<JobResult> {
+fn carry_out(plan: Vec<(Work, Target)>, filter: &str, effort: Effort) -> Vec<JobResult> {
+    carry_out_by(contenders::of, plan, filter, effort)
+}
+
+/// By these contenders.
+fn carry_out_by(
+    contenders: impl Fn(Target) -> &'static [Contender],
+    mut plan: Vec<(Work, Target)>,
+    filter: &str,
+    effort: Effort,
+) -> Vec<JobResult> {
     plan.retain(|(work, _)| work.to_string().contains(filter));
     let count = plan.len();
     let mut results = Vec::new();
     for (place, (work, target)) in plan.into_iter().enumerate() {
         eprintln!("job {} of {count}: {work}, {target}", place + 1);
-        let result = measure_all(work, target, effort);
+        let result = measure_all(contenders(target), work, target, effort);
         print_table(&result);
         results.push(result);
     }
     results
 }
 
-fn measure_all(work: Work, target: Target, effort: Effort) -> JobResult {
-    let mut running: Vec<_> = contenders::of(target)
+fn measure_all(contenders: &'static [Contender], work: Work, target: Target, effort: Effort) -> JobResult {
+    let mut running: Vec<_> = contenders
         .iter()
         .map(|contender| {
             let mut result = ContenderResult {

@@ -11,7 +11,7 @@ use crate::{codecs, contenders, driver, elements, growth, latency, machine, repo
 
 const HELP: &str = "\
 usage: cargo xtask bench [--quick] [--json FILE] [FILTER]
-       cargo xtask bench --tls | --latency | --engine | --codecs | --growth | --elements [--quick]
+       cargo xtask bench --tls | --websocket | --latency | --engine | --codecs | --growth | --elements [--quick]
        cargo xtask bench --report FILE
        cargo xtask bench --counts [--accept]
        cargo xtask bench --instructions [--against REVISION]
@@ -21,6 +21,7 @@ Measures this client beside its peers: every job, or those whose names contain F
   --quick         A short run, to see that everything works. Its figures are rough
   --json FILE     Write the results to FILE. A full run also writes docs/performance.md
   --tls           Only the jobs with TLS, or those whose names contain FILTER
+  --websocket     Only the jobs that are done over WebSocket too, beside TCP, or those whose names contain FILTER
   --latency       Only how long requests take
   --engine        Only codec, session and client without a network
   --codecs        Only the codecs of several crates
@@ -48,7 +49,7 @@ pub(crate) fn main(args: &[String]) {
             "--quick" => call.is_quick = true,
             "--json" => call.json = Some(rest.next().expect("--json needs a file").into()),
             "--report" => return make_report(rest.next().expect("--report needs a file").as_ref()),
-            "--tls" | "--latency" | "--engine" | "--codecs" | "--growth" | "--elements" => {
+            "--tls" | "--websocket" | "--latency" | "--engine" | "--codecs" | "--growth" | "--elements" => {
                 call.part = Some(argument.clone());
             }
             "--help" => return println!("{HELP}"),
@@ -59,6 +60,7 @@ pub(crate) fn main(args: &[String]) {
     match call.part.as_deref() {
         None => measure_everything(&call),
         Some("--tls") => drop(driver::run_tls(&call.filter, call.driver())),
+        Some("--websocket") => measure_websocket(&call),
         Some("--latency") => drop(latency::run(call.latency())),
         Some("--engine") => drop(run_jobs(&call.filter, call.rounds())),
         Some("--codecs") => report::print_codecs(&codecs::run(call.rounds())),
@@ -82,6 +84,16 @@ impl Call {
 
     const fn driver(&self) -> driver::Effort {
         if self.is_quick { driver::Effort::QUICK } else { driver::Effort::FULL }
+    }
+}
+
+fn measure_websocket(call: &Call) {
+    let calibration = machine::Calibration::start();
+    let jobs = driver::run_websocket(&call.filter, call.driver());
+    let machine = machine::describe(false, calibration);
+    report::print_websocket(&jobs, &machine);
+    if machine.is_noisy() {
+        eprintln!("warning: {}", machine.warning());
     }
 }
 
@@ -154,9 +166,10 @@ fn instructions() -> BTreeMap<String, u64> {
 
 /// The components, and what is aimed at for each.
 fn sizes() -> Vec<Size> {
-    const KNOWN: [(&str, Option<u64>); 8] = [
+    const KNOWN: [(&str, Option<u64>); 9] = [
         ("mqtt.wasm", Some(260_000)),
         ("mqtt-tls.wasm", Some(960_000)),
+        ("mqtt-tls-wide.wasm", Some(960_000)),
         ("examples/pubsub.wasm", Some(220_000)),
         ("examples/request_reply.wasm", Some(320_000)),
         ("examples/tls_pubsub.wasm", Some(967_000)),

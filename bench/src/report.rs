@@ -13,6 +13,7 @@ mod numbers;
 mod tables;
 mod tls;
 mod wasm;
+mod websocket;
 
 use std::fs;
 use std::io;
@@ -24,7 +25,7 @@ use markdown::{bold, item, one_line, paragraph, slug};
 use numbers::{figure, mebibytes, percent};
 
 use crate::elements::Elements;
-use crate::results::{CodecResult, Curve, Machine, Results};
+use crate::results::{CodecResult, Curve, JobResult, Machine, Results};
 
 const FILE: &str = "performance.md";
 
@@ -79,6 +80,19 @@ pub(crate) fn print_elements(elements: &Elements, machine: &Machine) {
     print!("{}", elements::text(elements));
 }
 
+/// Prints what WebSocket costs beside TCP, with what it ran on, in Markdown.
+pub(crate) fn print_websocket(jobs: &[JobResult], machine: &Machine) {
+    let Machine { date, processor, cores, noise, .. } = machine;
+    let noise = percent(*noise);
+    print!(
+        "{}",
+        paragraph(&format!(
+            "{date}, {processor}, {cores} cores. The same calibration took times over the run that lie {noise} apart."
+        ))
+    );
+    print!("{}", websocket::text(&jobs.iter().map(Board::of).collect::<Vec<_>>()));
+}
+
 fn text(results: &Results, boards: &[Board<'_>], bars: &[Chart]) -> String {
     let sink = boards.iter().filter(|board| board.is_against_sink());
     let brokers = boards.iter().filter(|board| board.is_against_broker());
@@ -90,6 +104,7 @@ fn text(results: &Results, boards: &[Board<'_>], bars: &[Chart]) -> String {
         ("Jobs against the sink", jobs::text(sink)),
         ("In WebAssembly", wasm::text(boards, &results.start_times)),
         ("TLS", tls::text(boards)),
+        ("WebSocket", websocket::text(boards)),
         ("Jobs against mosquitto", jobs::text(brokers)),
         ("Requests and replies", tables::latency(&results.latency)),
         ("Codecs", tables::codecs(&results.codecs)),
@@ -181,7 +196,7 @@ mod tests {
 
     use super::board::tests::{contender, job, sample};
     use super::*;
-    use crate::results::{JobResult, LatencyTable, Size};
+    use crate::results::{LatencyTable, Size};
 
     fn results() -> Results {
         let contenders = || {

@@ -1,8 +1,9 @@
 //! A peer that speaks just enough MQTT to keep a client busy: it takes every message, acknowledges it, and sends
 //! messages when it is told to. It runs in two threads, which the stage leaves out of what a contender costs: one reads
-//! and acknowledges, one sends messages. It does so by TLS if it is told to.
+//! and acknowledges, one sends messages. It does so by TLS or over WebSocket if it is told to.
 
 mod tls;
+mod websocket;
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -16,9 +17,10 @@ use nix::unistd::gettid;
 use tokio::sync::Notify;
 
 use self::tls::{Server, Tls};
+use self::websocket::WebSocket;
 use crate::counting;
 use crate::job::{TOPIC, Work};
-use crate::target::Suite;
+use crate::target::Target;
 
 /// As many messages at QoS 1 and 2 are sent before the first is acknowledged, if the client takes as many.
 const WINDOW: u16 = 256;
@@ -26,8 +28,8 @@ const WINDOW: u16 = 256;
 /// What is read at once, in bytes; as large as the largest packet at least.
 const READ_SIZE: usize = (1 << 20) + (1 << 16);
 
-/// What is read at once of TLS, in bytes: what was in it has room behind the first part of a packet.
-const READ_SIZE_TLS: usize = READ_SIZE / 2;
+/// What is read at once of TLS or WebSocket, in bytes: what was in it has room behind the first part of a packet.
+const READ_SIZE_WRAPPED: usize = READ_SIZE / 2;
 
 /// Messages are written in pieces of about this many bytes.
 const WRITE_SIZE: usize = 1 << 16;
@@ -58,8 +60,7 @@ pub(crate) struct Traffic {
 
 struct Shared {
     work: Work,
-    /// `None` without TLS.
-    server: Option<Server>,
+    way: Way,
     received: AtomicU64,
     sent: AtomicU64,
     resumed: AtomicU64,
@@ -89,21 +90,39 @@ struct Sending {
     window: u16,
 }
 
+/// How clients come.
+enum Way {
+    Plain,
+    Tls(Server),
+    WebSocket,
+}
+
 /// The connection of a client.
 struct Connection {
     stream: TcpStream,
-    /// Held by who writes, and by who takes records of TLS apart, without which there is nothing in it.
-    writing: Mutex<Option<Tls>>,
+    /// Held by who writes, and by who takes apart what was read.
+    writing: Mutex<Wrapping>,
+}
+
+/// What packets are in on a connection.
+enum Wrapping {
+    Nothing,
+    Tls(Box<Tls>),
+    WebSocket(WebSocket),
 }
 
 impl Sink {
-    /// Listens at a port of its own; where a cipher suite is named, for clients that speak TLS with it.
-    pub(crate) fn start(work: Work, suite: Option<Suite>) -> Self {
+    /// Listens at a port of its own, for clients that come as this says.
+    pub(crate) fn start(work: Work, target: Target) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
             work,
-            server: suite.map(Server::new),
+            way: match target {
+                Target::Sink | Target::Mosquitto(_) => Way::Plain,
+                Target::Tls(suite) => Way::Tls(Server::new(suite)),
+                Target::WebSocket => Way::WebSocket,
+            },
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
@@ -134,7 +153,15 @@ impl Sink {
 
     /// Who says that the sink is the sink, in PEM, where there is TLS.
     pub(crate) fn ca(&self) -> Option<&str> {
-        self.shared.server.as_ref().map(Server::ca)
+        match &self.shared.way {
+            Way::Tls(server) => Some(server.ca()),
+            Way::Plain | Way::WebSocket => None,
+        }
+    }
+
+    /// Whether it speaks WebSocket.
+    pub(crate) fn is_websocket(&self) -> bool {
+        matches!(self.shared.way, Way::WebSocket)
     }
 
     /// The threads that are the sink's, by their numbers in the system.
@@ -233,15 +260,19 @@ impl Shared {
 
     fn serve_one(&self, stream: TcpStream, has_session: bool) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let tls = self.server.as_ref().map(Server::accept);
-        let mut records = tls.is_some().then(|| Input::new(READ_SIZE_TLS));
+        let wrapping = match &self.way {
+            Way::Plain => Wrapping::Nothing,
+            Way::Tls(server) => Wrapping::Tls(Box::new(server.accept())),
+            Way::WebSocket => Wrapping::WebSocket(WebSocket::default()),
+        };
+        let mut wrapped = (!matches!(wrapping, Wrapping::Nothing)).then(|| Input::new(READ_SIZE_WRAPPED));
         let mut input = Input::new(READ_SIZE);
-        let connection = Arc::new(Connection { stream, writing: Mutex::new(tls) });
+        let connection = Arc::new(Connection { stream, writing: Mutex::new(wrapping) });
         let mut answers = Vec::new();
         loop {
-            let len = match &mut records {
+            let len = match &mut wrapped {
                 None => input.read(&connection.stream)?,
-                Some(records) => self.read_tls(&connection, records, &mut input)?,
+                Some(wrapped) => self.read_wrapped(&connection, wrapped, &mut input)?,
             };
             if len == 0 {
                 return Ok(());
@@ -261,20 +292,30 @@ impl Shared {
         }
     }
 
-    /// Reads records, puts what is in them behind the input, and answers what is between the two sides of TLS. How many
-    /// bytes of records there were.
-    fn read_tls(&self, connection: &Connection, records: &mut Input, input: &mut Input) -> io::Result<usize> {
-        let len = records.read(&connection.stream)?;
-        let mut writing = connection.writing();
-        // At the end there is nothing to take apart.
-        let Some(tls) = writing.as_mut().filter(|_| len > 0) else { return Ok(len) };
-        let was_handshaking = tls.is_handshaking();
-        let done = tls.decrypt(&mut records.buffer[..records.filled], input)?;
-        records.discard(done);
-        if was_handshaking && !tls.is_handshaking() {
-            self.resumed.fetch_add(tls.is_resumed().into(), Ordering::Relaxed);
+    /// Reads what packets are in, puts them behind the input, and says what TLS and WebSocket have to say themselves.
+    /// How many bytes came.
+    fn read_wrapped(&self, connection: &Connection, wrapped: &mut Input, input: &mut Input) -> io::Result<usize> {
+        let len = wrapped.read(&connection.stream)?;
+        if len == 0 {
+            return Ok(0);
         }
-        self.write_out(&connection.stream, tls.answers())?;
+        let bytes = &mut wrapped.buffer[..wrapped.filled];
+        let mut writing = connection.writing();
+        let (done, answers) = match &mut *writing {
+            Wrapping::Nothing => (0, &[][..]),
+            Wrapping::Tls(tls) => {
+                let was_handshaking = tls.is_handshaking();
+                let done = tls.decrypt(bytes, input)?;
+                if was_handshaking && !tls.is_handshaking() {
+                    self.resumed.fetch_add(tls.is_resumed().into(), Ordering::Relaxed);
+                }
+                (done, tls.answers())
+            }
+            Wrapping::WebSocket(websocket) => (websocket.take(bytes, input)?, websocket.answers()),
+        };
+        self.write_out(&connection.stream, answers)?;
+        drop(writing);
+        wrapped.discard(done);
         Ok(len)
     }
 
@@ -400,8 +441,9 @@ impl Shared {
         // Packets of two threads must not run into one another where the socket takes only a part.
         let mut writing = connection.writing();
         let bytes = match &mut *writing {
-            None => bytes,
-            Some(tls) => tls.encrypt(bytes)?,
+            Wrapping::Nothing => bytes,
+            Wrapping::Tls(tls) => tls.encrypt(bytes)?,
+            Wrapping::WebSocket(websocket) => websocket.frame(bytes),
         };
         self.write_out(&connection.stream, bytes)
     }
@@ -414,7 +456,7 @@ impl Shared {
 }
 
 impl Connection {
-    fn writing(&self) -> MutexGuard<'_, Option<Tls>> {
+    fn writing(&self) -> MutexGuard<'_, Wrapping> {
         self.writing.lock().expect("no thread panics")
     }
 }

@@ -72,8 +72,8 @@ impl Stage {
     pub(crate) fn new(job: Job, target: Target) -> Self {
         let (address, sink) = match target {
             Target::Mosquitto(address) => (address, None),
-            Target::Sink | Target::Tls(_) => {
-                let sink = Sink::start(job.work, target.suite());
+            Target::Sink | Target::Tls(_) | Target::WebSocket => {
+                let sink = Sink::start(job.work, target);
                 (sink.address(), Some(sink))
             }
         };
@@ -85,10 +85,19 @@ impl Stage {
         self.address
     }
 
-    /// The same as a URL, which says whether by TLS.
+    /// The same as a URL, which says whether by TLS or over WebSocket.
     pub(crate) fn url(&self) -> String {
-        let scheme = if self.ca().is_some() { "mqtts" } else { "mqtt" };
+        let scheme = match (self.ca().is_some(), self.is_websocket()) {
+            (true, _) => "mqtts",
+            (false, true) => "ws",
+            (false, false) => "mqtt",
+        };
         format!("{scheme}://{}", self.address)
+    }
+
+    /// Whether the contender is to speak WebSocket.
+    pub(crate) fn is_websocket(&self) -> bool {
+        self.sink.as_ref().is_some_and(Sink::is_websocket)
     }
 
     /// Whom the contender is to trust, in PEM; `None` without TLS.

@@ -15,6 +15,17 @@ pub(crate) const BY_TLS: [Work; 5] = [
     Work::Receive { qos: 0, size: 65_536 },
 ];
 
+/// What is done over WebSocket.
+pub(crate) const BY_WEBSOCKET: [Work; 7] = [
+    Work::Connect,
+    Work::Publish { qos: 0, size: 64, pace: Pace::Pipelined },
+    Work::Publish { qos: 1, size: 64, pace: Pace::Pipelined },
+    Work::Publish { qos: 1, size: 64, pace: Pace::Awaited },
+    Work::Publish { qos: 0, size: 65_536, pace: Pace::Pipelined },
+    Work::Receive { qos: 0, size: 64 },
+    Work::Receive { qos: 0, size: 65_536 },
+];
+
 /// The peer that a job is done with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -22,6 +33,8 @@ pub(crate) enum Target {
     Sink,
     /// The sink, by TLS with this cipher suite and no other.
     Tls(Suite),
+    /// The sink, over WebSocket.
+    WebSocket,
     /// A mosquitto, which listens at this address.
     Mosquitto(SocketAddr),
 }
@@ -40,26 +53,19 @@ impl Target {
     /// What a process that measures takes as its argument.
     pub(crate) fn argument(self) -> String {
         match self {
-            Self::Sink | Self::Tls(_) => self.to_string(),
+            Self::Sink | Self::Tls(_) | Self::WebSocket => self.to_string(),
             Self::Mosquitto(address) => address.to_string(),
-        }
-    }
-
-    /// The cipher suite, where there is TLS.
-    pub(crate) const fn suite(self) -> Option<Suite> {
-        match self {
-            Self::Tls(suite) => Some(suite),
-            Self::Sink | Self::Mosquitto(_) => None,
         }
     }
 }
 
-/// As results have it: `sink`, `sink, TLS 1.3, CHACHA20-POLY1305` and the like, or `mosquitto`.
+/// As results have it: `sink`, `sink, TLS 1.3, CHACHA20-POLY1305` and the like, `sink, WebSocket`, or `mosquitto`.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sink => f.write_str("sink"),
             Self::Tls(suite) => write!(f, "sink, {suite}"),
+            Self::WebSocket => f.write_str("sink, WebSocket"),
             Self::Mosquitto(_) => f.write_str("mosquitto"),
         }
     }
@@ -70,7 +76,7 @@ impl FromStr for Target {
     type Err = AddrParseError;
 
     fn from_str(argument: &str) -> Result<Self, AddrParseError> {
-        let mut sinks = std::iter::once(Self::Sink).chain(Suite::ALL.map(Self::Tls));
+        let mut sinks = [Self::Sink, Self::WebSocket].into_iter().chain(Suite::ALL.map(Self::Tls));
         match sinks.find(|target| target.to_string() == argument) {
             Some(target) => Ok(target),
             None => argument.parse().map(Self::Mosquitto),
@@ -114,7 +120,7 @@ mod tests {
     #[test]
     fn argument_is_read_as_it_was_written() {
         let mosquitto = Target::Mosquitto(SocketAddr::from(([127, 0, 0, 1], 1883)));
-        let targets = [Target::Sink, mosquitto].into_iter().chain(Suite::ALL.map(Target::Tls));
+        let targets = [Target::Sink, Target::WebSocket, mosquitto].into_iter().chain(Suite::ALL.map(Target::Tls));
         for target in targets {
             assert_eq!(target.argument().parse::<Target>(), Ok(target));
         }

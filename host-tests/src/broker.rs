@@ -1,7 +1,7 @@
 //! Brokers that behave: one inside this process, and one that the world runs.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -13,11 +13,16 @@ use mqtt5::broker::config::{BrokerConfig, StorageConfig};
 use mqtt5::broker::server::MqttBroker;
 use tokio::sync::oneshot;
 
+use crate::ports::free_address;
+
 /// The loopback address, and a port that the system chooses.
 pub(crate) const ANY_PORT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 
 /// How many messages may wait for one client: more than any test sends, so that no broker drops any.
 const MOST_WAITING: usize = 100_000;
+
+/// How long mosquitto may take to listen. Mostly that is some milliseconds.
+const LONGEST_START: Duration = Duration::from_secs(60);
 
 /// A broker on a thread of this process, until it is dropped.
 pub struct Embedded {
@@ -70,6 +75,12 @@ pub fn url(address: SocketAddr) -> String {
 #[must_use]
 pub fn tls_url(address: SocketAddr) -> String {
     format!("mqtts://{address}")
+}
+
+/// The URL of the broker that speaks WebSocket at this address.
+#[must_use]
+pub fn websocket_url(address: SocketAddr) -> String {
+    format!("ws://{address}/mqtt")
 }
 
 /// Runs a test against each broker there is.
@@ -166,6 +177,24 @@ impl Mosquitto {
         Self::start_on_free_port(|address| Setup::tls(address, listener))
     }
 
+    /// As [`Mosquitto::start`], for clients over WebSocket: its URL is a [`websocket_url`].
+    ///
+    /// # Panics
+    /// As [`Mosquitto::start`].
+    #[must_use]
+    pub fn start_websocket() -> Option<Self> {
+        Self::start_on_free_port(Setup::websocket)
+    }
+
+    /// As [`Mosquitto::start_tls`], for clients over WebSocket.
+    ///
+    /// # Panics
+    /// As [`Mosquitto::start_tls`].
+    #[must_use]
+    pub fn start_websocket_tls(listener: &TlsListener) -> Option<Self> {
+        Self::start_on_free_port(|address| Setup::tls(address, listener).over_websocket())
+    }
+
     /// Stops it as its operator would, with SIGTERM, and waits for its end.
     ///
     /// # Panics
@@ -196,7 +225,7 @@ impl Mosquitto {
     /// # Panics
     /// When it does not start within seconds.
     pub fn start_again(&mut self) {
-        for _ in 0..100 {
+        for _ in 0..600 {
             self.process = self.setup.spawn().expect("mosquitto is installed, since it ran before");
             if self.is_running() {
                 return;
@@ -223,9 +252,7 @@ impl Mosquitto {
     fn start_on_free_port(setup: impl Fn(SocketAddr) -> Setup) -> Option<Self> {
         // A port that was free a moment ago may be taken by another test before mosquitto has it.
         for _ in 0..5 {
-            let listener = TcpListener::bind(ANY_PORT).expect("a port of the loopback address");
-            let address = listener.local_addr().expect("the port's number");
-            drop(listener);
+            let address = free_address();
             let setup = setup(address);
             let Some(process) = setup.spawn() else {
                 assert!(std::env::var_os("CI").is_none(), "mosquitto is not installed, and CI must not go without");
@@ -260,7 +287,7 @@ impl Mosquitto {
                 }
             }
         });
-        is_running.recv_timeout(Duration::from_secs(10)).is_ok()
+        is_running.recv_timeout(LONGEST_START).is_ok()
     }
 }
 
@@ -273,6 +300,20 @@ impl Drop for Mosquitto {
 impl Setup {
     fn new(address: SocketAddr) -> Self {
         Self { config: Self::config(address, "persistence false"), _folder: None, openssl_config: None }
+    }
+
+    fn websocket(address: SocketAddr) -> Self {
+        let config = Self::config(address, "persistence false\nuser root");
+        let folder = Some(Folder::create(address.port()));
+        Self { config, _folder: folder, openssl_config: None }.over_websocket()
+    }
+
+    fn over_websocket(mut self) -> Self {
+        let folder = self._folder.as_ref().expect("a folder for the socket");
+        // mosquitto 2.0.11 listens at every address unless it is told the family, and ends if it has no other listener.
+        let socket = folder.0.join("socket");
+        self.config += &format!("protocol websockets\nsocket_domain ipv4\nlistener 0 {}\n", socket.display());
+        self
     }
 
     fn persistent(address: SocketAddr) -> Self {

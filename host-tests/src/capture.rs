@@ -8,11 +8,14 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
+/// Shows what was written.
+type Show = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
+
 /// One of a guest's output streams.
 #[derive(Clone)]
 pub(crate) struct Capture {
     kept: Arc<Mutex<Vec<u8>>>,
-    show: fn(&[u8]) -> io::Result<()>,
+    show: Arc<Show>,
 }
 
 impl Capture {
@@ -28,14 +31,26 @@ impl Capture {
         Self::new(|bytes| io::stderr().write_all(bytes))
     }
 
-    fn new(show: fn(&[u8]) -> io::Result<()>) -> Self {
-        Self { kept: Arc::default(), show }
+    /// Shown to a test while the guest runs.
+    pub(crate) fn watched(watch: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        Self::new(move |bytes| {
+            watch(bytes);
+            Ok(())
+        })
+    }
+
+    fn new(show: impl Fn(&[u8]) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self { kept: Arc::default(), show: Arc::new(show) }
     }
 
     /// Everything so far.
     pub(crate) fn text(&self) -> String {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&kept).into_owned()
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    /// The same, to the byte.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -9,20 +9,17 @@
 //! ```
 
 use std::fs;
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, date_time_ymd,
 };
-
-use crate::broker::ANY_PORT;
 
 /// What a broker on this machine goes by.
 const HERE: [&str; 2] = ["localhost", "127.0.0.1"];
@@ -250,16 +247,29 @@ impl OpenSsl {
     /// As [`OpenSsl::run`].
     #[must_use]
     pub fn issued(&self, authority_key: &str, server_key: &str, signed: &str) -> (String, Certified) {
+        self.issue(authority_key, server_key, "extendedKeyUsage=serverAuth", signed)
+    }
+
+    /// Makes an authority and a client's certificate that it issued: its PEM, and the certificate.
+    ///
+    /// # Panics
+    /// As [`OpenSsl::run`].
+    #[must_use]
+    pub fn issued_client(&self, authority_key: &str, client_key: &str) -> (String, Certified) {
+        self.issue(authority_key, client_key, "extendedKeyUsage=clientAuth", "-sha256")
+    }
+
+    fn issue(&self, authority_key: &str, key: &str, usage: &str, signed: &str) -> (String, Certified) {
         self.run(&format!(
             "req -x509 -newkey {authority_key} -nodes -days 30 -subj /CN=shop -keyout ca.key -out ca.pem"
         ));
-        self.run(&format!("req -newkey {server_key} -nodes -subj /CN=localhost -keyout server.key -out server.csr"));
-        self.write("server.ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n");
+        self.run(&format!("req -newkey {key} -nodes -subj /CN=localhost -keyout issued.key -out issued.csr"));
+        self.write("issued.ext", &format!("subjectAltName=DNS:localhost,IP:127.0.0.1\n{usage}\n"));
         self.run(&format!(
-            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile server.ext {signed} \
-             -out server.pem"
+            "x509 -req -in issued.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile issued.ext {signed} \
+             -out issued.pem"
         ));
-        (self.text("ca.pem"), self.certified("server"))
+        (self.text("ca.pem"), self.certified("issued"))
     }
 
     /// Runs `openssl s_server` in the folder with these words.
@@ -268,20 +278,19 @@ impl OpenSsl {
     /// When it does not start.
     #[must_use]
     pub fn serve(&self, words: &str) -> Server {
-        let listener = TcpListener::bind(ANY_PORT).expect("a port of the loopback address");
-        let address = listener.local_addr().expect("the port's number");
-        drop(listener);
-        let process = Command::new("openssl")
+        let mut process = Command::new("openssl")
             .current_dir(&self.0)
-            .args(["s_server", "-accept", &address.to_string()])
+            .args(["s_server", "-accept", "127.0.0.1:0"])
             .args(words.split_whitespace())
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("openssl is installed");
-        // It listens soon.
-        thread::sleep(Duration::from_millis(300));
+        let mut lines = BufReader::new(process.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+        let address = lines.find_map(|line| line.strip_prefix("ACCEPT ")?.parse().ok()).expect("where it listens");
+        // What it says is read to its end, or it would wait for that one day.
+        thread::spawn(move || lines.for_each(drop));
         Server { address, process }
     }
 

@@ -14,7 +14,7 @@ pub struct Guest {
     runtime: Runtime,
 }
 
-/// What the example guest says in its last line.
+/// What the guest of the demo says in its last line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     /// How many messages came back as they were sent.
@@ -74,8 +74,17 @@ impl Guest {
     /// # Panics
     /// When it fails or traps, with everything that it wrote.
     pub fn run(&self, broker: SocketAddr) -> String {
+        self.run_with(broker, &[])
+    }
+
+    /// As [`Guest::run`], with more arguments than the URL.
+    ///
+    /// # Panics
+    /// As [`Guest::run`].
+    pub fn run_with(&self, broker: SocketAddr, more: &[&str]) -> String {
         let url = broker::url(broker);
-        let output = self.runtime.run(&[&url], &Permissions::to(broker)).expect("it can be instantiated");
+        let args: Vec<_> = [url.as_str()].iter().chain(more).copied().collect();
+        let output = self.runtime.run(&args, &Permissions::to(broker)).expect("it can be instantiated");
         assert!(output.success, "{} failed\n{}\n{}", self.name, output.stdout, output.stderr);
         output.stdout
     }

@@ -30,10 +30,10 @@ use rustls::pki_types::UnixTime;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::server::{ClientCertVerifierBuilder, NoClientAuth, WebPkiClientVerifier};
 use rustls::{
-    AlertDescription, DigitallySignedStruct, DistinguishedName, HandshakeKind, RootCertStore, ServerConfig,
-    ServerConnection, SignatureScheme, SupportedProtocolVersion,
+    ALL_VERSIONS, AlertDescription, DigitallySignedStruct, DistinguishedName, HandshakeKind, RootCertStore,
+    ServerConfig, ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 
 use crate::broker::{ANY_PORT, tls_url};
@@ -41,7 +41,7 @@ use crate::certificates::Certified;
 use crate::packets::{bytes, connack};
 
 /// How long a peer waits for the client, and a test for the peer. What runs into it fails.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A peer on a thread of its own.
 pub struct TlsPeer {
@@ -84,11 +84,32 @@ pub enum End {
     Truncated,
 }
 
+/// How a peer ends a connection that it never says anything over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// Resets it, with the client's answer to its first flight unread. That is within the handshake of TLS 1.2, and
+    /// after that of 1.3 for the client.
+    Reset,
+    /// Closes it at the same point, without a word.
+    CutEarly,
+    /// Has CONNECT, and closes it with `close_notify`.
+    CloseNotify,
+    /// Has CONNECT, and closes it without a word.
+    Cut,
+}
+
+impl Parting {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Reset, Self::CutEarly, Self::CloseNotify, Self::Cut];
+}
+
 /// The connection, and what came over it.
 struct Connection {
     listener: TcpListener,
     stream: TcpStream,
     seen: Seen,
+    /// Whether it is closed with what is unread, which resets it.
+    resets: bool,
 }
 
 impl TlsPeer {
@@ -133,11 +154,7 @@ impl TlsPeer {
     pub fn cutting_its_answer(certified: &Certified, version: &'static SupportedProtocolVersion) -> Self {
         let mut tls = server(certified, version);
         Self::start(move |connection| {
-            while !tls.wants_write() {
-                let len = tls.read_tls(connection).expect("ClientHello in time");
-                assert_ne!(len, 0, "ClientHello and not the connection's end");
-                tls.process_new_packets().expect("a ClientHello that suits");
-            }
+            connection.hear_hello(&mut tls);
             let mut answer = Vec::new();
             while tls.wants_write() {
                 tls.write_tls(&mut answer).expect("there is room in memory");
@@ -175,6 +192,37 @@ impl TlsPeer {
         Self::start(move |connection| {
             connection.speak(&mut tls, |_| false);
             connection.drain();
+        })
+    }
+
+    /// Asks for a client certificate of this authority, if there is one, takes clients without one too, and never says
+    /// anything.
+    ///
+    /// # Panics
+    /// As [`TlsPeer::speaking`]; when the authority's certificate is none.
+    #[must_use = "a peer that is not finished fails unseen"]
+    pub fn parting(
+        certified: &Certified,
+        version: &'static SupportedProtocolVersion,
+        client_ca_pem: Option<&str>,
+        parting: Parting,
+    ) -> Self {
+        let mut tls = asking(certified, version, client_ca_pem);
+        Self::start(move |connection| connection.part(&mut tls, parting))
+    }
+
+    /// Asks for a client certificate as [`TlsPeer::parting`] does, and answers a request in HTTP with this.
+    ///
+    /// # Panics
+    /// As [`TlsPeer::parting`].
+    #[must_use = "a peer that is not finished fails unseen"]
+    pub fn answering_in_http(certified: &Certified, client_ca_pem: Option<&str>, answer: &'static str) -> Self {
+        let mut tls = asking(certified, ALL_VERSIONS[0], client_ca_pem);
+        Self::start(move |connection| {
+            connection.speak(&mut tls, |inside| inside.ends_with(b"\r\n\r\n"));
+            tls.writer().write_all(answer.as_bytes()).expect("there is room in memory");
+            tls.send_close_notify();
+            connection.flush_tls(&mut tls);
         })
     }
 
@@ -277,7 +325,7 @@ impl Seen {
 impl Connection {
     fn accept(listener: TcpListener) -> Self {
         let stream = accept(&listener);
-        Self { listener, stream, seen: Seen::default() }
+        Self { listener, stream, seen: Seen::default(), resets: false }
     }
 
     /// Waits for the client to go and to come back, and forgets what it said.
@@ -295,6 +343,35 @@ impl Connection {
             tls.send_close_notify();
         }
         self.flush_tls(tls);
+    }
+
+    /// Ends it so.
+    fn part(&mut self, tls: &mut ServerConnection, parting: Parting) {
+        match parting {
+            Parting::Reset | Parting::CutEarly => {
+                self.hear_hello(tls);
+                self.flush_tls(tls);
+                let len = self.stream.peek(&mut [0]).expect("an answer in time");
+                assert_ne!(len, 0, "an answer and not the connection's end");
+                self.resets = parting == Parting::Reset;
+            }
+            Parting::CloseNotify | Parting::Cut => {
+                assert!(self.hear_packet(tls), "{:?} instead of CONNECT", self.seen.alert);
+                if parting == Parting::CloseNotify {
+                    tls.send_close_notify();
+                }
+                self.flush_tls(tls);
+            }
+        }
+    }
+
+    /// Reads ClientHello, and has the answer to it ready.
+    fn hear_hello(&mut self, tls: &mut ServerConnection) {
+        while !tls.wants_write() {
+            let len = tls.read_tls(self).expect("ClientHello in time");
+            assert_ne!(len, 0, "ClientHello and not the connection's end");
+            tls.process_new_packets().expect("a ClientHello that suits");
+        }
     }
 
     /// Speaks TLS until the client has sent a packet; `false` if it ends before that.
@@ -344,6 +421,9 @@ impl Connection {
 
     /// Closes it, and waits until the client does: one that is closed with bytes unread would be reset.
     fn end(mut self) -> Seen {
+        if self.resets {
+            return self.seen;
+        }
         // The client may have closed it already.
         let _ = self.stream.shutdown(Shutdown::Write);
         self.drain();
@@ -356,6 +436,8 @@ impl Read for Connection {
         let len = match self.stream.read(bytes) {
             // A client that is gone says nothing more, however it went.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+            // On Linux a process that was stopped goes on with this.
+            Err(error) if error.kind() == ErrorKind::Interrupted => return self.read(bytes),
             result => result?,
         };
         self.seen.wire.extend_from_slice(&bytes[..len]);
@@ -365,7 +447,10 @@ impl Read for Connection {
 
 impl Write for Connection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.write(bytes)
+        match self.stream.write(bytes) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.write(bytes),
+            result => result,
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -400,17 +485,31 @@ fn server_config_for(
     version: &'static SupportedProtocolVersion,
     client_ca_pem: Option<&str>,
 ) -> ServerConfig {
-    let provider = Arc::new(ring::default_provider());
     let clients: Arc<dyn ClientCertVerifier> = match client_ca_pem {
         None => Arc::new(NoClientAuth),
-        Some(pem) => {
-            let mut roots = RootCertStore::empty();
-            roots.add(read_certificate(pem)).expect("an authority");
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-            verifier.build().expect("an authority")
-        }
+        Some(pem) => clients_of(pem).build().expect("an authority"),
     };
     server_config_with(certified, version, clients)
+}
+
+/// A server that asks for client certificates of this authority, if there is one, and does without.
+fn asking(
+    certified: &Certified,
+    version: &'static SupportedProtocolVersion,
+    client_ca_pem: Option<&str>,
+) -> ServerConnection {
+    let clients = client_ca_pem.map_or_else(
+        || Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>,
+        |pem| clients_of(pem).allow_unauthenticated().build().expect("an authority"),
+    );
+    ServerConnection::new(Arc::new(server_config_with(certified, version, clients))).expect("a server")
+}
+
+/// What verifies client certificates of this authority.
+fn clients_of(pem: &str) -> ClientCertVerifierBuilder {
+    let mut roots = RootCertStore::empty();
+    roots.add(read_certificate(pem)).expect("an authority");
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()))
 }
 
 fn server_config_with(

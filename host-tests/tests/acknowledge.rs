@@ -1,12 +1,14 @@
 //! Messages that are acknowledged by hand.
 
-use host_tests::each_subject;
 use host_tests::packets::{disconnect, puback};
 use host_tests::scripted::Scripted;
 use host_tests::subject::{SOON, Settings, Subject};
+use host_tests::{each_subject, each_subject_over_websocket};
 use mqtt_wasi::codec::{Packet, PacketId, Publish, QoS, ReasonCode};
 
 each_subject!(acknowledgements_reach_the_broker_in_the_order_of_the_messages);
+
+each_subject_over_websocket!(acknowledgements_reach_the_broker_in_the_order_of_the_messages);
 
 fn acknowledgements_reach_the_broker_in_the_order_of_the_messages<S: Subject>() {
     let broker = Scripted::start(|broker| {

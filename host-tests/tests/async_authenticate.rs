@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use host_tests::packets::{connack, disconnect, puback, publish, refusal};
 use host_tests::scripted::{Broker, Peer, Received, Scripted};
+use host_tests::timing::undisturbed;
 use mqtt_wasi::codec::{Auth, AuthProperties, ConnackProperties, Packet, PacketType};
 use mqtt_wasi::{
     AsyncClient, Authenticator, CallError, Error, Event, Options, Overflow, Publish, QoS, ReasonCode, Reconnect,
@@ -18,10 +19,10 @@ use tokio::runtime::{Builder, Runtime};
 use ReasonCode::{ContinueAuthentication, NotAuthorized, ReAuthenticate, ServerBusy, Success, UnspecifiedError};
 
 /// How long a test may take: it fails then, and does not hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How long clients wait for a broker that does not answer.
-const TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 // SCRAM-SHA-256.
 
@@ -411,35 +412,37 @@ fn client_authenticates_again_once_at_a_time() {
 
 #[test]
 fn broker_that_never_answers_auth_is_a_timeout_and_the_connection_goes_on() {
-    for challenges in [0, 1] {
-        let broker = Scripted::start(move |broker| {
-            let mut peer = accept_client(broker, 1);
-            peer.expect(auth(ReAuthenticate, &[2]));
-            for _ in 0..challenges {
-                challenge(&mut peer, 2);
-            }
-            let id = expect_message(&mut peer, "meanwhile");
-            // Late is better than never.
-            peer.send(&[auth(Success, &[2]), puback(id)]);
-            peer.expect(auth(ReAuthenticate, &[3]));
-            peer.send(&[auth(Success, &[3])]);
-            peer.serve();
-        });
-        single_threaded().block_on(within(async {
-            let client = connect_with(&broker.url(), Options::new().response_timeout(TIMEOUT)).await;
-            let begun = Instant::now();
-            assert_eq!(client.authenticate_again().await, Err(Error::Timeout));
-            assert!(begun.elapsed() >= TIMEOUT, "{:?}", begun.elapsed());
-            assert!(client.is_connected());
-            // The broker has not said no, either: the second waits for that.
-            assert_eq!(client.authenticate_again().await, Err(Error::Timeout));
+    undisturbed(|| {
+        for challenges in [0, 1] {
+            let broker = Scripted::start(move |broker| {
+                let mut peer = accept_client(broker, 1);
+                peer.expect(auth(ReAuthenticate, &[2]));
+                for _ in 0..challenges {
+                    challenge(&mut peer, 2);
+                }
+                let id = expect_message(&mut peer, "meanwhile");
+                // Late is better than never.
+                peer.send(&[auth(Success, &[2]), puback(id)]);
+                peer.expect(auth(ReAuthenticate, &[3]));
+                peer.send(&[auth(Success, &[3])]);
+                peer.serve();
+            });
+            single_threaded().block_on(within(async {
+                let client = connect_with(&broker.url(), Options::new().response_timeout(TIMEOUT)).await;
+                let begun = Instant::now();
+                assert_eq!(client.authenticate_again().await, Err(Error::Timeout));
+                assert!(begun.elapsed() >= TIMEOUT, "{:?}", begun.elapsed());
+                assert!(client.is_connected());
+                // The broker has not said no, either: the second waits for that.
+                assert_eq!(client.authenticate_again().await, Err(Error::Timeout));
 
-            assert_eq!(client.publish(&message("meanwhile")).await, Ok(Success));
-            assert_eq!(client.authenticate_again().await, Ok(()));
-            client.disconnect().await.unwrap();
-        }));
-        broker.finish();
-    }
+                assert_eq!(client.publish(&message("meanwhile")).await, Ok(Success));
+                assert_eq!(client.authenticate_again().await, Ok(()));
+                client.disconnect().await.unwrap();
+            }));
+            broker.finish();
+        }
+    });
 }
 
 #[test]

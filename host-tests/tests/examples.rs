@@ -23,6 +23,29 @@ fn pubsub_receives_its_readings_back() {
 }
 
 #[test]
+fn small_receives_its_readings_back() {
+    let small = Runtime::new(&load("examples/small.wasm").unwrap()).unwrap();
+    each_broker(|broker| {
+        let output = small.run(&[&url(broker)], &Permissions::to(broker)).unwrap();
+        assert!(output.success, "{}\n{}", output.stdout, output.stderr);
+        assert!(output.stdout.starts_with(&format!("connected to {} as ", url(broker))), "{}", output.stdout);
+        for (sensor, reading) in [("kitchen", 21_500), ("cellar", 12_250), ("attic", 30_000)] {
+            let line = format!("mqtt-wasi/example/small/{sensor}: {reading} m°C\n");
+            assert!(output.stdout.contains(&line), "{line}: {}", output.stdout);
+        }
+    });
+}
+
+#[test]
+fn small_tells_why_it_failed() {
+    let small = Runtime::new(&load("examples/small.wasm").unwrap()).unwrap();
+    let output = small.run(&["mqtt://127.0.0.1:1"], &Permissions::default()).unwrap();
+    assert!(!output.success);
+    assert!(output.stderr.starts_with("error: "), "{}", output.stderr);
+    assert_eq!(output.stdout, "");
+}
+
+#[test]
 fn request_reply_asks_and_answers() {
     let request_reply = Runtime::new(&load("examples/request_reply.wasm").unwrap()).unwrap();
     each_broker(|broker| {
@@ -54,17 +77,8 @@ fn tls_pubsub_receives_its_words_back() {
 }
 
 #[test]
-fn guest_gets_every_message_back_intact() {
-    gets_every_message_back_intact(&Guest::compose("examples/guest.wasm"));
-}
-
-#[test]
-fn guest_composed_as_wasm_tools_does_gets_every_message_back_intact() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compose");
-    gets_every_message_back_intact(&Guest::compose_as_wasm_tools("examples/guest.wasm", &folder));
-}
-
-fn gets_every_message_back_intact(guest: &Guest) {
+fn demo_gets_every_message_back_intact() {
+    let guest = Guest::load("demo_guest");
     each_broker(|broker| {
         let output = guest.run(broker);
         let summary = Summary::of(&output).expect("a summary in its last line");

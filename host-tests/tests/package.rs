@@ -1,11 +1,12 @@
 //! The interface as others get it: a file with the encoded package, its documentation, and worlds that tools accept.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use host_tests::components::load;
 use wac_graph::types::{ItemKind, Package, Type, Types, WorldId, validate_target};
 use wit_parser::decoding::{DecodedWasm, decode};
-use wit_parser::{PackageId, Resolve, Stability, TypeDefKind};
+use wit_parser::{PackageId, Resolve, Stability, TypeDefKind, TypeId};
 
 const PACKAGE: &str = "mqtt-wasi-client.wit.wasm";
 
@@ -63,8 +64,9 @@ fn package_has_every_interface_and_world() {
     let interfaces: BTreeSet<_> = package.interfaces.keys().map(String::as_str).collect();
     assert_eq!(interfaces, ["bulk", "mqtt", "readiness", "trace"].into());
     let worlds: BTreeSet<_> = package.worlds.keys().map(String::as_str).collect();
-    let expected = ["client", "client-tls", "imports", "imports-bulk", "imports-readiness", "imports-trace"];
-    assert_eq!(worlds, expected.into());
+    let forms = ["client", "client-host-tls", "client-tls"];
+    let for_guests = ["imports", "imports-bulk", "imports-readiness", "imports-trace"];
+    assert_eq!(worlds, forms.into_iter().chain(for_guests).collect());
 }
 
 #[test]
@@ -165,6 +167,7 @@ fn components_are_of_their_worlds_by_wasm_tools() {
     };
     is_of("mqtt.wasm", "client").unwrap();
     is_of("mqtt-tls.wasm", "client-tls").unwrap();
+    is_of("mqtt-tls-wide.wasm", "client-tls").unwrap();
     is_of("mqtt.wasm", "client-tls").unwrap();
     is_of("mqtt-tls.wasm", "client").expect_err("the date is no import of that world");
     is_of("mqtt.wasm", "imports").expect_err("sockets are no imports of that world");
@@ -199,5 +202,53 @@ fn components_say_what_they_are() {
         let DecodedWasm::Component(resolve, world) = decode(&load(name).unwrap()).unwrap() else { panic!("{name}") };
         let docs = resolve.worlds[world].docs.contents.as_deref().unwrap_or_default();
         assert!(docs.contains(words) && docs.contains("mqtt-wasi:client"), "{name}: {docs}");
+    }
+}
+
+#[test]
+fn types_are_the_same_for_wasi_0_2_and_0_3() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("wit");
+    let types = |folder: &Path| {
+        let mut resolve = Resolve::default();
+        let (package, _) = resolve.push_dir(folder).unwrap_or_else(|error| panic!("{error:#}"));
+        let interface = &resolve.interfaces[resolve.packages[package].interfaces["mqtt"]];
+        let types: BTreeMap<_, _> =
+            interface.types.iter().map(|(name, id)| (name.clone(), described(&resolve, *id))).collect();
+        let setters: BTreeSet<_> =
+            interface.functions.keys().filter(|name| name.contains("connect-options")).cloned().collect();
+        (types, setters)
+    };
+    let (p2, p3) = (types(&folder), types(&folder.join("p3")));
+    assert!(p2.0.len() > 20 && p2.1.len() > 40, "{p2:?}");
+    assert_eq!(p2, p3);
+}
+
+/// What a type with a name is made of.
+fn described(resolve: &Resolve, id: TypeId) -> Vec<String> {
+    let part = |name: &str, ty: Option<&wit_parser::Type>| match ty {
+        Some(ty) => format!("{name}: {}", mentioned(resolve, ty)),
+        None => name.to_owned(),
+    };
+    match &resolve.types[id].kind {
+        TypeDefKind::Record(record) => record.fields.iter().map(|field| part(&field.name, Some(&field.ty))).collect(),
+        TypeDefKind::Variant(variant) => variant.cases.iter().map(|case| part(&case.name, case.ty.as_ref())).collect(),
+        TypeDefKind::Enum(cases) => cases.cases.iter().map(|case| case.name.clone()).collect(),
+        TypeDefKind::Flags(flags) => flags.flags.iter().map(|flag| flag.name.clone()).collect(),
+        TypeDefKind::Resource => vec!["resource".to_owned()],
+        TypeDefKind::Type(ty) => vec![mentioned(resolve, ty)],
+        TypeDefKind::Tuple(tuple) => tuple.types.iter().map(|ty| mentioned(resolve, ty)).collect(),
+        other => panic!("the interface has none of these yet: {other:?}"),
+    }
+}
+
+/// A type where it is used: by its name, if it has one.
+fn mentioned(resolve: &Resolve, ty: &wit_parser::Type) -> String {
+    let wit_parser::Type::Id(id) = ty else { return format!("{ty:?}") };
+    match (&resolve.types[*id].name, &resolve.types[*id].kind) {
+        (Some(name), _) => name.clone(),
+        (None, TypeDefKind::Option(ty)) => format!("option<{}>", mentioned(resolve, ty)),
+        (None, TypeDefKind::List(ty)) => format!("list<{}>", mentioned(resolve, ty)),
+        (None, TypeDefKind::Tuple(_)) => format!("tuple<{}>", described(resolve, *id).join(", ")),
+        (None, other) => panic!("the interface has none of these yet: {other:?}"),
     }
 }

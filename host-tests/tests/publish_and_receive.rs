@@ -3,13 +3,23 @@
 use std::time::Duration;
 
 use host_tests::broker::{each_broker, url};
-use host_tests::each_subject;
 use host_tests::guest::Guest;
 use host_tests::subject::{Native, SOON, Settings, Subject};
+use host_tests::{each_subject, each_subject_over_websocket};
 use mqtt_wasi::codec::PublishProperties;
 use mqtt_wasi::{Message, Publish, QoS, ReasonCode, RetainHandling, Subscription};
 
 each_subject!(
+    every_size_comes_back_intact_at_every_qos,
+    every_property_comes_back_intact,
+    retained_message_waits_for_subscribers,
+    each_filter_is_granted_its_qos,
+    unsubscribed_messages_stay_away,
+    batch_larger_than_the_window_is_acknowledged_and_stays_in_order,
+    enqueued_messages_arrive_in_order,
+);
+
+each_subject_over_websocket!(
     every_size_comes_back_intact_at_every_qos,
     every_property_comes_back_intact,
     retained_message_waits_for_subscribers,

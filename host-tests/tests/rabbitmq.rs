@@ -1,5 +1,6 @@
 //! Requests and replies cross RabbitMQ between MQTT and AMQP 0.9.1, with their traces, as `docs/rabbitmq.md` says.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -31,6 +32,9 @@ const MANY: usize = 64;
 
 /// A story that takes longer is stuck. The component may have to be built first.
 const STUCK: Duration = Duration::from_secs(300);
+
+/// After how long without a message no more come. All were taken by the broker before.
+const QUIET: Duration = Duration::from_secs(6);
 
 /// What the stories are told with.
 struct Stage {
@@ -69,6 +73,7 @@ fn requests_and_replies_cross_between_mqtt_and_amqp() {
             amqp_requester_that_writes_only_the_body_is_answered_by_us,
             replies_in_reverse_order_find_their_requests,
             request_that_nobody_listens_for_has_no_responder,
+            queue_spreads_the_work_of_instances_over_consumers,
         );
         stage.amqp.close(200, "OK".into()).await.unwrap();
     });
@@ -200,18 +205,61 @@ async fn request_that_nobody_listens_for_has_no_responder(stage: &Stage) {
     assert_eq!(reply, Err(Error::NoResponder));
 }
 
+async fn queue_spreads_the_work_of_instances_over_consumers(stage: &Stage) {
+    const INSTANCES: usize = 3;
+    let consumers = Peer::share(stage, "jobs.#", 4).await;
+    let url = stage.mqtt_url.clone();
+    let publishing = spawn_blocking(move || {
+        for instance in 0..INSTANCES {
+            let mut component = Component::connect(&url, &Settings::default()).unwrap();
+            let topic = format!("jobs/{instance}");
+            let jobs: Vec<_> = (0..MANY).map(|job| format!("{instance}/{job}")).collect();
+            let messages: Vec<_> = jobs.iter().map(|job| question(&topic, job)).collect();
+            assert!(component.publish_batch(&messages).iter().all(Result::is_ok));
+        }
+    });
+    publishing.await.unwrap();
+    let done = join_all(consumers.into_iter().map(Peer::take_all)).await;
+
+    let fair = INSTANCES * MANY / done.len();
+    assert!(done.iter().all(|jobs| jobs.len() > fair / 2), "{done:?}");
+    let all: BTreeSet<_> = done.iter().flatten().collect();
+    assert_eq!(all.len(), INSTANCES * MANY, "each job once: {done:?}");
+    assert_eq!(done.iter().flatten().count(), all.len(), "no job twice: {done:?}");
+}
+
 impl Peer {
     /// From when this returns, it gets what is published to this routing key.
     async fn bind(stage: &Stage, key: &str) -> Self {
+        Self::share(stage, key, 1).await.remove(0)
+    }
+
+    /// The same for so many who share a queue: each message comes to one of them.
+    async fn share(stage: &Stage, key: &str, count: usize) -> Vec<Self> {
         let channel = stage.amqp.create_channel().await.unwrap();
-        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
         let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare("".into(), options, FieldTable::default()).await.unwrap().name().clone();
         let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
         channel.queue_bind(queue.clone(), EXCHANGE.into(), key.into(), options, arguments).await.unwrap();
-        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-        let deliveries = channel.basic_consume(queue, "peer".into(), options, FieldTable::default()).await.unwrap();
-        Self { channel, deliveries }
+        let mut peers = Vec::new();
+        for _ in 0..count {
+            let channel = stage.amqp.create_channel().await.unwrap();
+            channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+            let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+            let consuming = channel.basic_consume(queue.clone(), "".into(), options, FieldTable::default());
+            let deliveries = consuming.await.unwrap();
+            peers.push(Self { channel, deliveries });
+        }
+        peers
+    }
+
+    /// What comes, until nothing has come for some seconds.
+    async fn take_all(mut self) -> Vec<String> {
+        let mut bodies = Vec::new();
+        while let Ok(delivery) = timeout(QUIET, self.next()).await {
+            bodies.push(String::from_utf8_lossy(&delivery.data).into_owned());
+        }
+        bodies
     }
 
     async fn next(&mut self) -> Delivery {

@@ -1,13 +1,12 @@
 //! Clients that connect again by themselves, to one broker or another, and sessions that outlive their client.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use host_tests::broker::{Mosquitto, url};
-use host_tests::each_subject;
 use host_tests::packets::{connack, disconnect, puback, publish, refusal, suback};
 use host_tests::scripted::{Broker, Peer, Scripted};
 use host_tests::subject::{ErrorKind, Happening, SOON, Settings, Subject};
+use host_tests::{each_subject, each_subject_over_websocket, nowhere};
 use mqtt_wasi::codec::{Connack, ConnackProperties, Disconnect, DisconnectProperties, Packet, PacketType, Publish};
 use mqtt_wasi::{QoS, ReasonCode};
 
@@ -25,6 +24,17 @@ each_subject!(
     counters_count;
     only when called:
     message_that_never_left_is_sent_over_the_next_connection,
+);
+
+each_subject_over_websocket!(
+    lost_connection_is_made_again_within_the_call,
+    nothing_is_made_again_where_nobody_asked_for_it,
+    refusal_that_will_not_change_ends_it,
+    session_taken_over_ends_it,
+    subscriptions_are_restored_and_told_of,
+    session_nobody_knows_of_is_refused,
+    message_of_a_lost_session_is_discarded_where_the_options_say_so,
+    counters_count,
 );
 
 const QOS_1: QoS = QoS::AtLeastOnce;
@@ -160,20 +170,16 @@ fn subscriptions_are_restored_and_told_of<S: Subject>() {
     broker.finish();
 }
 
-/// An address where nobody listens.
-fn nowhere() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 fn broker_that_is_not_there_makes_way_for_the_next<S: Subject>() {
     let broker = Scripted::start(|broker| {
         drop(broker.accept_client());
         let mut peer = broker.accept_client();
+        peer.send(&[publish("news", b"from the next")]);
         peer.expect(disconnect(NORMAL));
     });
     let settings = Settings { fallbacks: vec![url(nowhere()), broker.url()], ..settings() };
     let mut client = S::connect(&url(nowhere()), &settings).unwrap();
-    assert_eq!(client.receive(Duration::from_millis(1_000)), Ok(None));
+    assert_eq!(client.expect_message().payload, b"from the next");
     assert!(client.is_connected());
     client.disconnect().unwrap();
     broker.finish();
@@ -244,7 +250,7 @@ fn session_goes_on_in_another_client<S: Subject>() {
         let mut peer = accept_known(broker);
         let received = peer.expect_type(PacketType::Publish);
         assert!(matches!(received.packet(), Packet::Publish(Publish { dup: true, topic: "a", payload: b"1", .. })));
-        peer.send(&[puback(1)]);
+        peer.send(&[puback(1), publish("news", b"behind")]);
         peer.expect(disconnect(NORMAL));
     });
     let mut settings = settings();
@@ -254,7 +260,7 @@ fn session_goes_on_in_another_client<S: Subject>() {
     settings.snapshot = Some(client.snapshot());
     drop(client);
     let mut client = S::connect(&broker.url(), &settings).unwrap();
-    assert_eq!(client.receive(Duration::from_millis(200)), Ok(None));
+    assert_eq!(client.expect_message().payload, b"behind");
     assert_eq!(client.in_flight(), 0);
     client.disconnect().unwrap();
     broker.finish();

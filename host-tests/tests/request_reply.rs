@@ -7,12 +7,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use host_tests::broker::{Mosquitto, each_broker, url};
-use host_tests::each_subject;
 use host_tests::subject::{Async, ErrorKind, Native, SOON, Settings, Subject};
+use host_tests::timing::undisturbed;
+use host_tests::{each_subject, each_subject_over_websocket};
 use mqtt_wasi::codec::PublishProperties;
 use mqtt_wasi::{Error, Message, Publish, QoS, Subscription, TraceContext};
 
 each_subject!(
+    many_requests_each_get_their_own_reply,
+    responder_that_fails_tells_the_requester_why,
+    request_that_nobody_answers_runs_out_of_time,
+    request_that_nobody_is_there_for_is_told_by_the_broker,
+    trace_context_comes_with_the_request,
+    thousand_requests_survive_a_restart_of_the_broker,
+);
+
+each_subject_over_websocket!(
     many_requests_each_get_their_own_reply,
     responder_that_fails_tells_the_requester_why,
     request_that_nobody_answers_runs_out_of_time,
@@ -72,7 +82,7 @@ fn many_requests_each_get_their_own_reply<S: Subject>() {
         let payloads: Vec<_> = (0..MANY).map(u32::to_be_bytes).collect();
         let requests: Vec<_> =
             payloads.iter().map(|payload| Publish::new("square", payload).qos(QoS::AtLeastOnce)).collect();
-        for (number, reply) in (0..MANY).zip(client.request_all(&requests, SOON)) {
+        for (number, reply) in (0..MANY).zip(client.request_all(&requests, 4 * SOON)) {
             assert_eq!(reply.unwrap().payload, square(number));
         }
         let stats = client.stats();
@@ -100,21 +110,23 @@ fn responder_that_fails_tells_the_requester_why<S: Subject>() {
 }
 
 fn request_that_nobody_answers_runs_out_of_time<S: Subject>() {
-    each_broker(|broker| {
-        let mut client = S::connect(&url(broker), &Settings::default()).unwrap();
-        let mut silent = Native::connect(&url(broker), &Settings::default()).unwrap();
-        silent.subscribe("ignored", QoS::AtLeastOnce);
-        let request = Publish::new("ignored", b"?").qos(QoS::AtLeastOnce);
-        let failure = client.request_all(&[request], Duration::from_millis(300)).remove(0).unwrap_err();
-        assert_eq!(failure.kind, ErrorKind::Timeout);
-        assert_eq!(client.stats().pending_requests, 0);
+    undisturbed(|| {
+        each_broker(|broker| {
+            let mut client = S::connect(&url(broker), &Settings::default()).unwrap();
+            let mut silent = Native::connect(&url(broker), &Settings::default()).unwrap();
+            silent.subscribe("ignored", QoS::AtLeastOnce);
+            let request = Publish::new("ignored", b"?").qos(QoS::AtLeastOnce);
+            let failure = client.request_all(&[request], Duration::from_secs(1)).remove(0).unwrap_err();
+            assert_eq!(failure.kind, ErrorKind::Timeout);
+            assert_eq!(client.stats().pending_requests, 0);
 
-        // The reply that comes all the same is in nobody's way.
-        let asked = silent.expect_message();
-        assert_eq!(asked.message_expiry_interval, Some(1));
-        answer(&mut silent, &asked, b"late");
-        take_in_late_replies(&mut client, 1);
-        client.disconnect().unwrap();
+            // The reply that comes all the same is in nobody's way.
+            let asked = silent.expect_message();
+            assert_eq!(asked.message_expiry_interval, Some(1));
+            answer(&mut silent, &asked, b"late");
+            take_in_late_replies(&mut client, 1);
+            client.disconnect().unwrap();
+        });
     });
 }
 
@@ -167,71 +179,74 @@ fn fate(number: u32) -> Fate {
 }
 
 fn thousand_requests_survive_a_restart_of_the_broker<S: Subject>() {
-    const THOUSAND: u32 = 1_000;
-    let Some(mut broker) = Mosquitto::start_persistent() else { return };
-    let settings = |client_id| Settings {
-        client_id,
-        session_expiry_interval: Some(60),
-        clean_start: Some(false),
-        reconnect: Some((Duration::from_millis(20), Duration::from_millis(100))),
-        ..Settings::default()
-    };
-    let mut client = S::connect(&broker.url(), &settings("requester")).unwrap();
-    let mut responder = Native::connect(&broker.url(), &settings("responder")).unwrap();
-    responder.subscribe("asked", QoS::AtLeastOnce);
+    undisturbed(|| {
+        const THOUSAND: u32 = 1_000;
+        let Some(mut broker) = Mosquitto::start_persistent() else { return };
+        let settings = |client_id| Settings {
+            client_id,
+            session_expiry_interval: Some(60),
+            clean_start: Some(false),
+            reconnect: Some((Duration::from_millis(20), Duration::from_millis(100))),
+            ..Settings::default()
+        };
+        let mut client = S::connect(&broker.url(), &settings("requester")).unwrap();
+        let mut responder = Native::connect(&broker.url(), &settings("responder")).unwrap();
+        responder.subscribe("asked", QoS::AtLeastOnce);
 
-    let (time_is_up, is_too_late) = mpsc::channel();
-    let responding = thread::spawn(move || {
-        let mut asked = BTreeSet::new();
-        let mut requests = Vec::new();
-        while requests.len() < THOUSAND as usize {
-            let request = responder.expect_message();
-            if asked.insert(number(&request)) {
-                requests.push(request);
+        let (time_is_up, is_too_late) = mpsc::channel();
+        let responding = thread::spawn(move || {
+            let mut asked = BTreeSet::new();
+            let mut requests = Vec::new();
+            while requests.len() < THOUSAND as usize {
+                let request = responder.expect_message();
+                if asked.insert(number(&request)) {
+                    requests.push(request);
+                }
+            }
+            broker.stop();
+            broker.start_again();
+            shuffle(&mut requests);
+            let mut late = Vec::new();
+            for request in requests {
+                let reply = square(number(&request));
+                match fate(number(&request)) {
+                    Fate::Answered => answer(&mut responder, &request, &reply),
+                    Fate::AnsweredTwice => (0..2).for_each(|_| answer(&mut responder, &request, &reply)),
+                    Fate::AnsweredTooLate => late.push(request),
+                    Fate::NeverAnswered => {}
+                }
+            }
+            is_too_late.recv().unwrap();
+            for request in &late {
+                answer(&mut responder, request, b"late");
+            }
+            responder.disconnect().unwrap();
+            broker
+        });
+
+        let payloads: Vec<_> = (0..THOUSAND).map(u32::to_be_bytes).collect();
+        let requests: Vec<_> =
+            payloads.iter().map(|payload| Publish::new("asked", payload).qos(QoS::AtLeastOnce)).collect();
+        for (number, reply) in (0..THOUSAND).zip(client.request_all(&requests, Duration::from_secs(12))) {
+            match fate(number) {
+                Fate::Answered | Fate::AnsweredTwice => assert_eq!(reply.unwrap().payload, square(number), "{number}"),
+                Fate::AnsweredTooLate | Fate::NeverAnswered => {
+                    assert_eq!(reply.unwrap_err().kind, ErrorKind::Timeout, "{number}");
+                }
             }
         }
-        broker.stop();
-        broker.start_again();
-        shuffle(&mut requests);
-        let mut late = Vec::new();
-        for request in requests {
-            let reply = square(number(&request));
-            match fate(number(&request)) {
-                Fate::Answered => answer(&mut responder, &request, &reply),
-                Fate::AnsweredTwice => (0..2).for_each(|_| answer(&mut responder, &request, &reply)),
-                Fate::AnsweredTooLate => late.push(request),
-                Fate::NeverAnswered => {}
-            }
-        }
-        is_too_late.recv().unwrap();
-        for request in &late {
-            answer(&mut responder, request, b"late");
-        }
-        responder.disconnect().unwrap();
-        broker
+        time_is_up.send(()).unwrap();
+        let broker = responding.join().unwrap();
+
+        let dropped =
+            (0..THOUSAND).filter(|&number| matches!(fate(number), Fate::AnsweredTwice | Fate::AnsweredTooLate));
+        take_in_late_replies(&mut client, dropped.count() as u64);
+        let stats = client.stats();
+        assert_eq!((stats.pending_requests, stats.in_flight, stats.unmatched_replies), (0, 0, 0));
+        assert_eq!(stats.reconnects, 1);
+        client.disconnect().unwrap();
+        drop(broker);
     });
-
-    let payloads: Vec<_> = (0..THOUSAND).map(u32::to_be_bytes).collect();
-    let requests: Vec<_> =
-        payloads.iter().map(|payload| Publish::new("asked", payload).qos(QoS::AtLeastOnce)).collect();
-    for (number, reply) in (0..THOUSAND).zip(client.request_all(&requests, Duration::from_secs(8))) {
-        match fate(number) {
-            Fate::Answered | Fate::AnsweredTwice => assert_eq!(reply.unwrap().payload, square(number), "{number}"),
-            Fate::AnsweredTooLate | Fate::NeverAnswered => {
-                assert_eq!(reply.unwrap_err().kind, ErrorKind::Timeout, "{number}");
-            }
-        }
-    }
-    time_is_up.send(()).unwrap();
-    let broker = responding.join().unwrap();
-
-    let dropped = (0..THOUSAND).filter(|&number| matches!(fate(number), Fate::AnsweredTwice | Fate::AnsweredTooLate));
-    take_in_late_replies(&mut client, dropped.count() as u64);
-    let stats = client.stats();
-    assert_eq!((stats.pending_requests, stats.in_flight, stats.unmatched_replies), (0, 0, 0));
-    assert_eq!(stats.reconnects, 1);
-    client.disconnect().unwrap();
-    drop(broker);
 }
 
 /// Lets the client see replies that come too late, at least so many: the user sees none of them.

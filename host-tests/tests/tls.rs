@@ -5,19 +5,24 @@ use std::time::Duration;
 
 use host_tests::broker::{Mosquitto, TlsListener, tls_url, url};
 use host_tests::certificates::{Authority, Certified, KeyKind, OpenSsl, Request, Validity};
-use host_tests::each_subject;
+use host_tests::each_subject_with_tls;
 use host_tests::subject::{ErrorKind, Failure, Happening, SOON, Settings, Subject, TlsSettings};
-use host_tests::tls_peer::{End, TlsPeer};
-use mqtt_wasi::{Publish, QoS, ReasonCode};
+use host_tests::tls_peer::{End, Parting, TlsPeer};
+use mqtt_wasi::{Client, Options, Publish, QoS, ReasonCode, TlsOptions};
 use rustls::ALL_VERSIONS;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::{self, cipher_suite};
+use rustls::version::TLS12;
 
-each_subject!(
+each_subject_with_tls!(
     every_kind_of_certificate_is_trusted_through_its_authority,
     each_version_is_spoken_alone,
     another_name_is_verified_instead_of_the_urls_host,
     client_certificate_is_presented,
     every_size_comes_back_intact,
     lost_connection_is_made_again,
+    tls_options_can_change_for_the_next_connection,
+    tls_options_that_cannot_be_used_are_refused_and_change_nothing,
     tls_session_is_resumed_with_the_next_connection,
     unknown_authority_is_refused,
     impostor_of_an_authority_is_refused,
@@ -28,6 +33,7 @@ each_subject!(
     missing_client_certificate_is_told,
     client_certificate_of_a_stranger_is_refused_by_the_broker,
     client_certificate_is_refused_by_any_alert,
+    end_without_a_word_tells_what_was_asked,
     alert_after_the_handshake_is_no_failure_of_it,
     self_signed_certificate_is_trusted_if_it_is_given,
     certificate_is_trusted_by_its_fingerprint_alone,
@@ -44,6 +50,23 @@ each_subject!(
     end_without_close_notify_is_told,
     end_with_close_notify_is_the_connections_end,
 );
+
+#[test]
+fn provider_of_the_user_does_the_handshake() {
+    let authority = Authority::new();
+    let Some(mosquitto) = Mosquitto::start_tls(&listener(&authority.server())) else { return };
+    let url = tls_url(mosquitto.address());
+    let tls = TlsOptions::new().ca(authority.pem()).expect("a certificate").only_own_ca();
+    let connect = |provider: CryptoProvider| {
+        Client::connect(&url, Options::new().tls(tls.clone().provider(provider))).map(|client| client.is_connected())
+    };
+    assert_eq!(connect(ring::default_provider()).ok(), Some(true));
+    let one_suite = vec![cipher_suite::TLS13_AES_256_GCM_SHA384];
+    assert_eq!(connect(CryptoProvider { cipher_suites: one_suite, ..ring::default_provider() }).ok(), Some(true));
+    let error =
+        connect(CryptoProvider { cipher_suites: Vec::new(), ..ring::default_provider() }).expect_err("no suite");
+    assert_eq!(error.name(), "tls-configuration", "{error}");
+}
 
 /// The number of the alert `handshake_failure`.
 const HANDSHAKE_FAILURE: u8 = 40;
@@ -141,6 +164,35 @@ fn lost_connection_is_made_again<S: Subject>() {
         events[1..],
         [Happening::Reconnected { session_present: false }, Happening::SubscriptionRestored("before".into())]
     );
+    assert_works(client);
+}
+
+fn tls_options_can_change_for_the_next_connection<S: Subject>() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let Some(mut mosquitto) = Mosquitto::start_tls(&listener(&authority.server())) else { return };
+    let settings = Settings { client_id: "c", session_expiry_interval: Some(3600), ..trusting(&authority) };
+    let mut client = connect::<S>(&mosquitto, &settings);
+    mosquitto.kill();
+    mosquitto.start_again();
+    client.receive(SOON).unwrap_err();
+    client.use_tls(tls(&mut trusting(&other))).unwrap();
+    let failure = client.reconnect().unwrap_err();
+    assert_eq!(failure.kind, ErrorKind::TlsUnknownIssuer, "{failure:?}");
+    client.use_tls(tls(&mut trusting(&authority))).unwrap();
+    client.reconnect().unwrap();
+    assert_works(client);
+}
+
+fn tls_options_that_cannot_be_used_are_refused_and_change_nothing<S: Subject>() {
+    let authority = Authority::new();
+    let Some(mut mosquitto) = Mosquitto::start_tls(&listener(&authority.server())) else { return };
+    let settings = Settings { client_id: "c", session_expiry_interval: Some(3600), ..trusting(&authority) };
+    let mut client = connect::<S>(&mosquitto, &settings);
+    client.use_tls(tls(&mut trusting_pem("no certificate"))).unwrap_err();
+    mosquitto.kill();
+    mosquitto.start_again();
+    client.receive(SOON).unwrap_err();
+    client.reconnect().unwrap();
     assert_works(client);
 }
 
@@ -251,6 +303,35 @@ fn client_certificate_is_refused_by_any_alert<S: Subject>() {
     }
 }
 
+fn end_without_a_word_tells_what_was_asked<S: Subject>() {
+    let authority = Authority::new();
+    let without = trusting(&authority);
+    let mut with = without.clone();
+    tls(&mut with).client = Some(presented(authority.client("sensor")));
+    for version in ALL_VERSIONS {
+        for parting in Parting::ALL {
+            let asked = Some(authority.pem());
+            let peer = |asked| TlsPeer::parting(&authority.server(), version, asked, parting);
+            // In TLS 1.3 the client is done once it has answered the server.
+            let is_within = *version == &TLS12 && matches!(parting, Parting::Reset | Parting::CutEarly);
+            for (settings, within, got) in [
+                (&without, ErrorKind::TlsClientCertificateRequired, "it got none"),
+                (&with, ErrorKind::TlsClientCertificateRefused, "it got the one in the options"),
+            ] {
+                let failure = failure_of::<S>(peer(asked), settings);
+                let context = format!("{version:?}, {parting:?}: {failure:?}");
+                // Afterwards it may be something else that the server minds, which is no reason to stop trying.
+                let kind = if is_within { within } else { ErrorKind::TlsClosedAfterCertificateRequest };
+                assert_eq!(failure.kind, kind, "{context}");
+                assert!(failure.message.contains(got), "{context}");
+            }
+            // Whoever did not ask does not miss one.
+            let failure = failure_of::<S>(peer(None), &with);
+            assert!(!failure.message.contains("certificate"), "{version:?}, {parting:?}: {failure:?}");
+        }
+    }
+}
+
 /// The alerts that servers refuse client certificates with, and what has rustls send them.
 fn refusals() -> [(u8, rustls::Error); 10] {
     use rustls::CertificateError as E;
@@ -344,7 +425,7 @@ fn certificate_that_cannot_be_checked_names_why_in_one_line<S: Subject>() {
         println!("{words}");
         let (ca, _) = openssl.issued(authority, server, signed);
         // Servers do not like such certificates any more than clients do, unless they are told to.
-        let server = openssl.serve("-cert server.pem -key server.key -cipher DEFAULT@SECLEVEL=0");
+        let server = openssl.serve("-cert issued.pem -key issued.key -cipher DEFAULT@SECLEVEL=0");
         let failure = failure::<S>(&tls_url(server.address()), &trusting_pem(&ca));
         assert_eq!(failure.kind, ErrorKind::TlsBadCertificate, "{failure:?}");
         assert!(failure.message.contains(words) && failure.message.len() < 300, "{failure:?}");

@@ -3,13 +3,13 @@
 
 use host_tests::broker::{Mosquitto, TlsListener, tls_url};
 use host_tests::certificates::{Authority, Certified, OpenSsl};
-use host_tests::each_subject;
+use host_tests::each_subject_with_tls;
 use host_tests::subject::{Component, ErrorKind, Failure, Settings, Subject, TlsSettings};
 use mqtt_wasi::{Publish, QoS, ReasonCode, TlsOptions};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-each_subject!(
+each_subject_with_tls!(
     pem_is_read_in_every_wrapping,
     every_form_of_key_is_read,
     key_of_another_certificate_is_refused,

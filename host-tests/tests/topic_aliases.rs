@@ -1,11 +1,13 @@
 //! Topic Aliases change how messages travel, and nothing about what arrives.
 
 use host_tests::broker::{each_broker, url};
-use host_tests::each_subject;
 use host_tests::subject::{Settings, Subject};
+use host_tests::{each_subject, each_subject_over_websocket};
 use mqtt_wasi::{Publish, QoS};
 
 each_subject!(messages_keep_their_topics_while_aliases_change_hands);
+
+each_subject_over_websocket!(messages_keep_their_topics_while_aliases_change_hands);
 
 fn messages_keep_their_topics_while_aliases_change_hands<S: Subject>() {
     each_broker(|broker| {

@@ -36,6 +36,11 @@ pub(super) struct Driver {
     sleeps_until: Option<Instant>,
     /// Whom to wake: kept, so that it takes no allocation.
     woken: Vec<Waker>,
+    /// The store, while nothing is being written to it.
+    #[cfg(feature = "store")]
+    pub(super) store: Option<crate::engine::OpenStore>,
+    #[cfg(feature = "store")]
+    pub(super) write: Option<super::store::Write>,
 }
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Connection, Error>> + Send>>;
@@ -51,6 +56,10 @@ impl Driver {
             sleep: None,
             sleeps_until: None,
             woken: Vec::new(),
+            #[cfg(feature = "store")]
+            store: None,
+            #[cfg(feature = "store")]
+            write: None,
         }
     }
 
@@ -65,10 +74,25 @@ impl Driver {
             Poll::Ready(said) => Some(said),
             Poll::Pending => None,
         });
+        #[cfg(feature = "store")]
+        let written = self.write.as_mut().and_then(|write| match Pin::new(write).poll(context) {
+            Poll::Ready(written) => Some(written),
+            Poll::Pending => None,
+        });
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         let now = now();
         let mut goes_on = connected.is_some() || authenticated.is_some();
+        #[cfg(feature = "store")]
+        if let Some(written) = written {
+            goes_on = true;
+            self.saved(&mut state.engine, written);
+        }
+        if let Some(given) = state.given.take()
+            && let Some(mut before) = self.connection.replace(given)
+        {
+            before.close();
+        }
         if let Some((number, connected)) = connected {
             self.attempt = None;
             match connected {
@@ -87,9 +111,17 @@ impl Driver {
             }
         }
         goes_on |= self.carry_out(&mut state, now);
+        #[cfg(feature = "store")]
+        {
+            goes_on |= self.save(&mut state.engine);
+        }
         goes_on |= self.move_bytes(&mut state, context, now);
         // Whatever has come of that.
         goes_on |= state.engine.has_action();
+        #[cfg(feature = "store")]
+        {
+            goes_on |= state.engine.needs_store();
+        }
         let deadline = state.engine.deadline();
         state.engine.take_woken(&mut self.woken);
         if !state.driver.as_ref().is_some_and(|driver| driver.will_wake(context.waker())) {
@@ -109,13 +141,16 @@ impl Driver {
             match action {
                 Action::Connect { attempt, url, until } => {
                     #[cfg(feature = "tls")]
-                    match state.engine.take_tls().map(|tls| Layers::new(Some(tls))) {
-                        Some(Ok(layers)) => self.layers = layers,
-                        Some(Err(error)) => {
-                            state.engine.connect_failed(attempt, error, now);
-                            continue;
-                        }
-                        None => {}
+                    if let Some(Err(error)) = state.engine.take_tls().map(|tls| self.layers.use_tls(Some(tls))) {
+                        state.engine.connect_failed(attempt, error, now);
+                        continue;
+                    }
+                    #[cfg(feature = "ws")]
+                    let headers = state.engine.take_websocket_headers();
+                    #[cfg(feature = "ws")]
+                    if let Some(Err(error)) = headers.map(|headers| self.layers.use_websocket_headers(headers)) {
+                        state.engine.connect_failed(attempt, error, now);
+                        continue;
                     }
                     self.attempt = Some((attempt, Box::pin(connect(self.layers.clone(), url, until))));
                 }
@@ -150,7 +185,8 @@ impl Driver {
             connection.set_waker(context.waker());
             connection.transfer(turn.outgoing, turn.incoming, Some(now))
         };
-        let has_moved = !matches!(&moved, Ok(moved) if *moved == Transferred::default());
+        let is_empty = matches!(&moved, Ok(moved) if *moved == Transferred::default());
+        let has_moved = !is_empty || connection.is_behind();
         engine.turned(moved, now);
         let has_new_bytes = is_quiet && engine.has_more_to_write();
         has_moved || is_late || has_new_bytes || engine.has_more_to_read()
@@ -202,6 +238,11 @@ impl Drop for Driver {
     fn drop(&mut self) {
         if let Some(mut connection) = self.connection.take() {
             connection.close();
+        }
+        #[cfg(feature = "store")]
+        {
+            let shared = Arc::clone(&self.shared);
+            self.save_last(&mut shared.lock().engine);
         }
         self.shared.with(|engine| engine.stop(Error::Stopped));
     }

@@ -72,7 +72,7 @@ impl AsyncMessages {
     /// As [`AsyncMessages::receive`], but the message is acknowledged by
     /// [`AsyncClient::acknowledge`](super::AsyncClient::acknowledge), for example when the work for it is done. Until
     /// then it counts against [`Options::receive_maximum`](crate::Options::receive_maximum). There is no [`Delivery`]
-    /// where there is nothing to acknowledge: at QoS 0, and for a message of an earlier connection.
+    /// where there is nothing to acknowledge: at QoS 0, and for a QoS 1 message of an earlier connection.
     ///
     /// # Errors
     /// As [`AsyncMessages::receive`].

@@ -11,13 +11,20 @@
 //! way.
 
 mod driver;
+#[cfg(feature = "stream")]
+mod incoming;
 mod messages;
+mod over;
 mod requests;
 mod runtime;
 #[cfg(all(test, shuttle))]
 #[path = "../../tests/schedules/mod.rs"]
 mod schedules;
 mod shared;
+#[cfg(feature = "store")]
+mod store;
+#[cfg(feature = "stream")]
+mod stream;
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -26,6 +33,8 @@ use core::fmt;
 use core::time::Duration;
 
 use driver::Driver;
+#[cfg(feature = "stream")]
+pub use incoming::{AsyncPayload, AsyncStreamedMessages, StreamedMessage};
 pub use messages::AsyncMessages;
 pub use requests::{AsyncRequests, IncomingRequest};
 use runtime::{now, spawn};
@@ -101,9 +110,10 @@ impl fmt::Debug for Handle {
 }
 
 impl AsyncClient {
-    /// Connects to the broker at a URL: `mqtt://[user:password@]host[:port]`, or `mqtts://` with the feature `tls`. If
-    /// that fails, tries each of the [fallbacks](Options::fallback) in turn. User Name and Password of the URL are used
-    /// where the options have none.
+    /// Connects to the broker at a URL: `mqtt://[user:password@]host[:port]`, or `mqtts://` with the feature `tls`.
+    /// With the feature `ws` also over WebSocket: `ws://[user:password@]host[:port][/path]`, or `wss://` with both. On
+    /// Unix also `unix:///path`. If that fails, tries each of the [fallbacks](Options::fallback) in turn. User Name and
+    /// Password of the URL are used where the options have none.
     ///
     /// Takes at most twice [`Options::connect_timeout`] for each broker that is tried.
     ///
@@ -128,17 +138,33 @@ impl AsyncClient {
     /// # }
     /// ```
     pub async fn connect(url: &str, options: Options) -> Result<Self, Error> {
+        let client = Self::unconnected(url, options)?;
+        client.handle.shared.run(Connecting).await?;
+        Ok(client)
+    }
+
+    /// A client that is to be connected.
+    fn unconnected(url: &str, options: Options) -> Result<Self, Error> {
+        #[cfg_attr(
+            not(any(feature = "proxy", feature = "socket-options", feature = "tls", feature = "ws")),
+            allow(unused_mut)
+        )]
+        let mut layers = Layers::none();
         #[cfg(feature = "tls")]
-        let layers = Layers::new(options.tls.clone())?;
-        #[cfg(not(feature = "tls"))]
-        let layers = Layers::none();
+        layers.use_tls(options.tls.clone())?;
+        #[cfg(feature = "ws")]
+        layers.use_websocket_headers(options.websocket_headers.clone())?;
+        #[cfg(all(feature = "socket-options", not(target_family = "wasm")))]
+        {
+            layers.sockets = options.sockets;
+        }
+        #[cfg(feature = "proxy")]
+        layers.use_proxy(options.checked_proxy()?);
         let mut engine = Engine::new(Some(url), options, getrandom::u64().unwrap_or_default())?;
         engine.deliver_to_listeners();
         let shared = Arc::new(Shared::new(engine));
         spawn(Driver::new(Arc::clone(&shared), layers));
-        let client = Self { handle: Arc::new(Handle { shared }) };
-        client.handle.shared.run(Connecting).await?;
-        Ok(client)
+        Ok(Self { handle: Arc::new(Handle { shared }) })
     }
 
     /// Publishes a message. Returns once it is sent at QoS 0, and once the broker has it at QoS 1 and 2:
@@ -264,8 +290,9 @@ impl AsyncClient {
         self.run(PublishingAll::new(messages)).await.unwrap_or_default()
     }
 
-    /// Puts a message into the outbound buffer, and returns once there is room for it. The client's task sends it. For
-    /// QoS 1 and 2 there is no result. Takes at most [`Options::response_timeout`].
+    /// Puts a message into the outbound buffer, and returns once there is room for it; with a store (`Options::store`),
+    /// at QoS 1 and 2, once it is in that, connected or not. The client's task sends it. For QoS 1 and 2 there is no
+    /// result. Takes at most [`Options::response_timeout`].
     ///
     /// # Errors
     /// As [`AsyncClient::publish`], except [`Error::PublishRefused`].

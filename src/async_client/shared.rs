@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use alloc::vec::Vec;
 
-use super::runtime::{Mutex, MutexGuard, now};
+use super::runtime::{Connection, Mutex, MutexGuard, now};
 use crate::engine::{Call, Engine, Operation};
 use crate::error::Error;
 use crate::time::Instant;
@@ -19,13 +19,15 @@ pub(super) struct State {
     pub(super) driver: Option<Waker>,
     /// When it wakes by itself.
     pub(super) wakes_at: Option<Instant>,
+    /// A connection that the user has made, for the driver.
+    pub(super) given: Option<Connection>,
     /// Whether nobody has the client any more.
     pub(super) is_abandoned: bool,
 }
 
 impl Shared {
     pub(super) const fn new(engine: Engine) -> Self {
-        Self(Mutex::new(State { engine, driver: None, wakes_at: None, is_abandoned: false }))
+        Self(Mutex::new(State { engine, driver: None, wakes_at: None, given: None, is_abandoned: false }))
     }
 
     /// Nothing that a panic could leave half done would be worse than to stop.
@@ -45,6 +47,16 @@ impl Shared {
         drop(discarded);
         woken.into_iter().chain(driver).for_each(Waker::wake);
         result
+    }
+
+    /// Continues over a connection that the user has made.
+    pub(super) fn attach(&self, connection: Connection) {
+        let mut state = self.lock();
+        state.given = Some(connection);
+        state.engine.attach(now());
+        let driver = state.driver.take();
+        drop(state);
+        driver.into_iter().for_each(Waker::wake);
     }
 
     /// Does something, however long that takes.
@@ -77,8 +89,16 @@ impl State {
 
 /// A call on its way. When it is dropped, what can be taken back is.
 pub(super) struct Running<'a, O> {
-    shared: &'a Shared,
+    pub(super) shared: &'a Shared,
     call: Call<O>,
+}
+
+#[cfg(feature = "stream")]
+impl<O> Running<'_, O> {
+    /// The number of the call, once the engine has something of it.
+    pub(super) const fn id(&self) -> Option<crate::engine::CallId> {
+        self.call.id()
+    }
 }
 
 impl<O: Operation + Unpin> Future for Running<'_, O> {

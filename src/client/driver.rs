@@ -18,17 +18,28 @@ pub(crate) struct Network<T> {
     pub(super) transport: Option<T>,
     /// `None` where the caller makes the transports.
     pub(super) connector: Option<DynConnector<T>>,
-    /// What makes the transports from the next attempt on.
-    next_connector: Option<DynConnector<T>>,
     /// Which attempt is under way.
     attempt: u64,
+    #[cfg(feature = "store")]
+    pub(super) store: Option<crate::engine::OpenStore>,
+    /// What time it was at the end of the last turn of a call, and when the call looked at the clock last.
+    known: Option<Instant>,
+    looked: Option<Instant>,
 }
 
 type DynConnector<T> = alloc::boxed::Box<dyn Connector<Transport = T> + Send>;
 
 impl<T: Transport> Network<T> {
     pub(super) const fn new(transport: Option<T>, connector: Option<DynConnector<T>>) -> Self {
-        Self { transport, connector, next_connector: None, attempt: 0 }
+        Self {
+            transport,
+            connector,
+            attempt: 0,
+            #[cfg(feature = "store")]
+            store: None,
+            known: None,
+            looked: None,
+        }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -39,16 +50,32 @@ impl<T: Transport> Network<T> {
         }
     }
 
-    /// Has another one make the transports, from the next attempt on.
-    #[cfg(all(feature = "component", feature = "tls", target_arch = "wasm32"))]
-    pub(crate) fn connect_by(&mut self, connector: impl Connector<Transport = T> + Send + 'static) {
-        self.next_connector = Some(alloc::boxed::Box::new(connector));
+    /// Begins a call, which may be much later than the one before. Kept out of `run`, of which there is one for each
+    /// operation.
+    #[inline(never)]
+    const fn forget_time(&mut self) {
+        (self.known, self.looked) = (None, None);
+    }
+
+    /// The time for a call. What the user has in it may take its own: so only the first look behind a turn is none.
+    #[inline(never)]
+    fn look(&mut self) -> Instant {
+        let now = self.known.take().unwrap_or_else(|| self.now());
+        *self.looked.insert(now)
     }
 
     fn close(&mut self) {
         self.connector.iter_mut().for_each(|connector| connector.cancel());
         self.transport.iter_mut().for_each(Transport::close);
     }
+}
+
+/// What came of a turn.
+pub(super) struct Turned {
+    /// Whether anything came of it.
+    pub(super) has_moved: bool,
+    /// What time it was at its end, where that is known.
+    pub(super) now: Option<Instant>,
 }
 
 /// Tells the engine of an authenticator that panics, whose caller may live on.
@@ -64,32 +91,44 @@ impl<T: Transport> Client<T> {
     /// Does something, however many turns that takes.
     pub(crate) fn run<O: Operation>(&mut self, operation: O) -> Result<O::Output, Error> {
         let mut call = Call::new(operation);
+        self.network.forget_time();
         loop {
             let Self { engine, network, .. } = self;
-            if let Poll::Ready(result) = engine.poll_call(&mut call, None, &mut || network.now()) {
+            if let Poll::Ready(result) = engine.poll_call(&mut call, None, &mut || network.look()) {
                 self.wind_up();
                 return result;
             }
-            self.turn(None);
+            self.next_turn();
         }
     }
 
+    /// Takes a turn of a call. A look at the clock before it serves it, and what it knows of the time at its end serves
+    /// the first look behind it.
+    fn next_turn(&mut self) {
+        let now = self.network.looked.take();
+        self.network.known = self.turn(None, now).now;
+    }
+
     /// Carries out what the engine wants, and moves bytes once, or continues to connect. Waits for that until `until`
-    /// or what the engine has to do. Returns whether anything came of it.
-    pub(super) fn turn(&mut self, until: Option<Instant>) -> bool {
+    /// or what the engine has to do. `now` is what time it is, if the caller has just looked.
+    pub(super) fn turn(&mut self, until: Option<Instant>, now: Option<Instant>) -> Turned {
         if self.carry_out() {
             // Something may have come of that already.
-            return true;
+            return Turned { has_moved: true, now: None };
+        }
+        #[cfg(feature = "store")]
+        if self.save() {
+            return Turned { has_moved: true, now: None };
         }
         let Self { engine, network, .. } = self;
-        let now = network.now();
+        let now = now.unwrap_or_else(|| network.now());
         if engine.is_dialing()
             && let Some(connector) = &mut network.connector
         {
             let until = soonest(until, engine.deadline());
             let advanced = connector.advance(until);
             let now = connector.now();
-            let has_advanced = advanced.is_some();
+            let has_moved = advanced.is_some();
             match advanced {
                 Some(Ok(transport)) => {
                     network.transport = Some(transport);
@@ -98,7 +137,8 @@ impl<T: Transport> Client<T> {
                 Some(Err(error)) => engine.connect_failed(network.attempt, error, now),
                 None => engine.handle_timeout(now),
             }
-            return has_advanced;
+            // The transport looks at the clock itself.
+            return Turned { has_moved, now: None };
         }
         if engine.has_transport()
             && let Some(transport) = &mut network.transport
@@ -107,20 +147,36 @@ impl<T: Transport> Client<T> {
             let until = soonest(until, turn.until);
             let moved = transport.transfer(turn.outgoing, turn.incoming, until);
             let has_moved = moved.as_ref().is_ok_and(|moved| *moved != Transferred::default()) || moved.is_err();
-            engine.turned(moved, transport.now());
-            return has_moved;
+            let now = transport.now_after_transfer();
+            engine.turned(moved, now);
+            return Turned { has_moved, now: Some(now) };
         }
         if let Some(until) = soonest(until, engine.deadline()) {
             network.connector.iter_mut().filter(|_| now < until).for_each(|connector| connector.wait(until));
             engine.handle_timeout(network.now());
         }
-        false
+        Turned { has_moved: false, now: None }
+    }
+
+    /// Writes to the store what has to be there before more is sent; whether there was anything.
+    #[cfg(feature = "store")]
+    fn save(&mut self) -> bool {
+        let Self { engine, network, .. } = self;
+        let Some(changes) = engine.take_changes(network.now()) else { return false };
+        let result = network.store.as_mut().map_or(Ok(()), |store| store.write(&changes));
+        engine.stored(changes, result, network.now());
+        true
     }
 
     /// Ends what has failed, as far as that is possible without waiting: the last bytes of a connection leave, and it
     /// is closed, though no other call may come.
     fn wind_up(&mut self) {
-        while self.engine.is_closing() && self.turn(Some(self.network.now())) {}
+        while self.engine.is_closing() {
+            let now = self.network.now();
+            if !self.turn(Some(now), Some(now)).has_moved {
+                break;
+            }
+        }
         self.carry_out();
     }
 
@@ -133,12 +189,16 @@ impl<T: Transport> Client<T> {
             match engine.poll_action(now) {
                 Some(Action::Connect { attempt, url, until }) => {
                     network.attempt = attempt;
-                    if let Some(next) = network.next_connector.take() {
-                        network.connector = Some(next);
-                    }
                     if let Some(connector) = &mut network.connector {
-                        #[cfg(feature = "tls")]
+                        #[cfg(any(feature = "tls", feature = "host-tls"))]
                         if let Some(Err(error)) = engine.take_tls().map(|tls| connector.use_tls(tls)) {
+                            engine.connect_failed(attempt, error, now);
+                            continue;
+                        }
+                        #[cfg(feature = "ws")]
+                        let headers = engine.take_websocket_headers();
+                        #[cfg(feature = "ws")]
+                        if let Some(Err(error)) = headers.map(|headers| connector.use_websocket_headers(headers)) {
                             engine.connect_failed(attempt, error, now);
                             continue;
                         }
@@ -167,10 +227,10 @@ impl<T: Transport> Client<T> {
         let start = self.network.now();
         let until = start + timeout;
         if self.engine.is_overdue(start) {
-            self.turn(Some(start));
+            self.turn(Some(start), Some(start));
             // What was due is done once it is known what has come; then it is said.
             if self.engine.has_outgoing() {
-                self.turn(Some(start));
+                self.turn(Some(start), None);
             }
         }
         let (mut now, mut late_rounds) = (start, 0);
@@ -185,11 +245,26 @@ impl<T: Transport> Client<T> {
             }
             let is_late = now >= until;
             late_rounds += u32::from(is_late);
-            let has_moved = self.turn(Some(until));
-            if is_late && (!has_moved || late_rounds >= LATE_ROUNDS) {
+            let turned = self.turn(Some(until), Some(now));
+            now = turned.now.unwrap_or_else(|| self.network.now());
+            // A turn that waited until the end has looked once more then. What it left to be done is done first.
+            let has_looked = !turned.has_moved && (is_late || now >= until && !self.engine.has_action());
+            if has_looked || late_rounds >= LATE_ROUNDS {
                 return Ok(None);
             }
-            now = self.network.now();
+        }
+    }
+}
+
+#[cfg(feature = "store")]
+impl<T> Client<T> {
+    /// Writes to the store all that has changed, where no more will come.
+    pub(super) fn save_last(&mut self) {
+        if let Some(store) = &mut self.network.store
+            && let Some(changes) = self.engine.take_last_changes()
+        {
+            // What is missing in it is sent once more, and has no other consequence.
+            let _ = store.write(&changes);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod driver;
 mod request;
+#[cfg(feature = "store")]
+mod store;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -24,7 +26,7 @@ use crate::session::{ConnectionInfo, Delivery, InFlightMessage, Stats};
 use crate::time::Instant;
 use crate::trace::TraceContext;
 use crate::transport::{Connector, Transport};
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", all(feature = "wasi", target_os = "wasi", target_env = "p2")))]
 use crate::transport::{TcpConnector, TcpTransport};
 
 /// As many bytes as make a write worthwhile while more is to come.
@@ -62,7 +64,10 @@ const WRITE_SIZE: usize = 64 * 1024;
 /// client.disconnect()?;
 /// # Ok::<(), mqtt_wasi::Error>(())
 /// ```
-pub struct Client<#[cfg(feature = "std")] T = TcpTransport, #[cfg(not(feature = "std"))] T> {
+pub struct Client<
+    #[cfg(any(feature = "std", all(feature = "wasi", target_os = "wasi", target_env = "p2")))] T = TcpTransport,
+    #[cfg(not(any(feature = "std", all(feature = "wasi", target_os = "wasi", target_env = "p2"))))] T,
+> {
     /// The component has more to ask of it than a client.
     pub(crate) engine: Engine,
     pub(crate) network: Network<T>,
@@ -70,11 +75,12 @@ pub struct Client<#[cfg(feature = "std")] T = TcpTransport, #[cfg(not(feature = 
     responder: Option<ResponderId>,
 }
 
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", all(feature = "wasi", target_os = "wasi", target_env = "p2")))]
 impl Client<TcpTransport> {
-    /// Connects to the broker at a URL: `mqtt://[user:password@]host[:port]`, or `mqtts://` with the feature `tls`. If
-    /// that fails, tries each of the [fallbacks](Options::fallback) in turn. User Name and Password of the URL are used
-    /// where the options have none.
+    /// Connects to the broker at a URL: `mqtt://[user:password@]host[:port]`, or `mqtts://` with the feature `tls`.
+    /// With the feature `ws` also over WebSocket: `ws://[user:password@]host[:port][/path]`, or `wss://` with both. On
+    /// Unix also `unix:///path`. If that fails, tries each of the [fallbacks](Options::fallback) in turn. User Name and
+    /// Password of the URL are used where the options have none.
     ///
     /// Blocks for at most twice [`Options::connect_timeout`] for each broker that is tried.
     ///
@@ -95,11 +101,26 @@ impl Client<TcpTransport> {
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
     pub fn connect(url: &str, options: Options) -> Result<Self, Error> {
+        Self::connect_with(Self::connector_for(&options)?, url, options)
+    }
+
+    /// What makes the transports that the options ask for.
+    #[cfg_attr(
+        not(any(feature = "proxy", feature = "socket-options", feature = "tls", feature = "ws")),
+        allow(clippy::unnecessary_wraps, unused_variables)
+    )]
+    fn connector_for(options: &Options) -> Result<TcpConnector, Error> {
         #[cfg(feature = "tls")]
         let connector = TcpConnector::with_tls(options.tls.clone())?;
         #[cfg(not(feature = "tls"))]
         let connector = TcpConnector::new();
-        Self::connect_with(connector, url, options)
+        #[cfg(feature = "ws")]
+        let connector = connector.with_websocket_headers(options.websocket_headers.clone())?;
+        #[cfg(all(feature = "socket-options", not(target_family = "wasm")))]
+        let connector = connector.with_sockets(options.sockets);
+        #[cfg(feature = "proxy")]
+        let connector = connector.through(options.checked_proxy()?);
+        Ok(connector)
     }
 
     /// Connects to the broker at an address such as `127.0.0.1:1883`, without TLS. Such a client does not connect again
@@ -116,6 +137,7 @@ impl Client<TcpTransport> {
     /// assert!(client.is_connected());
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
+    #[cfg(feature = "std")]
     pub fn connect_to(address: impl std::net::ToSocketAddrs, options: Options) -> Result<Self, Error> {
         options.validate().map_err(crate::error::CallError::InvalidOptions)?;
         let transport = TcpTransport::connect(address, options.session.connect_timeout)?;
@@ -147,14 +169,21 @@ impl<T: Transport> Client<T> {
         Ok(client)
     }
 
+    #[cfg(not(feature = "store"))]
+    const fn over(engine: Engine, network: Network<T>) -> Self {
+        Self { engine, network, responder: None }
+    }
+
     /// A client that is to be connected.
     pub(crate) fn unconnected(
         mut connector: impl Connector<Transport = T> + Send + 'static,
         url: &str,
         options: Options,
     ) -> Result<Self, Error> {
+        #[cfg(feature = "stream")]
+        let options = options.without_streams();
         let engine = Engine::new(Some(url), options, connector.random())?;
-        Ok(Self { engine, network: Network::new(None, Some(Box::new(connector))), responder: None })
+        Ok(Self::over(engine, Network::new(None, Some(Box::new(connector)))))
     }
 
     /// Connects to the broker at the other end of a transport. Such a client does not connect again by itself: see
@@ -172,8 +201,10 @@ impl<T: Transport> Client<T> {
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
     pub fn connect_over(transport: T, options: Options) -> Result<Self, Error> {
+        #[cfg(feature = "stream")]
+        let options = options.without_streams();
         let engine = Engine::new(None, options, 0)?;
-        let mut client = Self { engine, network: Network::new(None, None), responder: None };
+        let mut client = Self::over(engine, Network::new(None, None));
         client.reconnect_over(transport)?;
         Ok(client)
     }
@@ -367,9 +398,10 @@ impl<T: Transport> Client<T> {
         self.run(PublishingAll::new(messages)).unwrap_or_default()
     }
 
-    /// Puts a message into the outbound buffer. It is sent by [`Client::flush`] or any other call that sends or waits,
-    /// or when 64 KiB wait to be sent. This is the fastest way to publish many small messages one by one. For QoS 1 and
-    /// 2 there is no result. Blocks only while there is no room, for at most [`Options::response_timeout`].
+    /// Puts a message into the outbound buffer; with a store (`Options::store`), at QoS 1 and 2, into that, connected
+    /// or not. It is sent by [`Client::flush`] or any other call that sends or waits, or when 64 KiB wait to be sent.
+    /// This is the fastest way to publish many small messages one by one. For QoS 1 and 2 there is no result. Blocks
+    /// only while there is no room, for at most [`Options::response_timeout`].
     ///
     /// # Errors
     /// As [`Client::publish`], except [`Error::PublishRefused`], [`Error::GivenUp`], [`Error::SessionLost`] and
@@ -677,7 +709,7 @@ impl<T: Transport> Client<T> {
             if self.engine.require_open().is_err() {
                 return true;
             }
-            if !self.turn(Some(now)) {
+            if !self.turn(Some(now), Some(now)).has_moved {
                 return false;
             }
         }
@@ -950,7 +982,7 @@ impl<T: Transport> Client<T> {
             let now = self.network.now();
             let mut event = self.engine.take_event(now);
             if event.is_none() {
-                self.turn(Some(now));
+                self.turn(Some(now), Some(now));
                 event = self.engine.take_event(now);
             }
             return if event.is_none() { self.engine.require_open().map(|()| None) } else { Ok(event) };
@@ -995,7 +1027,7 @@ impl<T: Transport> Client<T> {
     }
 
     /// The connector; `None` where the caller makes the transports.
-    #[cfg(all(feature = "component", target_arch = "wasm32"))]
+    #[cfg(all(feature = "component", not(feature = "component-p3"), target_arch = "wasm32"))]
     pub(crate) fn connector(&self) -> Option<&dyn Connector<Transport = T>> {
         let connector = self.network.connector.as_deref()?;
         Some(connector)

@@ -2,7 +2,11 @@
 
 use alloc::string::ToString;
 use alloc::sync::Arc;
-#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+#[cfg(any(
+    feature = "std",
+    all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+    all(feature = "component", target_arch = "wasm32")
+))]
 use alloc::vec::Vec;
 use core::fmt;
 use core::task::Poll;
@@ -17,7 +21,11 @@ use crate::error::Error;
 use crate::message::Message;
 use crate::respond::{Reply, Request, Responder, ResponderStats};
 use crate::transport::Transport;
-#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+#[cfg(any(
+    feature = "std",
+    all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+    all(feature = "component", target_arch = "wasm32")
+))]
 use crate::{message::borrowed, trace::TraceContext};
 
 /// A request that waits for its reply: what [`Client::wait_for_reply`] takes. When it is dropped, the reply is dropped
@@ -42,7 +50,11 @@ pub struct PendingReply {
 }
 
 /// Requests. They need randomness, which comes from the system: without `std` see `Client::start_request_with`.
-#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+#[cfg(any(
+    feature = "std",
+    all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+    all(feature = "component", target_arch = "wasm32")
+))]
 #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
 impl<T: Transport> Client<T> {
     /// Publishes a request and returns the reply. Blocks for at most `timeout`. The client sets Response Topic and
@@ -212,7 +224,7 @@ impl<T: Transport> Client<T> {
             if let Poll::Ready(id) = self.engine.poll_submitted(&mut call, &owner, &mut || network.now()) {
                 return Ok(PendingReply { id: id?, _owner: owner });
             }
-            self.turn(None);
+            self.turn(None, None);
         }
     }
 
@@ -266,17 +278,18 @@ impl<T: Transport> Client<T> {
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
     pub fn poll_reply(&mut self, pending: &PendingReply, timeout: Duration) -> Result<Option<Message>, Error> {
-        let until = self.network.now() + timeout;
+        let mut now = self.network.now();
+        let until = now + timeout;
         let mut is_late = false;
         loop {
-            let network = &self.network;
-            match self.engine.poll_reply(pending.id, &mut || network.now()) {
+            match self.engine.poll_reply(pending.id, &mut || now) {
                 Poll::Ready(reply) => return reply.map(Some),
                 Poll::Pending if is_late => return Ok(None),
                 Poll::Pending => {}
             }
-            self.turn(Some(until));
-            is_late = self.network.now() >= until;
+            let turned = self.turn(Some(until), Some(now));
+            now = turned.now.unwrap_or_else(|| self.network.now());
+            is_late = now >= until;
         }
     }
 
@@ -367,14 +380,15 @@ impl<T: Transport> Client<T> {
     /// let mut client = Client::connect(&url, Options::new())?;
     /// client.subscribe(&[Subscription::new("greet", QoS::AtLeastOnce)])?;
     /// # let request = Publish::new("greet", "Ada").qos(QoS::AtLeastOnce);
-    /// # let pending = client.start_request(&request, Duration::from_secs(5))?;
-    /// while let Some(request) = client.next_request(Duration::from_millis(100))? {
+    /// # let pending = client.start_request(&request, Duration::from_secs(60))?;
+    /// while let Some(request) = client.next_request(Duration::from_secs(60))? {
     ///     let name = String::from_utf8_lossy(&request.message().payload);
     ///     let reply = match &*name {
     ///         "" => Reply::failed("no name"),
     ///         name => Reply::new(format!("Hello, {name}")).content_type("text/plain"),
     ///     };
     ///     client.reply(&request, &reply)?;
+    /// #   break;
     /// }
     /// # assert_eq!(client.wait_for_reply(pending)?.payload, b"Hello, Ada");
     /// # Ok::<(), mqtt_wasi::Error>(())

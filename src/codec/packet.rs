@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::read::Reader;
-use super::write::{Sink, Writer};
+use super::write::{Sink as _, Writer};
 use super::{
     Ack, Auth, Connack, Connect, DecodeError, DecodeErrorKind, DecodeOptions, Disconnect, EncodeError, Publish, Suback,
     Subscribe, Unsuback, Unsubscribe, varint,
@@ -103,18 +103,21 @@ impl PacketType {
     /// # Ok::<(), mqtt_wasi::codec::DecodeError>(())
     /// ```
     pub fn from_first_byte(byte: u8) -> Result<(Self, u8), DecodeError> {
-        let (packet_type, flags) = (Self::from_u8(byte >> 4), byte & 0x0F);
+        let (number, flags) = (byte >> 4, byte & 0x0F);
+        // What comes most, and with flags of its own.
+        if number == Self::Publish as u8 {
+            return Ok((Self::Publish, flags));
+        }
+        let packet_type = Self::from_u8(number);
         let kind = match packet_type {
-            Some(packet_type) if packet_type == Self::Publish || packet_type.fixed_flags() == flags => {
-                return Ok((packet_type, flags));
-            }
+            Some(packet_type) if packet_type.fixed_flags() == flags => return Ok((packet_type, flags)),
             Some(_) => DecodeErrorKind::ReservedBits,
             None => DecodeErrorKind::ReservedPacketType,
         };
         Err(DecodeError { kind, packet_type, field: "fixed header", offset: 0 })
     }
 
-    /// The flags that every packet of this type has; PUBLISH has its own.
+    /// The flags that every packet of this type has, except PUBLISH.
     const fn fixed_flags(self) -> u8 {
         match self {
             Self::Pubrel | Self::Subscribe | Self::Unsubscribe => 0b0010,
@@ -238,7 +241,17 @@ impl<'a> Packet<'a> {
         let Some(body) = bytes.get(start..end) else {
             return Ok(None);
         };
-        Ok(Some((Self::decode_body(header.packet_type, header.flags, body, options)?, end)))
+        let FixedHeader { packet_type, flags, .. } = header;
+        // As in `decode_body`: those that come most are not moved more often than they must be.
+        match packet_type {
+            PacketType::Publish => {
+                Publish::decode(flags, body, options).map(|packet| Some((Self::Publish(packet), end)))
+            }
+            PacketType::Puback | PacketType::Pubrec | PacketType::Pubrel | PacketType::Pubcomp => {
+                Self::decode_ack(packet_type, body, options).map(|packet| Some((packet, end)))
+            }
+            _ => Self::decode_body(packet_type, flags, body, options).map(|packet| Some((packet, end))),
+        }
     }
 
     /// Reads what follows the fixed header of a packet.
@@ -289,14 +302,7 @@ impl<'a> Packet<'a> {
             }
             // They are as many as the messages, so they are not moved about as what may be any packet.
             PacketType::Puback | PacketType::Pubrec | PacketType::Pubrel | PacketType::Pubcomp => {
-                let ack = Ack::read(r, options)?;
-                reader.finish()?;
-                return Ok(Some(match packet_type {
-                    PacketType::Puback => Self::Puback(ack),
-                    PacketType::Pubrec => Self::Pubrec(ack),
-                    PacketType::Pubrel => Self::Pubrel(ack),
-                    _ => Self::Pubcomp(ack),
-                }));
+                return Self::decode_ack(packet_type, body, options).map(Some);
             }
             PacketType::Connack => Self::Connack(Connack::read(r, options)?),
             PacketType::Suback => Self::Suback(Suback::read(r, options)?),
@@ -310,6 +316,19 @@ impl<'a> Packet<'a> {
         };
         reader.finish()?;
         Ok(Some(packet))
+    }
+
+    #[inline]
+    fn decode_ack(packet_type: PacketType, body: &'a [u8], options: DecodeOptions) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(packet_type, body);
+        let ack = Ack::read(&mut reader, options)?;
+        reader.finish()?;
+        Ok(match packet_type {
+            PacketType::Puback => Self::Puback(ack),
+            PacketType::Pubrec => Self::Pubrec(ack),
+            PacketType::Pubrel => Self::Pubrel(ack),
+            _ => Self::Pubcomp(ack),
+        })
     }
 
     /// The type of the packet.
@@ -382,21 +401,21 @@ impl<'a> Packet<'a> {
         if let Self::Publish(publish) = self {
             return publish.encode(buffer);
         }
-        self.encode_as::<ANY>(buffer)
+        self.frame::<ANY>(buffer, false)
     }
 
-    /// As [`Packet::encode`] for the packets that clients send, except PUBLISH. A client that encodes with this has no
-    /// code for the others.
-    pub(crate) fn encode_from_client(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
-        self.encode_as::<FROM_CLIENT>(buffer)
+    /// As [`Packet::encode`] for the packets that clients send, except PUBLISH, once
+    /// [`Packet::encoded_len_from_client`] has found nothing wrong. A client that encodes with this has no code for the
+    /// others.
+    pub(crate) fn encode_from_client(&self, buffer: &mut Vec<u8>) {
+        let framed = self.frame::<FROM_CLIENT>(buffer, true);
+        debug_assert_eq!(framed, Ok(()), "checked before");
     }
 
-    fn encode_as<const SENDER: u8>(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let remaining_length = self.remaining_length::<SENDER>()?;
+    fn frame<const SENDER: u8>(&self, buffer: &mut Vec<u8>, is_checked: bool) -> Result<(), EncodeError> {
         let packet_type = self.packet_type();
-        begin_frame(packet_type, packet_type.fixed_flags(), remaining_length, buffer);
-        self.write::<SENDER>(&mut Writer::new(buffer));
-        Ok(())
+        let first_byte = first_byte(packet_type, packet_type.fixed_flags());
+        Writer::packet(buffer, first_byte, is_checked, |writer| self.write::<SENDER>(writer))
     }
 
     fn remaining_length<const SENDER: u8>(&self) -> Result<u32, EncodeError> {
@@ -441,6 +460,7 @@ pub(crate) struct FixedHeader {
 
 impl FixedHeader {
     /// Reads a fixed header and its length, or `None` when more bytes are needed.
+    #[inline]
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, DecodeError> {
         let Some((&first, rest)) = bytes.split_first() else {
             return Ok(None);
@@ -461,9 +481,20 @@ pub(super) const fn framed_len(remaining_length: u32) -> usize {
     1 + varint::len(remaining_length) + remaining_length as usize
 }
 
+const fn first_byte(packet_type: PacketType, flags: u8) -> u8 {
+    (packet_type as u8) << 4 | flags
+}
+
+/// As [`begin_frame`], for a packet that is not to be in memory as a whole.
+#[cfg(feature = "stream")]
+pub(super) fn begin_streamed_frame(packet_type: PacketType, flags: u8, remaining_length: u32, buffer: &mut Vec<u8>) {
+    buffer.u8(first_byte(packet_type, flags));
+    buffer.varint(remaining_length, "Remaining Length");
+}
+
 /// Makes room for a packet that was measured, and appends its fixed header.
 pub(super) fn begin_frame(packet_type: PacketType, flags: u8, remaining_length: u32, buffer: &mut Vec<u8>) {
     buffer.reserve(framed_len(remaining_length));
-    buffer.u8((packet_type as u8) << 4 | flags);
+    buffer.u8(first_byte(packet_type, flags));
     buffer.varint(remaining_length, "Remaining Length");
 }

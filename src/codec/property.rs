@@ -2,7 +2,7 @@
 
 use super::list::{Entry, List};
 use super::read::Reader;
-use super::write::{Length, Sink};
+use super::write::{Block, Sink};
 use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeErrorKind, QoS, UnknownProperties};
 
 macro_rules! property_ids {
@@ -360,14 +360,8 @@ macro_rules! properties {
             }
 
             /// Writes a Property Length and the properties behind it.
-            pub(super) fn write<S: Sink>(&self, sink: &mut S) {
-                if self.is_empty() {
-                    return sink.u8(0);
-                }
-                let mut measure = S::Measure::default();
-                self.put(&mut measure);
-                sink.varint(u32::try_from(measure.len()).unwrap_or(u32::MAX), "Property Length");
-                self.put(sink);
+            pub(super) fn write(&self, sink: &mut impl Sink) {
+                if self.is_empty() { sink.u8(0) } else { sink.block(self, "Property Length") }
             }
 
             /// Whether no property is set.
@@ -377,7 +371,9 @@ macro_rules! properties {
             pub fn is_empty(&self) -> bool {
                 $(self.$field.is_absent())&&+
             }
+        }
 
+        impl Block for $name<'_> {
             fn put(&self, sink: &mut impl Sink) {
                 $(self.$field.put(sink, PropertyId::$id);)+
             }

@@ -2,11 +2,13 @@
 
 use alloc::vec::Vec;
 
+#[cfg(feature = "stream")]
+use super::packet::begin_streamed_frame;
 use super::packet::{PacketType, begin_frame, framed_len};
 use super::property::PublishProperties;
 use super::read::Reader;
 #[cfg(feature = "bulk")]
-use super::write::{Count, Front, Length as _};
+use super::write::{Count, Front};
 use super::write::{Measure, Sink};
 use super::{DecodeError, DecodeErrorKind, DecodeOptions, EncodeError, EncodeErrorKind, PacketId, QoS};
 
@@ -157,9 +159,34 @@ impl<'a> Publish<'a> {
         Ok(Measured { publish: self, remaining_length: measure.finish()? })
     }
 
+    /// As [`Publish::measure`], where so many bytes follow behind the payload.
+    #[cfg(feature = "stream")]
+    pub(crate) fn measure_before(&self, payload_len: u64) -> Result<Measured<'_>, EncodeError> {
+        let mut measure = Measure::default();
+        self.write(&mut measure);
+        measure.add(usize::try_from(payload_len).unwrap_or(usize::MAX));
+        Ok(Measured { publish: self, remaining_length: measure.finish()? })
+    }
+
     /// Reads the body of a PUBLISH whose fixed header has these flags.
     #[inline]
     pub(crate) fn decode(flags: u8, body: &'a [u8], options: DecodeOptions) -> Result<Self, DecodeError> {
+        Self::decode_known(flags, body, options, None)
+    }
+
+    /// As [`Publish::decode`], where the Topic Name may be known already: then it is not looked at.
+    #[cfg_attr(target_family = "wasm", inline)]
+    #[cfg_attr(
+        not(target_family = "wasm"),
+        expect(clippy::inline_always, reason = "where size counts less than the copy of the whole message"),
+        inline(always)
+    )]
+    pub(crate) fn decode_known(
+        flags: u8,
+        body: &'a [u8],
+        options: DecodeOptions,
+        topic: Option<&'a str>,
+    ) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(PacketType::Publish, body);
         let Some(qos) = QoS::from_u8(flags >> QOS_SHIFT & 0b11) else {
             return Err(reader.error(DecodeErrorKind::InvalidQos, "QoS"));
@@ -168,7 +195,10 @@ impl<'a> Publish<'a> {
         if dup && qos == QoS::AtMostOnce {
             return Err(reader.error(DecodeErrorKind::DupOnQos0, "DUP"));
         }
-        let topic = reader.topic_name_or_empty(TOPIC)?;
+        let topic = match topic {
+            Some(topic) => reader.take(2 + topic.len(), TOPIC).map(|_| topic)?,
+            None => reader.topic_name_or_empty(TOPIC)?,
+        };
         let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
         let properties = PublishProperties::read(&mut reader, options)?;
         if topic.is_empty() && properties.topic_alias.is_none() {
@@ -225,6 +255,13 @@ impl Measured<'_> {
 
     pub(crate) fn write(&self, buffer: &mut Vec<u8>) {
         begin_frame(PacketType::Publish, self.publish.flags(), self.remaining_length, buffer);
+        self.publish.write(buffer);
+    }
+
+    /// The same of a packet that more follows in, for which no room is made.
+    #[cfg(feature = "stream")]
+    pub(crate) fn write_streamed(&self, buffer: &mut Vec<u8>) {
+        begin_streamed_frame(PacketType::Publish, self.publish.flags(), self.remaining_length, buffer);
         self.publish.write(buffer);
     }
 }

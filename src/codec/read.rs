@@ -46,6 +46,8 @@ impl<'a> Reader<'a> {
         self.array::<1>(field).map(|[byte]| byte)
     }
 
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "in programs built for size too, since it is there for each packet")]
     pub(super) fn u16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
         self.array(field).map(u16::from_be_bytes)
     }
@@ -136,6 +138,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Moves past a zero, if one is next: a Property Length of nothing, which is what most packets have.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "in programs built for size too, since it is there for each packet")]
     pub(super) fn take_zero(&mut self) -> bool {
         match self.bytes {
             [0, rest @ ..] => {

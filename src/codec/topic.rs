@@ -57,8 +57,12 @@ impl core::error::Error for TopicError {}
 /// assert_eq!(validate_topic_name("sensors/#"), Err(TopicError::Wildcard));
 /// ```
 pub fn validate_topic_name(topic: &str) -> Result<(), TopicError> {
-    let scan = validate_characters(topic)?;
-    if scan.has_wildcard { Err(TopicError::Wildcard) } else { Ok(()) }
+    validate_length(topic)?;
+    match Scan::new(topic.as_bytes()) {
+        Scan { has_null: true, .. } => Err(TopicError::NullCharacter),
+        Scan { has_wildcard: true, .. } => Err(TopicError::Wildcard),
+        Scan { .. } => Ok(()),
+    }
 }
 
 /// Checks a Topic Filter, as in SUBSCRIBE and UNSUBSCRIBE, shared subscriptions included (sections 4.7 and 4.8.2).
@@ -75,20 +79,44 @@ pub fn validate_topic_name(topic: &str) -> Result<(), TopicError> {
 /// assert_eq!(validate_topic_filter("sensors/#/temperature"), Err(TopicError::MisplacedWildcard));
 /// ```
 pub fn validate_topic_filter(filter: &str) -> Result<(), TopicError> {
-    let scan = validate_characters(filter)?;
-    let filter = if is_shared(filter) { split_share(filter)?.1 } else { filter }.as_bytes();
-    let is_well_placed = |(place, byte): (usize, &u8)| {
-        let begins = place == 0 || filter[place - 1] == b'/';
-        match (byte, &filter[place + 1..]) {
-            (b'+', [] | [b'/', ..]) | (b'#', []) => begins,
-            (b'+' | b'#', _) => false,
-            _ => true,
+    validate_length(filter)?;
+    let bytes = filter.as_bytes();
+    let (mut null, mut is_misplaced) = (0, false);
+    let mut add = |start: usize, word: u64| {
+        null |= zero_bytes(word);
+        let mut found = wildcards(word);
+        while found != 0 {
+            is_misplaced |= is_misplaced_wildcard(bytes, start + found.trailing_zeros() as usize / 8);
+            found &= found - 1;
         }
     };
-    if !scan.has_wildcard || filter.iter().enumerate().all(is_well_placed) {
-        Ok(())
-    } else {
-        Err(TopicError::MisplacedWildcard)
+    match bytes.last_chunk::<8>() {
+        // As `Scan` does.
+        Some(last) => {
+            let chunks = bytes.as_chunks::<8>().0.iter().enumerate();
+            chunks.for_each(|(place, chunk)| add(8 * place, u64::from_le_bytes(*chunk)));
+            add(bytes.len() - 8, u64::from_le_bytes(*last));
+        }
+        None => add(0, word(bytes)),
+    }
+    if null != 0 {
+        return Err(TopicError::NullCharacter);
+    }
+    if is_shared(filter) {
+        // No wildcard is in the share name, and what is before the filter itself ends a level.
+        split_share(filter)?;
+    }
+    if is_misplaced { Err(TopicError::MisplacedWildcard) } else { Ok(()) }
+}
+
+/// Whether there is a `+` that is not alone in its level, or a `#` that is not alone in the last.
+fn is_misplaced_wildcard(filter: &[u8], place: usize) -> bool {
+    let begins = place == 0 || filter[place - 1] == b'/';
+    match filter.get(place..) {
+        Some([b'+'] | [b'+', b'/', ..] | [b'#']) => !begins,
+        Some([b'+' | b'#', ..]) => true,
+        // A few more are found than there are, all of them behind one.
+        _ => false,
     }
 }
 
@@ -182,33 +210,36 @@ impl Scan {
     #[inline]
     pub(super) fn new(bytes: &[u8]) -> Self {
         let (mut null, mut wildcard) = (0, 0);
-        let mut add = |word: u64| {
+        // The last eight bytes are looked at whole, whatever of them was seen before.
+        let last = bytes.last_chunk::<8>().map_or_else(|| word(bytes), |last| u64::from_le_bytes(*last));
+        for chunk in bytes.as_chunks::<8>().0 {
+            let word = u64::from_le_bytes(*chunk);
             null |= zero_bytes(word);
-            wildcard |= zero_bytes((word & !repeat(b'+' ^ b'#')) ^ repeat(b'+' & b'#'));
-        };
-        match bytes.last_chunk::<8>() {
-            // The last eight bytes are looked at whole, whatever of them was seen before.
-            Some(last) => {
-                bytes.as_chunks::<8>().0.iter().for_each(|chunk| add(u64::from_ne_bytes(*chunk)));
-                add(u64::from_ne_bytes(*last));
-            }
-            None => {
-                let mut word = [b' '; 8];
-                for (to, from) in word.iter_mut().zip(bytes) {
-                    *to = *from;
-                }
-                add(u64::from_ne_bytes(word));
-            }
+            wildcard |= wildcards(word);
         }
-        Self { has_null: null != 0, has_wildcard: wildcard != 0 }
+        Self { has_null: (null | zero_bytes(last)) != 0, has_wildcard: (wildcard | wildcards(last)) != 0 }
     }
 }
 
-const fn repeat(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
+/// Eight bytes at most, the first of them lowest, and spaces behind them.
+fn word(bytes: &[u8]) -> u64 {
+    let mut word = [b' '; 8];
+    for (to, from) in word.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    u64::from_le_bytes(word)
 }
 
-/// Not zero if any of the eight bytes is.
+/// Not zero if any of the eight bytes is `+` or `#`: as [`zero_bytes`].
+const fn wildcards(word: u64) -> u64 {
+    zero_bytes((word & !repeat(b'+' ^ b'#')) ^ repeat(b'+' & b'#'))
+}
+
+const fn repeat(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// Not zero if any of the eight bytes is. The lowest bit that is set is that of the first.
 const fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(repeat(1)) & !word & repeat(0x80)
 }
@@ -224,16 +255,11 @@ fn split_share(filter: &str) -> Result<(&str, &str), TopicError> {
     }
 }
 
-fn validate_characters(topic: &str) -> Result<Scan, TopicError> {
-    let scan = Scan::new(topic.as_bytes());
-    if topic.is_empty() {
-        Err(TopicError::Empty)
-    } else if topic.len() > usize::from(u16::MAX) {
-        Err(TopicError::TooLong)
-    } else if scan.has_null {
-        Err(TopicError::NullCharacter)
-    } else {
-        Ok(scan)
+fn validate_length(topic: &str) -> Result<(), TopicError> {
+    match topic.len() {
+        0 => Err(TopicError::Empty),
+        1..=0xFFFF => Ok(()),
+        _ => Err(TopicError::TooLong),
     }
 }
 
@@ -278,6 +304,25 @@ mod tests {
         }
         for bad in ["$share", "$share/", "$share/g", "$share/g/", "$share//a", "$share/g+/a", "$share/#/a"] {
             assert_eq!(validate_topic_filter(bad), Err(TopicError::InvalidShare), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_is_judged_at_each_place() {
+        for len in 1..30 {
+            for place in 0..len {
+                for wildcard in ['+', '#'] {
+                    for around in ["a", "/", "*", "\"", "ü"] {
+                        let mut levels = alloc::vec![around; len];
+                        let text = alloc::string::String::from(wildcard);
+                        levels[place] = &text;
+                        let filter = levels.concat();
+                        let is_alone = len == 1 || around == "/";
+                        let holds = is_alone && (wildcard == '+' || place + 1 == len);
+                        assert_eq!(validate_topic_filter(&filter).is_ok(), holds, "{filter}");
+                    }
+                }
+            }
         }
     }
 

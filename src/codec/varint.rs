@@ -35,7 +35,17 @@ pub const fn len(value: u32) -> usize {
 /// assert_eq!(varint::decode(&[0xC1]), Ok(None));
 /// assert!(varint::decode(&[0x80, 0x00]).is_err());
 /// ```
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "in programs built for size too, since it is there for each packet")]
 pub fn decode(bytes: &[u8]) -> Result<Option<(u32, usize)>, DecodeErrorKind> {
+    // What most are.
+    match bytes.first() {
+        Some(&byte @ 0..0x80) => Ok(Some((byte.into(), 1))),
+        _ => decode_longer(bytes),
+    }
+}
+
+fn decode_longer(bytes: &[u8]) -> Result<Option<(u32, usize)>, DecodeErrorKind> {
     let mut value = 0;
     for index in 0..4 {
         let Some(&byte) = bytes.get(index) else {

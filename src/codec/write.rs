@@ -7,16 +7,16 @@ use super::topic::{Scan, validate_topic_filter, validate_topic_name};
 use super::{EncodeError, EncodeErrorKind, PacketType, ReasonCode, varint};
 
 /// Where a packet's fields go. Every packet describes its bytes once, to any sink: PUBLISH to [`Measure`], which checks
-/// and counts them, and to `Vec<u8>`, which takes them; all others to [`Writer`], which does one or the other, since
+/// and counts them, and to `Vec<u8>`, which takes them; all others to [`Writer`], which does either or both, since
 /// they are better small than fast.
 pub(super) trait Sink {
-    /// What measures a block before it is written here.
-    type Measure: Length;
-
     fn bytes(&mut self, bytes: &[u8]);
 
-    /// Checks something about the packet. Only measuring does, since nothing unmeasured is written.
+    /// Checks something about the packet. Not where that was done before.
     fn check(&mut self, check: impl FnOnce() -> Result<(), EncodeErrorKind>, field: &'static str);
+
+    /// How many bytes a block has as a Variable Byte Integer, then the block.
+    fn block(&mut self, block: &impl Block, field: &'static str);
 
     fn u8(&mut self, value: u8) {
         self.bytes(&[value]);
@@ -31,6 +31,9 @@ pub(super) trait Sink {
     }
 
     fn varint(&mut self, value: u32, field: &'static str) {
+        if value < 0x80 {
+            return self.u8(value as u8);
+        }
         self.require(value <= varint::MAX, EncodeErrorKind::ValueOutOfRange, field);
         let (bytes, len) = varint::encode(value);
         self.bytes(&bytes[..len]);
@@ -79,9 +82,29 @@ pub(super) trait Sink {
     }
 }
 
-/// A sink that counts bytes.
-pub(super) trait Length: Sink + Default {
-    fn len(&self) -> usize;
+/// Fields whose length goes before them.
+pub(super) trait Block {
+    fn put(&self, sink: &mut impl Sink);
+}
+
+/// Puts the length of all that is behind `place` there, where a byte was left free for it. Only what takes more than
+/// that byte moves: lengths are below 128, but rarely.
+pub(super) fn put_length(buffer: &mut Vec<u8>, place: usize, length: u32) {
+    if length < 0x80 {
+        buffer[place] = length as u8;
+    } else {
+        let (bytes, len) = varint::encode(length);
+        buffer[place] = bytes[0];
+        let end = buffer.len();
+        buffer.extend_from_slice(&bytes[1..len]);
+        buffer.copy_within(place + 1..end, place + len);
+        buffer[place + 1..place + len].copy_from_slice(&bytes[1..len]);
+    }
+}
+
+/// A length as a packet has it, or too large a number.
+fn length(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 /// Counts bytes, and keeps the first error.
@@ -103,7 +126,7 @@ impl Measure {
         }
     }
 
-    const fn add(&mut self, len: usize) {
+    pub(super) const fn add(&mut self, len: usize) {
         self.len = self.len.saturating_add(len);
     }
 
@@ -114,15 +137,7 @@ impl Measure {
     }
 }
 
-impl Length for Measure {
-    fn len(&self) -> usize {
-        self.len
-    }
-}
-
 impl Sink for Measure {
-    type Measure = Self;
-
     fn bytes(&mut self, bytes: &[u8]) {
         self.add(bytes.len());
     }
@@ -130,59 +145,136 @@ impl Sink for Measure {
     fn check(&mut self, check: impl FnOnce() -> Result<(), EncodeErrorKind>, field: &'static str) {
         self.note(check(), field);
     }
+
+    fn block(&mut self, block: &impl Block, field: &'static str) {
+        let before = self.len;
+        block.put(self);
+        self.varint(length(self.len - before), field);
+    }
 }
 
-/// Measures, or writes what was measured.
+/// Checks and measures, or writes what was measured, or does it all.
 #[derive(Debug, Default)]
 pub(super) struct Writer<'b> {
     buffer: Option<&'b mut Vec<u8>>,
+    /// How long the buffer was.
+    start: usize,
+    is_checked: bool,
+    /// Of what is not in the buffer.
     measure: Measure,
 }
 
 impl<'b> Writer<'b> {
-    /// A writer behind what the buffer has.
-    pub(super) fn new(buffer: &'b mut Vec<u8>) -> Self {
-        Self { buffer: Some(buffer), measure: Measure::default() }
+    /// Appends a packet with this first byte and body, which is checked only now or was before. The buffer grows once
+    /// at most: it gets what it has room for, and the whole again if there was more.
+    pub(super) fn packet(
+        buffer: &'b mut Vec<u8>,
+        first_byte: u8,
+        is_checked: bool,
+        body: impl Fn(&mut Writer<'_>),
+    ) -> Result<(), EncodeError> {
+        let start = buffer.len();
+        let mut writer = Writer { buffer: Some(buffer), start, is_checked, measure: Measure::default() };
+        writer.u8(first_byte);
+        writer.u8(0);
+        body(&mut writer);
+        if writer.end_block(2) > varint::MAX {
+            let too_large = Err(EncodeErrorKind::PacketTooLarge);
+            writer.measure.note(too_large, "Remaining Length");
+        }
+        let (len, is_whole, error) = (writer.len(), writer.is_whole(), writer.measure.error);
+        if error.is_some() || !is_whole {
+            buffer.truncate(start);
+        }
+        match error {
+            Some(error) => Err(error),
+            None if is_whole => Ok(()),
+            None => {
+                buffer.reserve(len);
+                Self::packet(buffer, first_byte, true, body)
+            }
+        }
     }
 
     /// As [`Measure::finish`].
     pub(super) fn finish(self) -> Result<u32, EncodeError> {
         self.measure.finish()
     }
-}
 
-impl Length for Writer<'static> {
     fn len(&self) -> usize {
-        self.measure.len
+        self.measure.len + self.buffer.as_ref().map_or(0, |buffer| buffer.len() - self.start)
+    }
+
+    /// Whether everything is in the buffer.
+    const fn is_whole(&self) -> bool {
+        self.measure.len == 0
+    }
+
+    /// Puts the length of what is behind the first `before` bytes in the last of those; returns it.
+    fn end_block(&mut self, before: usize) -> u32 {
+        let length = length(self.len() - before);
+        let (place, more, is_whole) = (self.start + before - 1, varint::len(length) - 1, self.is_whole());
+        match self.room_for(more).filter(|_| is_whole) {
+            Some(buffer) => put_length(buffer, place, length),
+            None => self.measure.add(more),
+        }
+        length
+    }
+
+    /// The buffer, if it has room for so many bytes more.
+    fn room_for(&mut self, len: usize) -> Option<&mut Vec<u8>> {
+        self.buffer.as_deref_mut().filter(|buffer| buffer.capacity() - buffer.len() >= len)
     }
 }
 
 impl Sink for Writer<'_> {
-    type Measure = Writer<'static>;
-
-    #[inline(never)]
+    #[cfg_attr(target_family = "wasm", inline(never))]
     fn bytes(&mut self, bytes: &[u8]) {
-        match &mut self.buffer {
+        match self.room_for(bytes.len()) {
             Some(buffer) => buffer.extend_from_slice(bytes),
             None => self.measure.add(bytes.len()),
         }
     }
 
     fn check(&mut self, check: impl FnOnce() -> Result<(), EncodeErrorKind>, field: &'static str) {
-        if self.buffer.is_none() {
+        if !self.is_checked {
             self.measure.note(check(), field);
         }
+    }
+
+    fn block(&mut self, block: &impl Block, field: &'static str) {
+        self.u8(0);
+        let before = self.len();
+        block.put(self);
+        let length = self.end_block(before);
+        self.require(length <= varint::MAX, EncodeErrorKind::ValueOutOfRange, field);
     }
 }
 
 impl Sink for Vec<u8> {
-    type Measure = Measure;
-
     fn bytes(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
 
+    // Where nothing is inlined, copying so few bytes takes several times as long as pushing them.
+    fn u8(&mut self, value: u8) {
+        self.push(value);
+    }
+
+    fn u16(&mut self, value: u16) {
+        let [high, low] = value.to_be_bytes();
+        self.push(high);
+        self.push(low);
+    }
+
     fn check(&mut self, _: impl FnOnce() -> Result<(), EncodeErrorKind>, _: &'static str) {}
+
+    fn block(&mut self, block: &impl Block, _: &'static str) {
+        let place = self.len();
+        self.push(0);
+        block.put(self);
+        put_length(self, place, length(self.len() - place - 1));
+    }
 }
 
 /// What is left of memory that has room for what was measured.
@@ -191,8 +283,6 @@ pub(super) struct Front<'b>(pub(super) &'b mut [u8]);
 
 #[cfg(feature = "bulk")]
 impl Sink for Front<'_> {
-    type Measure = Measure;
-
     fn bytes(&mut self, bytes: &[u8]) {
         let (front, rest) = core::mem::take(&mut self.0).split_at_mut(bytes.len());
         front.copy_from_slice(bytes);
@@ -200,6 +290,13 @@ impl Sink for Front<'_> {
     }
 
     fn check(&mut self, _: impl FnOnce() -> Result<(), EncodeErrorKind>, _: &'static str) {}
+
+    fn block(&mut self, block: &impl Block, field: &'static str) {
+        let mut count = Count::default();
+        block.put(&mut count);
+        self.varint(length(count.len()), field);
+        block.put(self);
+    }
 }
 
 /// Counts bytes, and keeps the first error about how many there are. It looks at none of them.
@@ -209,6 +306,10 @@ pub(super) struct Count(Measure);
 
 #[cfg(feature = "bulk")]
 impl Count {
+    pub(super) const fn len(&self) -> usize {
+        self.0.len
+    }
+
     /// What was too long, if anything was.
     pub(super) fn finish(self) -> Result<(), EncodeError> {
         self.0.finish().map(drop)
@@ -216,16 +317,7 @@ impl Count {
 }
 
 #[cfg(feature = "bulk")]
-impl Length for Count {
-    fn len(&self) -> usize {
-        self.0.len
-    }
-}
-
-#[cfg(feature = "bulk")]
 impl Sink for Count {
-    type Measure = Self;
-
     fn bytes(&mut self, bytes: &[u8]) {
         self.0.bytes(bytes);
     }
@@ -234,5 +326,11 @@ impl Sink for Count {
 
     fn require(&mut self, holds: bool, kind: EncodeErrorKind, field: &'static str) {
         self.0.require(holds, kind, field);
+    }
+
+    fn block(&mut self, block: &impl Block, field: &'static str) {
+        let before = self.len();
+        block.put(self);
+        self.varint(length(self.len() - before), field);
     }
 }

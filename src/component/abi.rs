@@ -1,12 +1,15 @@
 //! What the component ABI and a program without std need from the program itself: memory, and an end for panics.
 //!
-//! This and the generated bindings are the only unsafe code.
+//! This, `landing.rs` and the generated bindings are the only unsafe code.
 #![allow(unsafe_code, reason = "allocating by layout and exporting by name is unsafe")]
 
 use alloc::alloc::{Layout, handle_alloc_error, realloc};
 
+#[cfg(not(feature = "component-p3"))]
+use crate::landing;
+
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
 /// A panic is a bug, and a trap is all that a component can make of one.
 #[panic_handler]
@@ -22,6 +25,12 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 unsafe extern "C" fn cabi_realloc(old: *mut u8, old_len: usize, align: usize, new_len: usize) -> *mut u8 {
     if new_len == 0 {
         return core::ptr::without_provenance_mut(align);
+    }
+    #[cfg(not(feature = "component-p3"))]
+    if old_len == 0
+        && let Some(bytes) = landing::take(new_len)
+    {
+        return bytes;
     }
     // SAFETY: the host keeps to the canonical ABI: sizes and alignments are valid, and `old` is ours.
     unsafe {

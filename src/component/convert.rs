@@ -3,12 +3,17 @@
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
-use crate::codec::{Publish, PublishProperties, QoS, RetainHandling, Subscription, UserProperty};
-use crate::engine::Event;
+use crate::codec::{
+    Disconnect, DisconnectProperties, EncodeError, EncodeErrorKind, Publish, PublishProperties, QoS, ReasonCode,
+    RetainHandling, Subscription, UserProperty,
+};
+use crate::engine::{Event, Step};
 use crate::error::{CallError, Error, ErrorKind};
 use crate::message::{self, Message};
-use crate::session::{ConnectionInfo, Delivery, WillMessage};
+use crate::respond::Reply;
+use crate::session::{Challenge, ConnectionInfo, Delivery, InFlightMessage, WillMessage};
 use crate::wit::exports::mqtt_wasi::client::mqtt as wit;
 
 impl From<QoS> for wit::Qos {
@@ -54,12 +59,12 @@ impl<'a> TryFrom<&'a wit::Subscription> for Subscription<'a> {
 }
 
 /// What a call says of a message.
-pub(super) struct Said<'a> {
-    pub(super) topic: &'a str,
-    pub(super) payload: &'a wit::Payload,
-    pub(super) qos: wit::Qos,
-    pub(super) retain: bool,
-    pub(super) properties: &'a [wit::Property],
+pub(crate) struct Said<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) payload: &'a wit::Payload,
+    pub(crate) qos: wit::Qos,
+    pub(crate) retain: bool,
+    pub(crate) properties: &'a [wit::Property],
 }
 
 impl<'a> From<&'a wit::Publication> for Said<'a> {
@@ -72,7 +77,7 @@ impl<'a> From<&'a wit::Publication> for Said<'a> {
 impl<'a> Said<'a> {
     /// Its User Properties as the engine wants them, for [`Said::lend`].
     #[inline(never)]
-    pub(super) fn user_properties(&self) -> Vec<UserProperty<'a>> {
+    pub(crate) fn user_properties(&self) -> Vec<UserProperty<'a>> {
         let pairs = self.properties.iter().filter_map(|property| match property {
             wit::Property::UserProperty((name, value)) => Some((name.as_str(), value.as_str())),
             _ => None,
@@ -83,7 +88,7 @@ impl<'a> Said<'a> {
     /// The message as the engine wants it.
     // One copy for all exports that take a message.
     #[inline(never)]
-    pub(super) fn lend(&self, user_properties: &'a [UserProperty<'a>]) -> Result<Publish<'a>, wit::Failure> {
+    pub(crate) fn lend(&self, user_properties: &'a [UserProperty<'a>]) -> Result<Publish<'a>, wit::Failure> {
         let mut properties =
             PublishProperties { user_properties: user_properties.into(), ..PublishProperties::default() };
         for property in self.properties {
@@ -112,7 +117,7 @@ impl<'a> Said<'a> {
         Ok(Publish { retain, properties, ..Publish::new(topic, payload) }.qos(qos.into()))
     }
 
-    pub(super) fn will(&self, delay_interval: Option<u32>) -> Result<WillMessage, wit::Failure> {
+    pub(crate) fn will(&self, delay_interval: Option<u32>) -> Result<WillMessage, wit::Failure> {
         let user_properties = self.user_properties();
         let publish = self.lend(&user_properties)?;
         if publish.properties.topic_alias.is_some() {
@@ -125,7 +130,7 @@ impl<'a> Said<'a> {
 
 impl wit::Message {
     #[inline(never)]
-    pub(super) fn new(publish: &Publish<'_>, delivery: Option<Delivery>) -> Self {
+    pub(crate) fn new(publish: &Publish<'_>, delivery: Option<Delivery>) -> Self {
         let is_text = publish.properties.payload_format_indicator == Some(true);
         let text = if is_text { core::str::from_utf8(publish.payload).ok() } else { None };
         Self {
@@ -197,7 +202,7 @@ impl From<Event> for wit::Event {
     fn from(event: Event) -> Self {
         use wit::EventKind as Kind;
         let kind = match event {
-            Event::Disconnected(_) | Event::AttemptFailed { .. } => Kind::Disconnected,
+            Event::Disconnected(_) | Event::AttemptFailed { .. } | Event::RepeatedlyClosed { .. } => Kind::Disconnected,
             Event::Connected { .. } => Kind::Connected,
             Event::SubscriptionRestored { .. } | Event::SubscriptionLost { .. } => Kind::Subscription,
             Event::MessageDropped(_)
@@ -213,11 +218,11 @@ impl From<Event> for wit::Event {
 
 /// A failure of the kind wrong-call.
 #[inline(never)]
-pub(super) fn wrong_call(name: &str, message: &str) -> wit::Failure {
+pub(crate) fn wrong_call(name: &str, message: &str) -> wit::Failure {
     failure(wit::FailureKind::WrongCall, name, message.to_owned())
 }
 
-pub(super) fn failure(kind: wit::FailureKind, name: &str, message: String) -> wit::Failure {
+pub(crate) fn failure(kind: wit::FailureKind, name: &str, message: String) -> wit::Failure {
     wit::Failure { kind, name: name.to_owned(), message, code: None }
 }
 
@@ -245,4 +250,75 @@ impl From<Error> for wit::Failure {
         };
         Self { code: error.reason_code().map(|code| code as u8), ..failure(kind, error.name(), message) }
     }
+}
+
+/// As many milliseconds as can be told.
+pub(crate) fn in_millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+pub(crate) fn reply_of(payload: wit::Payload) -> Reply {
+    match payload {
+        wit::Payload::Text(text) => Reply { is_text: true, payload: text.into_bytes(), ..Reply::default() },
+        wit::Payload::Bytes(bytes) => Reply::new(bytes),
+    }
+}
+
+/// A reply with properties.
+pub(crate) fn reply_with(payload: wit::Payload, properties: Vec<wit::Property>) -> Result<Reply, wit::Failure> {
+    let mut reply = reply_of(payload);
+    for property in properties {
+        match property {
+            wit::Property::ContentType(content_type) if reply.content_type.is_none() => {
+                reply.content_type = Some(content_type);
+            }
+            wit::Property::UserProperty(pair) => reply.user_properties.push(pair),
+            _ => {
+                let message = "a reply may have one Content Type and User Properties, and no other property";
+                return Err(wrong_call("invalid-argument", message));
+            }
+        }
+    }
+    Ok(reply)
+}
+
+pub(crate) fn in_flight(messages: Vec<InFlightMessage>) -> Vec<wit::InFlightMessage> {
+    let list = messages.into_iter().map(|InFlightMessage { id, message, attempts }| wit::InFlightMessage {
+        id,
+        topic: message.topic,
+        payload_bytes: message.payload.len() as u32,
+        attempts,
+    });
+    list.collect()
+}
+
+impl From<Step> for wit::AuthenticationStep {
+    fn from(step: Step) -> Self {
+        let (is_authenticated, said) = match step {
+            Step::Challenge(said) => (false, said),
+            Step::Authenticated(said) => (true, said),
+        };
+        let Challenge { data, reason_string, user_properties } = said;
+        Self { is_authenticated, data, reason_string, user_properties }
+    }
+}
+
+impl wit::Disconnection {
+    /// The DISCONNECT that it stands for.
+    pub(crate) fn lend<'a>(&'a self, user_properties: &'a [UserProperty<'a>]) -> Result<Disconnect<'a>, CallError> {
+        let properties = DisconnectProperties {
+            session_expiry_interval: self.session_expiry_interval_seconds,
+            reason_string: self.reason_string.as_deref(),
+            user_properties: user_properties.into(),
+            server_reference: None,
+        };
+        let invalid = EncodeError { kind: EncodeErrorKind::InvalidReasonCode, field: "Reason Code" };
+        let code = self.code.unwrap_or(ReasonCode::NORMAL_DISCONNECTION as u8);
+        let reason_code = ReasonCode::from_u8(code).ok_or(CallError::Invalid(invalid))?;
+        Ok(Disconnect { reason_code, properties })
+    }
+}
+
+pub(crate) const fn millis(timeout_ms: u32) -> Duration {
+    Duration::from_millis(timeout_ms as u64)
 }

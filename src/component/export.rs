@@ -1,33 +1,41 @@
-//! The exported interface.
+//! The exported interface: for WASI 0.2 all of it, and what that for WASI 0.3 has in common with it.
+#![cfg_attr(feature = "component-p3", allow(unused_imports, reason = "the other half of the interface is elsewhere"))]
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
-use super::convert::{Said, failure, wrong_call};
+use super::convert::{Said, failure, in_flight, in_millis, millis, reply_of, reply_with, wrong_call};
 use crate::bulk::{push_received, unpack};
 use crate::client::{Client, PendingReply};
 use crate::codec::{
-    self, Disconnect, DisconnectProperties, EncodeError, EncodeErrorKind, Publish, PublishProperties, ReasonCode,
-    SubscribeProperties, Subscription, UnknownProperties, UnsubscribeProperties, UserProperty,
+    self, Publish, PublishProperties, ReasonCode, SubscribeProperties, Subscription, UnknownProperties,
+    UnsubscribeProperties, UserProperty,
 };
-use crate::engine::{ConnectChanges, Connecting, Engine, NextStep, Options, Reconnect, Step, in_order};
+use crate::engine::{ConnectChanges, Connecting, Engine, NextStep, Options, Reconnect, in_order};
 use crate::error::{CallError, Error, Reason, SubscribeReason};
 use crate::message;
 use crate::ordered::Ordered;
 use crate::random;
 use crate::respond::{Reply, Request};
-use crate::session::{Challenge, Delivery, InFlightMessage, Snapshot};
+use crate::session::{Delivery, Snapshot};
 use crate::trace::TraceContext;
+#[cfg(any(feature = "host-tls", feature = "tls", feature = "ws"))]
+use crate::transport::Connector as _;
+#[cfg(not(feature = "component-p3"))]
 use crate::transport::{ComponentTransport, Interest, WasiConnector, WasiTransport, wait_for_any};
+#[cfg(not(all(any(feature = "host-tls", feature = "tls"), feature = "ws")))]
 use crate::url::UrlError;
-use crate::wit::exports::mqtt_wasi::client::{bulk, mqtt as wit, readiness, trace};
-#[cfg(feature = "tls")]
+#[cfg(not(feature = "component-p3"))]
+use crate::wit::exports::mqtt_wasi::client::readiness;
+use crate::wit::exports::mqtt_wasi::client::{bulk, mqtt as wit, trace};
+#[cfg(any(feature = "host-tls", feature = "tls"))]
 use crate::{error::TransportError, transport::TlsOptions};
 
-pub(super) struct Component;
+pub(crate) struct Component;
 
+#[cfg(not(feature = "component-p3"))]
 impl wit::Guest for Component {
     type Client = ExportedClient;
     type ConnectOptions = ExportedOptions;
@@ -74,6 +82,7 @@ impl wit::Guest for Component {
     }
 }
 
+#[cfg(not(feature = "component-p3"))]
 impl bulk::Guest for Component {
     fn publish_packed(
         client: bulk::ClientBorrow<'_>,
@@ -139,6 +148,7 @@ impl trace::Guest for Component {
     }
 }
 
+#[cfg(not(feature = "component-p3"))]
 impl readiness::Guest for Component {
     fn readiness(client: readiness::ClientBorrow<'_>) -> Option<readiness::Pollable> {
         let client = client.get::<ExportedClient>().client.borrow();
@@ -148,9 +158,9 @@ impl readiness::Guest for Component {
 
 /// The options, field by field: their builder would move them as a whole with each call.
 #[derive(Default)]
-pub(super) struct ExportedOptions {
+pub(crate) struct ExportedOptions {
     options: RefCell<Options>,
-    acknowledges_by_hand: Cell<bool>,
+    pub(crate) acknowledges_by_hand: Cell<bool>,
     /// Whether it was said that there is a will or none, and how the next connection starts.
     says_will: Cell<bool>,
     clean_start: Cell<Option<bool>>,
@@ -174,7 +184,7 @@ impl ExportedOptions {
     }
 
     /// The options, unless one of them cannot be used.
-    fn checked(&self) -> Result<Options, wit::Failure> {
+    pub(crate) fn checked(&self) -> Result<Options, wit::Failure> {
         match &*self.failure.borrow() {
             Some(failure) => Err(failure.clone()),
             None => {
@@ -185,7 +195,25 @@ impl ExportedOptions {
         }
     }
 
-    #[cfg(feature = "tls")]
+    /// What they change of a living client.
+    pub(crate) fn changes(&self, options: Options) -> ConnectChanges {
+        let session = options.session;
+        ConnectChanges {
+            user_name: session.user_name,
+            password: session.password,
+            will: self.says_will.get().then_some(session.will),
+            user_properties: Some(session.user_properties).filter(|properties| !properties.is_empty()),
+            authentication_data: session.authentication_data,
+            clean_start: self.clean_start.get(),
+            #[cfg(any(feature = "host-tls", feature = "tls"))]
+            tls: options.tls,
+            #[cfg(feature = "ws")]
+            websocket_headers: Some(options.websocket_headers).filter(|headers| !headers.is_empty()),
+            ..ConnectChanges::default()
+        }
+    }
+
+    #[cfg(any(feature = "host-tls", feature = "tls"))]
     fn change_tls(&self, change: impl FnOnce(TlsOptions) -> Result<TlsOptions, TransportError>) {
         let tls = self.options.borrow_mut().tls.take().unwrap_or_default();
         match change(tls) {
@@ -194,8 +222,22 @@ impl ExportedOptions {
         }
     }
 
+    /// What a header of WebSocket comes to in a component without it.
+    #[cfg(not(feature = "ws"))]
+    fn no_websocket<T>(&self, _: T) {
+        self.fail(Error::Url(UrlError::WebSocketNotSupported));
+    }
+
+    /// What the options for TLS come to that a host cannot be told.
+    #[cfg(feature = "host-tls")]
+    fn no_tls<T>(&self, _: T) {
+        let why = "the host does TLS for this component, with its own roots and no client certificate: use the \
+                   component mqtt-tls.wasm";
+        self.fail(wrong_call("tls-option-not-supported", why));
+    }
+
     /// What the options for TLS come to in a component without it.
-    #[cfg(not(feature = "tls"))]
+    #[cfg(not(any(feature = "host-tls", feature = "tls")))]
     fn no_tls<T>(&self, _: T) {
         self.fail(Error::Url(UrlError::TlsNotSupported));
     }
@@ -284,6 +326,10 @@ impl wit::GuestConnectOptions for ExportedOptions {
     fn set_only_own_ca(&self, only: bool) {
         #[cfg(feature = "tls")]
         self.change_tls(|tls| Ok(tls.trust_mozilla(!only)));
+        #[cfg(feature = "host-tls")]
+        if only {
+            self.no_tls(());
+        }
         // Without TLS there is no connection that it could matter to.
         let _ = only;
     }
@@ -296,25 +342,42 @@ impl wit::GuestConnectOptions for ExportedOptions {
     }
 
     fn set_server_name(&self, name: String) {
-        #[cfg(feature = "tls")]
+        #[cfg(any(feature = "host-tls", feature = "tls"))]
         self.change_tls(|tls| Ok(tls.server_name(name)));
-        #[cfg(not(feature = "tls"))]
+        #[cfg(not(any(feature = "host-tls", feature = "tls")))]
         drop(name);
     }
 
     fn add_alpn(&self, protocol: Vec<u8>) {
         #[cfg(feature = "tls")]
         self.change_tls(|tls| Ok(tls.add_alpn(protocol)));
-        #[cfg(not(feature = "tls"))]
+        #[cfg(feature = "host-tls")]
+        self.no_tls(protocol);
+        #[cfg(not(any(feature = "host-tls", feature = "tls")))]
         drop(protocol);
     }
 
-    fn add_websocket_header(&self, _: String, _: String) {
-        self.fail(Error::Url(UrlError::WebSocketNotSupported));
+    fn add_websocket_header(&self, name: String, value: String) {
+        #[cfg(feature = "ws")]
+        self.options.borrow_mut().websocket_headers.push((name, value));
+        #[cfg(not(feature = "ws"))]
+        self.no_websocket((name, value));
     }
 
-    fn set_proxy(&self, _: String) {
-        self.fail(wrong_call("proxy-not-supported", "this component does not support proxies"));
+    fn set_proxy(&self, url: String) {
+        #[cfg(feature = "proxy")]
+        {
+            let options = self.options.take().proxy(url);
+            let checked = options.checked_proxy().map(drop);
+            self.options.replace(options);
+            self.note("invalid-proxy", checked.map_err(Into::into));
+        }
+        #[cfg(not(feature = "proxy"))]
+        {
+            drop(url);
+            let why = "this component has no proxies: use the component mqtt-ws.wasm or mqtt-wss.wasm";
+            self.fail(wrong_call("proxy-not-supported", why));
+        }
     }
 
     fn add_fallback(&self, url: String) {
@@ -367,7 +430,8 @@ impl wit::GuestConnectOptions for ExportedOptions {
 }
 
 /// A client, and what it has to keep for its caller.
-pub(super) struct ExportedClient {
+#[cfg(not(feature = "component-p3"))]
+pub(crate) struct ExportedClient {
     client: RefCell<Client<ComponentTransport>>,
     acknowledges_by_hand: bool,
     /// How many of the two below there may be.
@@ -380,6 +444,7 @@ pub(super) struct ExportedClient {
     last_request: Cell<u64>,
 }
 
+#[cfg(not(feature = "component-p3"))]
 impl ExportedClient {
     /// A client with these options, once it is connected.
     fn exported(
@@ -466,7 +531,7 @@ impl ExportedClient {
 /// How each message of a batch went: those that were published, and those that were none, with their places.
 // One copy for both forms of it.
 #[inline(never)]
-fn results_of(
+pub(crate) fn results_of(
     published: Vec<Result<ReasonCode, Error>>,
     invalid: Vec<(u32, wit::Failure)>,
 ) -> Vec<Result<wit::ReasonCode, wit::Failure>> {
@@ -476,19 +541,20 @@ fn results_of(
 }
 
 /// What the broker said to SUBSCRIBE or UNSUBSCRIBE.
-fn answer_of(reason: SubscribeReason) -> wit::SubscribeAnswer {
+pub(crate) fn answer_of(reason: SubscribeReason) -> wit::SubscribeAnswer {
     let SubscribeReason { reason_codes, reason_string, user_properties } = reason;
     let codes = reason_codes.into_iter().map(|code| code as u8).collect();
     wit::SubscribeAnswer { codes, reason_string, user_properties }
 }
 
-fn unknown_request() -> wit::Failure {
+pub(crate) fn unknown_request() -> wit::Failure {
     wrong_call(
         "unknown-request",
         "there is no request with this number: it was answered, cancelled, released or never started",
     )
 }
 
+#[cfg(not(feature = "component-p3"))]
 impl wit::GuestClient for ExportedClient {
     fn publish(
         &self,
@@ -659,20 +725,7 @@ impl wit::GuestClient for ExportedClient {
         payload: wit::Payload,
         properties: Vec<wit::Property>,
     ) -> Result<(), wit::Failure> {
-        let mut reply = reply_of(payload);
-        for property in properties {
-            match property {
-                wit::Property::ContentType(content_type) if reply.content_type.is_none() => {
-                    reply.content_type = Some(content_type);
-                }
-                wit::Property::UserProperty(pair) => reply.user_properties.push(pair),
-                _ => {
-                    let message = "a reply may have one Content Type and User Properties, and no other property";
-                    return Err(wrong_call("invalid-argument", message));
-                }
-            }
-        }
-        self.answer(request, &reply)
+        self.answer(request, &reply_with(payload, properties)?)
     }
 
     fn fail_request(&self, request: u64, why: String) -> Result<(), wit::Failure> {
@@ -704,14 +757,7 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn messages_in_flight(&self) -> Vec<wit::InFlightMessage> {
-        let messages = self.client.borrow().messages_in_flight().into_iter();
-        let list = messages.map(|InFlightMessage { id, message, attempts }| wit::InFlightMessage {
-            id,
-            topic: message.topic,
-            payload_bytes: message.payload.len() as u32,
-            attempts,
-        });
-        list.collect()
+        in_flight(self.client.borrow().messages_in_flight())
     }
 
     fn give_up_message(&self, id: u64) -> bool {
@@ -739,22 +785,10 @@ impl wit::GuestClient for ExportedClient {
         let said = options.get::<ExportedOptions>();
         let options = said.checked()?;
         let mut client = self.client.borrow_mut();
-        #[cfg(feature = "tls")]
-        let connector = options.tls.is_some().then(|| connector(&options)).transpose()?;
-        let session = options.session;
-        client.engine.update(ConnectChanges {
-            user_name: session.user_name,
-            password: session.password,
-            will: said.says_will.get().then_some(session.will),
-            user_properties: Some(session.user_properties).filter(|properties| !properties.is_empty()),
-            authentication_data: session.authentication_data,
-            clean_start: said.clean_start.get(),
-            ..ConnectChanges::default()
-        })?;
-        #[cfg(feature = "tls")]
-        if let Some(connector) = connector {
-            client.network.connect_by(connector);
-        }
+        // What cannot be used is told now.
+        #[cfg(any(feature = "host-tls", feature = "proxy", feature = "tls", feature = "ws"))]
+        connector(&options)?;
+        client.engine.update(said.changes(options))?;
         Ok(())
     }
 
@@ -763,12 +797,7 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn next_step(&self) -> Result<wit::AuthenticationStep, wit::Failure> {
-        let (is_authenticated, said) = match self.client.borrow_mut().run(NextStep)? {
-            Step::Challenge(said) => (false, said),
-            Step::Authenticated(said) => (true, said),
-        };
-        let Challenge { data, reason_string, user_properties } = said;
-        Ok(wit::AuthenticationStep { is_authenticated, data, reason_string, user_properties })
+        Ok(self.client.borrow_mut().run(NextStep)?.into())
     }
 
     fn answer_challenge(&self, data: Vec<u8>) -> Result<(), wit::Failure> {
@@ -786,42 +815,34 @@ impl wit::GuestClient for ExportedClient {
     fn disconnect(&self, disconnection: Option<wit::Disconnection>) -> Result<(), wit::Failure> {
         let Some(said) = disconnection else { return Ok(self.client.borrow_mut().disconnect()?) };
         let user_properties = message::borrowed(&said.user_properties);
-        let properties = DisconnectProperties {
-            session_expiry_interval: said.session_expiry_interval_seconds,
-            reason_string: said.reason_string.as_deref(),
-            user_properties: user_properties.as_slice().into(),
-            server_reference: None,
-        };
-        let invalid = EncodeError { kind: EncodeErrorKind::InvalidReasonCode, field: "Reason Code" };
-        let code = said.code.unwrap_or(ReasonCode::NORMAL_DISCONNECTION as u8);
-        let reason_code = ReasonCode::from_u8(code).ok_or(CallError::Invalid(invalid))?;
-        Ok(self.client.borrow_mut().disconnect_with(&Disconnect { reason_code, properties })?)
+        Ok(self.client.borrow_mut().disconnect_with(&said.lend(&user_properties)?)?)
     }
 }
 
-/// As many milliseconds as can be told.
-fn in_millis(time: Duration) -> u32 {
-    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
-}
-
-fn reply_of(payload: wit::Payload) -> Reply {
-    match payload {
-        wit::Payload::Text(text) => Reply { is_text: true, payload: text.into_bytes(), ..Reply::default() },
-        wit::Payload::Bytes(bytes) => Reply::new(bytes),
-    }
-}
-
-#[cfg(feature = "tls")]
+#[cfg(all(
+    any(feature = "host-tls", feature = "proxy", feature = "tls", feature = "ws"),
+    not(feature = "component-p3")
+))]
 fn connector(options: &Options) -> Result<WasiConnector, Error> {
-    WasiConnector::with_tls(options.tls.clone())
+    let mut connector = WasiConnector::new();
+    #[cfg(any(feature = "host-tls", feature = "tls"))]
+    if let Some(tls) = options.tls.clone() {
+        connector.use_tls(tls)?;
+    }
+    #[cfg(feature = "ws")]
+    connector.use_websocket_headers(options.websocket_headers.clone())?;
+    #[cfg(feature = "proxy")]
+    connector.use_proxy(options.checked_proxy()?);
+    Ok(connector)
 }
 
-#[cfg(not(feature = "tls"))]
+#[cfg(not(any(feature = "host-tls", feature = "proxy", feature = "tls", feature = "ws", feature = "component-p3")))]
 const fn connector(_: &Options) -> Result<WasiConnector, Error> {
     Ok(WasiConnector::new())
 }
 
 /// What a client waits for.
+#[cfg(not(feature = "component-p3"))]
 fn interest(client: &Client<ComponentTransport>) -> Option<Interest<'_>> {
     if client.engine.is_dialing() {
         return client.connector()?.as_any()?.downcast_ref().map(Interest::Connector);
@@ -841,8 +862,4 @@ fn user_property(property: &wit::Property) -> Option<UserProperty<'_>> {
         wit::Property::UserProperty((name, value)) => Some((name, value)),
         _ => None,
     }
-}
-
-const fn millis(timeout_ms: u32) -> Duration {
-    Duration::from_millis(timeout_ms as u64)
 }

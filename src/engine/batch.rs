@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 use core::iter::Peekable;
 
 use super::calls::{CallId, Goal, Outcome, State, Waiter};
+#[cfg(feature = "tracing")]
+use super::observe::Described;
 use super::operation::{Finish, Plan, Submit, Submitted, needs_of};
 use super::{Clock, Engine};
 use crate::codec::{Publish, ReasonCode};
@@ -101,6 +103,12 @@ impl<'a, I: Iterator<Item = Publish<'a>>> PublishingAll<I> {
 }
 
 impl<'a, I: Iterator<Item = Publish<'a>>> Submit for PublishingAll<I> {
+    #[cfg(feature = "tracing")]
+    fn describe(&self) -> Option<Described<'_>> {
+        let (least, most) = self.0.size_hint();
+        Some(Described::batch(most.filter(|most| *most == least)))
+    }
+
     fn plan(&mut self, engine: &Engine) -> Plan {
         // A batch of nothing needs nothing.
         let needs = self.0.peek().map_or(&[][..], |next| needs_of(next.qos));
@@ -172,6 +180,10 @@ impl<'a, I: Iterator<Item = Publish<'a>>> Finish for PublishingAll<I> {
         let failed = || failure.clone().unwrap_or(Error::Timeout);
         let results = results.into_iter().map(|result| result.unwrap_or_else(|| Err(failed())));
         Ok(results.chain(self.0.by_ref().map(|_| Err(failed()))).collect())
+    }
+
+    fn failure(results: &Self::Output) -> Option<&Error> {
+        results.iter().find_map(|result| result.as_ref().err())
     }
 }
 

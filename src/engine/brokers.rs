@@ -6,6 +6,12 @@ use core::time::Duration;
 
 use super::options::Reconnect;
 use crate::codec::ReasonCode;
+#[cfg(feature = "proxy")]
+use crate::error::ProxyFailure;
+#[cfg(any(feature = "proxy", feature = "ws"))]
+use crate::error::TransportError;
+#[cfg(feature = "ws")]
+use crate::error::WebSocketFailure;
 use crate::error::{Error, ErrorKind, ProtocolError, Reason, TlsFailure, TransportErrorKind};
 use crate::url::{BrokerUrl, UrlError};
 
@@ -25,7 +31,12 @@ pub(super) struct Brokers {
     delays: u32,
     /// How many of them were tried since the last delay.
     tried: usize,
+    /// How many connections in a row were closed soon, and for no reason that was told.
+    closed: u32,
 }
+
+/// As many connections in a row that are closed for no reason are no accident.
+const NO_ACCIDENT: u32 = 4;
 
 /// What to do after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +45,8 @@ pub(super) enum Next {
     Now,
     /// Connect to it after a delay, up to this long.
     Within(Duration),
+    /// Connect to it after a delay, of at least half as long.
+    AtLeastHalf(Duration),
     /// Give up.
     Never,
 }
@@ -42,7 +55,7 @@ impl Brokers {
     pub(super) fn new(url: &str, fallbacks: &[String]) -> Result<Self, UrlError> {
         let urls = core::iter::once(url).chain(fallbacks.iter().map(String::as_str));
         let urls = urls.map(str::parse).collect::<Result<_, _>>()?;
-        Ok(Self { urls, current: 0, redirect: None, hops: 0, failures: 0, delays: 0, tried: 0 })
+        Ok(Self { urls, current: 0, redirect: None, hops: 0, failures: 0, delays: 0, tried: 0, closed: 0 })
     }
 
     /// The one to connect to.
@@ -67,16 +80,32 @@ impl Brokers {
     pub(super) const fn lasted(&mut self) {
         self.delays = 0;
         self.hops = 0;
+        self.closed = 0;
+    }
+
+    /// How many connections in a row were closed soon, and for no reason that was told, if the user should know of it
+    /// now.
+    pub(super) const fn closed_in_a_row(&self) -> Option<u32> {
+        if self.closed >= NO_ACCIDENT && self.closed.is_power_of_two() { Some(self.closed) } else { None }
     }
 
     /// A connection that was made has ended.
     pub(super) fn lost(&mut self, error: &Error, policy: &Reconnect) -> Next {
+        self.closed = if is_unexplained(error) { self.closed.saturating_add(1) } else { 0 };
         if self.follow(error, policy.redirects) {
             return Next::Now;
         }
         self.redirect = None;
         self.hops = 0;
-        if policy.is_final(error) { Next::Never } else { self.later(policy) }
+        if policy.is_final(error) {
+            Next::Never
+        } else if self.closed >= NO_ACCIDENT {
+            // Two clients with one Client Identifier throw each other out, each as often as it connects.
+            self.delays = self.delays.saturating_add(1);
+            Next::AtLeastHalf(policy.longest_delay)
+        } else {
+            self.later(policy)
+        }
     }
 
     /// An attempt has failed.
@@ -134,6 +163,15 @@ fn reference(error: &Error) -> Option<(&Reason, &str)> {
     is_redirect.then_some((reason, first))
 }
 
+/// Whether the broker, or what is before it, ended the connection and did not tell why.
+fn is_unexplained(error: &Error) -> bool {
+    match error {
+        Error::ConnectionClosed => true,
+        Error::Transport(error) => error.kind == TransportErrorKind::ConnectionReset,
+        _ => false,
+    }
+}
+
 /// Whether it would be no different the next time.
 pub(super) fn is_final(error: &Error) -> bool {
     use ReasonCode as Code;
@@ -158,6 +196,14 @@ pub(super) fn is_final(error: &Error) -> bool {
         Error::Disconnected(reason) => {
             matches!(reason.reason_code, Code::SessionTakenOver | Code::NotAuthorized | Code::Banned)
         }
+        #[cfg(feature = "proxy")]
+        Error::Transport(TransportError { kind: TransportErrorKind::Proxy(ProxyFailure::NotAuthorized), .. }) => true,
+        #[cfg(feature = "ws")]
+        Error::Transport(TransportError { kind: TransportErrorKind::WebSocket(failure), .. })
+            if matches!(failure, WebSocketFailure::NotAuthorized(_) | WebSocketFailure::Configuration) =>
+        {
+            true
+        }
         // A certificate that is not accepted may be renewed, and a clock that is wrong be set.
         Error::Transport(error) => {
             matches!(error.kind, TransportErrorKind::AccessDenied | TransportErrorKind::Tls(TlsFailure::Configuration))
@@ -173,9 +219,10 @@ pub(super) fn is_final(error: &Error) -> bool {
 
 /// A random part of what a delay may be.
 pub(super) fn jitter(longest: Duration, random: u64) -> Duration {
-    // Some 2^53 steps are fine enough, and the nanoseconds of centuries times that fit.
-    let nanoseconds = longest.as_nanos().saturating_mul(u128::from(random >> 11)) >> 53;
-    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+    // Some 2^53 steps are fine enough. Numbers of 64 bits, as a check whether those of 128 overflow is a kilobyte.
+    let longest = longest.as_secs().saturating_mul(1_000_000_000).saturating_add(longest.subsec_nanos().into());
+    let nanoseconds = (u128::from(longest) * u128::from(random >> 11)) >> 53;
+    Duration::from_nanos(nanoseconds as u64)
 }
 
 #[cfg(test)]

@@ -56,11 +56,18 @@ pub enum Resource {
     Event,
     /// The next step of the broker in authenticating.
     Step,
+    /// The connection for a message that is streamed, and a place among the messages in flight.
+    #[cfg(feature = "stream")]
+    Stream,
 }
 
 impl Resource {
+    #[cfg(not(feature = "stream"))]
     pub(super) const ALL: [Self; 6] =
         [Self::Quota, Self::Outbound, Self::Requests, Self::Authentication, Self::Event, Self::Step];
+    #[cfg(feature = "stream")]
+    pub(super) const ALL: [Self; 7] =
+        [Self::Quota, Self::Outbound, Self::Requests, Self::Authentication, Self::Event, Self::Step, Self::Stream];
 
     /// What the session calls it, if it is the session's to have.
     pub(super) const fn of_session(self) -> Option<Shortage> {
@@ -68,6 +75,8 @@ impl Resource {
             Self::Quota => Some(Shortage::Quota),
             Self::Outbound => Some(Shortage::Outbound),
             Self::Requests => Some(Shortage::Requests),
+            #[cfg(feature = "stream")]
+            Self::Stream => Some(Shortage::Stream),
             Self::Authentication | Self::Event | Self::Step => None,
         }
     }
@@ -84,6 +93,9 @@ pub enum State {
     Batch,
     /// It waits for bytes to leave, with this place among those who do.
     Flushing(u64),
+    /// It waits until its message is in the store, with this place among those who do.
+    #[cfg(feature = "store")]
+    Storing(u64),
     Connecting,
     Disconnecting,
     Authenticating,
@@ -151,6 +163,9 @@ pub(super) struct Calls {
     queues: [Ordered<Waiter>; Resource::ALL.len()],
     /// The same of those who wait for bytes to leave, in the order of their places in the stream.
     flushing: Ordered<Waiter>,
+    /// The same of those who wait for the store, in the order of what is written.
+    #[cfg(feature = "store")]
+    storing: Ordered<Waiter>,
     last_ticket: u64,
     /// How many are not done.
     pending: usize,
@@ -216,6 +231,31 @@ impl Calls {
         }
     }
 
+    /// Has a call wait until these changes are in the store.
+    #[cfg(feature = "store")]
+    pub(super) fn wait_for_store(&mut self, id: CallId, round: u64) {
+        self.last_ticket += 1;
+        let ticket = self.last_ticket;
+        self.leave(id);
+        if let Some(entry) = self.entries.get_mut(id.0) {
+            entry.state = State::Storing(ticket);
+            self.storing.push(ticket, Waiter { call: id, place: round });
+        }
+    }
+
+    #[cfg(feature = "store")]
+    pub(super) fn is_storing(&self, id: CallId) -> bool {
+        matches!(self.get(id).map(|entry| &entry.state), Some(State::Storing(_)))
+    }
+
+    /// The next whose changes are in the store, as far as these.
+    #[cfg(feature = "store")]
+    pub(super) fn next_stored(&mut self, round: u64) -> Option<CallId> {
+        let (ticket, &Waiter { call, .. }) = self.storing.first().filter(|(_, waiter)| waiter.place <= round)?;
+        self.storing.remove(ticket);
+        Some(call)
+    }
+
     /// The next whose bytes have left, as far as this place.
     pub(super) fn next_flushed(&mut self, has_sent: impl Fn(u64) -> bool) -> Option<CallId> {
         let (ticket, &Waiter { call, .. }) = self.flushing.first().filter(|(_, waiter)| has_sent(waiter.place))?;
@@ -233,6 +273,8 @@ impl Calls {
         match self.entries.get(id.0).map(|entry| &entry.state) {
             Some(State::Waiting(resource, ticket)) => self.queues[*resource as usize].remove(*ticket).map(drop),
             Some(State::Flushing(ticket)) => self.flushing.remove(*ticket).map(drop),
+            #[cfg(feature = "store")]
+            Some(State::Storing(ticket)) => self.storing.remove(*ticket).map(drop),
             _ => None,
         };
     }

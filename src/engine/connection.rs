@@ -19,7 +19,7 @@ use super::event::Event;
 use super::timers::Timer;
 use super::{Action, Engine};
 use crate::codec::{Disconnect, ReasonCode};
-use crate::engine::brokers::{Next, jitter};
+use crate::engine::brokers::{Brokers, Next, jitter};
 use crate::error::{CallError, Error, TransportError};
 use crate::session::{self, Challenge, Status};
 use crate::time::Instant;
@@ -213,10 +213,14 @@ impl Engine {
 
     /// Sends CONNECT.
     pub(super) fn start_session(&mut self) {
+        #[cfg(feature = "store")]
+        self.session.owe_changes();
         if let Err(error) = self.session.connect(self.now) {
             self.fail_attempt(error.into());
             return;
         }
+        #[cfg(feature = "store")]
+        self.close_gate();
         // The end of the last connection is no news to this one.
         self.pump();
         self.failure = None;
@@ -249,6 +253,8 @@ impl Engine {
     /// ```
     pub fn turn(&mut self, now: Instant) -> Turn<'_> {
         self.now = now;
+        #[cfg(feature = "store")]
+        self.watch_store();
         let deadline = self.deadline();
         // First what a call asked for that may not wait for it.
         let is_due = !self.owes_turn && deadline.is_some_and(|deadline| now >= deadline);
@@ -259,12 +265,18 @@ impl Engine {
         // What a deadline is about may be there, unread, as may be why the broker closed the connection.
         let only_reads = is_due || self.failure.is_some();
         let until = if only_reads { Some(now) } else { deadline };
+        #[cfg(feature = "store")]
+        let (most, until) = self.behind_gate(is_due, until);
         if self.holds_back() && !is_due {
             self.was_paused = true;
             let outgoing = if only_reads { &[] } else { self.session.transmit() };
+            #[cfg(feature = "store")]
+            let outgoing = &outgoing[..most.min(outgoing.len())];
             return Turn { outgoing, incoming: &mut [], until };
         }
         let (outgoing, incoming) = self.session.prepare_transfer();
+        #[cfg(feature = "store")]
+        let outgoing = &outgoing[..most.min(outgoing.len())];
         self.was_paused = incoming.is_empty();
         Turn { outgoing: if only_reads { &[] } else { outgoing }, incoming, until }
     }
@@ -287,7 +299,7 @@ impl Engine {
     /// ```
     pub fn turned(&mut self, moved: Result<Transferred, TransportError>, now: Instant) {
         self.now = now;
-        let mut has_left = self.session.transmit().is_empty();
+        let mut has_left = self.session.has_left();
         match moved {
             _ if !self.moves_bytes() => {}
             Ok(moved) => {
@@ -295,14 +307,20 @@ impl Engine {
                 if !is_quiet {
                     self.last_moved = now;
                 }
+                #[cfg(feature = "stream")]
+                let streaming = self.session.streaming().filter(|_| moved.sent > 0);
                 self.session.transmitted(moved.sent, now);
+                #[cfg(feature = "stream")]
+                if let Some(operation) = streaming {
+                    self.streamed(operation);
+                }
                 // What the last connection did not send waits behind CONNACK.
                 while self.is_made
                     && let Some(id) = self.calls.next_flushed(|place| self.session.has_sent(place))
                 {
                     self.flushed(id);
                 }
-                has_left = self.session.transmit().is_empty();
+                has_left = self.session.has_left();
                 if has_left {
                     self.timers.stop(Timer::Flush);
                 }
@@ -337,17 +355,26 @@ impl Engine {
         if self.delivers() || !matches!(self.phase, Phase::Open) || self.session.status() != Status::Connected {
             self.pump();
         }
-        if let Phase::Closing(_) = self.phase {
-            let is_cut = self.session.status() == Status::Disconnected;
-            if is_cut || self.session.transmit().is_empty() {
-                self.close_now(if is_cut && !has_left { Err(Error::ConnectionClosed) } else { Ok(()) });
-            }
-        }
+        self.close_if_left(has_left);
         let owed_turn = core::mem::take(&mut self.owes_turn);
         if !owed_turn && self.deadline().is_some_and(|deadline| self.now >= deadline) {
             self.handle_timeout(self.now);
         } else {
             self.admit();
+        }
+    }
+
+    /// Closes the connection that is to be closed, once nothing more leaves over it.
+    pub(super) fn close_if_left(&mut self, has_left: bool) {
+        if let Phase::Closing(_) = self.phase {
+            let is_cut = self.session.status() == Status::Disconnected;
+            #[cfg(feature = "stream")]
+            let has_left = has_left && !self.session.is_cut_within_message();
+            #[cfg(feature = "stream")]
+            let is_cut = is_cut || self.session.is_cut_within_message();
+            if is_cut || self.session.has_left() {
+                self.close_now(if is_cut && !has_left { Err(Error::ConnectionClosed) } else { Ok(()) });
+            }
         }
     }
 
@@ -476,6 +503,7 @@ impl Engine {
     /// Has a transport made, or continues with the one that the user has made.
     pub(super) fn start_attempt(&mut self) {
         self.phase = Phase::Dialing;
+        self.observed.begin(self.brokers.as_ref().map(super::Brokers::url), self.attempt);
         let Some(brokers) = &self.brokers else { return self.connected(self.attempt, self.now) };
         let url = brokers.url().clone();
         let until = self.now + self.connect_timeout;
@@ -553,6 +581,10 @@ impl Engine {
             }
             _ => Next::Never,
         };
+        let times = self.brokers.as_ref().and_then(Brokers::closed_in_a_row);
+        if let (Next::AtLeastHalf(_), Some(times)) = (next, times) {
+            self.note(Event::RepeatedlyClosed { times });
+        }
         self.is_by_hand = false;
         self.go_on(next, error);
     }
@@ -578,23 +610,38 @@ impl Engine {
     }
 
     fn go_on(&mut self, next: Next, error: Error) {
+        self.observed.failed(&error);
         match next {
             Next::Now => self.dial(),
             Next::Within(longest) => {
                 let delay = jitter(longest, self.random());
-                self.phase = Phase::Waiting;
-                self.timers.set(Timer::Redial, self.now + delay);
+                self.redial_after(delay);
+            }
+            Next::AtLeastHalf(longest) => {
+                let delay = longest / 2 + jitter(longest / 2, self.random());
+                self.redial_after(delay);
             }
             Next::Never => self.stay_disconnected(error),
         }
     }
 
+    fn redial_after(&mut self, delay: Duration) {
+        self.phase = Phase::Waiting;
+        self.timers.set(Timer::Redial, self.now + delay);
+    }
+
     /// Makes no connection by itself any more: nothing will come of what waits for one.
     pub(super) fn stay_disconnected(&mut self, error: Error) {
         self.is_by_hand = false;
+        self.observed.end();
         self.phase = Phase::Idle(error.clone());
         self.complete_all(|state| matches!(state, State::Disconnecting), &|| Outcome::Done);
         for id in self.calls.pending() {
+            #[cfg(feature = "store")]
+            if !self.has_stopped && self.calls.is_storing(id) {
+                // It needs no connection.
+                continue;
+            }
             let waits_for_event =
                 matches!(self.calls.get(id).map(|entry| &entry.state), Some(State::Waiting(Resource::Event, _)));
             // What has happened is told before that nothing more will.
@@ -672,6 +719,7 @@ impl Engine {
         self.cause = None;
         self.since = self.now;
         self.is_by_hand = false;
+        self.observed.made(self.session.client_id(), session_present);
         if self.session.stats().reconnects > 0 {
             self.note(Event::Connected { session_present });
         }
@@ -691,7 +739,7 @@ impl Engine {
             return;
         }
         self.cause = Some(error.clone());
-        let is_leaving = self.session.status() == session::Status::Closing && !self.session.transmit().is_empty();
+        let is_leaving = self.session.status() == session::Status::Closing && !self.session.has_left();
         self.forget_question();
         self.start_closing(if was_made { Ending::Lost(error) } else { Ending::Failed(error) });
         if !is_leaving {
@@ -702,7 +750,9 @@ impl Engine {
     /// Whether the broker's answers are behind messages that nobody takes, and nothing else is to be done about it.
     pub(super) fn is_behind(&self) -> bool {
         let nobody_takes = !self.delivers() || self.listeners.is_full() || !self.listeners.were_opened();
-        nobody_takes && self.session.is_paused() && self.session.transmit().is_empty()
+        #[cfg(feature = "stream")]
+        let nobody_takes = nobody_takes || self.session.payload_number().is_some();
+        nobody_takes && self.session.is_paused() && self.session.has_left()
     }
 
     /// Gives those who take messages some time, if anyone waits for answers behind them.

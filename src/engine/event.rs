@@ -1,11 +1,11 @@
 //! Events: what happens to the connection, and to everything that depends on it.
 
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::fmt;
 
 use crate::codec::{QoS, ReasonCode};
 use crate::error::{CallError, Error};
+use crate::fifo::Fifo;
 
 /// How many events wait to be taken at most. Then the oldest is dropped.
 const MOST_EVENTS: usize = 1024;
@@ -45,9 +45,10 @@ pub enum Event {
     /// A message at QoS 0 was dropped. It was not sent before the last connection ended, and the broker of the new
     /// connection does not accept it, for this reason.
     MessageDropped(CallError),
-    /// A message at QoS 1 or 2 was not acknowledged, and is not sent again. As many connections ended at it as [the
-    /// options](crate::Options::attempts_per_message) allow, or the broker of the new connection does not accept it,
-    /// for example because it is too large. It may have arrived. A call that waits for it fails, and tells why.
+    /// A message was not acknowledged at QoS 1 or 2, or not sent to its end at QoS 0, and is not sent again. As many
+    /// connections ended at it as [the options](crate::Options::attempts_per_message) allow, or the broker of the new
+    /// connection does not accept it, for example because it is too large. It may have arrived. A call that waits for
+    /// it fails, and tells why.
     MessageGivenUp {
         /// Its Topic Name. Empty if the broker has the message, and only the end of its delivery at QoS 2 is missing.
         topic: String,
@@ -77,6 +78,14 @@ pub enum Event {
         /// Why this one failed.
         error: Error,
     },
+    /// The broker accepts connections and closes them soon, again and again, without a DISCONNECT that tells why. Most
+    /// often another client uses this Client Identifier, and both throw each other out. There is an event for the
+    /// fourth such connection in a row, the eighth and so on. From then on each delay is at least half of the [longest
+    /// delay](crate::Reconnect::longest_delay). A connection that lasts that long ends the count.
+    RepeatedlyClosed {
+        /// How many connections in a row.
+        times: u32,
+    },
     /// A reply was dropped, since its Response Topic is not a valid Topic Name or the broker does not accept the reply,
     /// for example because it is too large. The request is acknowledged, and can still be answered otherwise.
     ReplyDropped {
@@ -102,6 +111,7 @@ impl Event {
             Self::Connected { session_present: false } => "session-new",
             Self::Disconnected(_) => "disconnected",
             Self::AttemptFailed { .. } => "attempt-failed",
+            Self::RepeatedlyClosed { .. } => "repeatedly-closed",
             Self::SubscriptionRestored { .. } => "subscription-restored",
             Self::SubscriptionLost { .. } => "subscription-lost",
             Self::MessageDropped(_) => "message-dropped",
@@ -183,6 +193,11 @@ impl fmt::Display for Event {
             Self::AttemptFailed { failures, error } => {
                 write!(f, "attempt {failures} to connect failed: {error}")
             }
+            Self::RepeatedlyClosed { times } => write!(
+                f,
+                "the broker closed {times} connections in a row soon after it had accepted them, and gave no reason: \
+                 another client may use this Client Identifier"
+            ),
             Self::SubscriptionRestored { filter, qos } => {
                 write!(f, "subscribed to {filter} again, at QoS {}", *qos as u8)
             }
@@ -211,7 +226,7 @@ impl fmt::Display for Event {
 
 /// Events that were not taken yet.
 #[derive(Debug, Default)]
-pub(super) struct Events(VecDeque<Event>);
+pub(super) struct Events(Fifo<Event>);
 
 impl Events {
     pub(super) fn push(&mut self, event: Event) {

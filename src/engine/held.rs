@@ -2,11 +2,11 @@
 //! take no allocation, and each takes its own when somebody wants it.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::codec::{Publish, QoS};
+use crate::fifo::Fifo;
 use crate::message::Message;
 use crate::session::Delivery;
 
@@ -39,7 +39,7 @@ const KEPT: usize = 256 * 1024;
 /// ```
 #[derive(Debug, Default)]
 pub struct Held {
-    queue: VecDeque<Waiting>,
+    queue: Fifo<Waiting>,
     /// The Topic Names of small ones, those of messages that are taken first.
     topics: String,
     taken_topics: usize,
@@ -180,6 +180,7 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::VecDeque;
     use alloc::format;
 
     use super::*;

@@ -2,13 +2,13 @@
 //! make them again as their user had them.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::Engine;
 use super::connection::Phase;
 use crate::codec::{RetainHandling, SubscribeProperties, Subscription, UnsubscribeProperties};
 use crate::error::{CallError, Error, SubscribeReason};
+use crate::fifo::Fifo;
 use crate::ordered::Ordered;
 use crate::session::OperationId;
 
@@ -29,7 +29,7 @@ struct Own {
 pub(super) struct Housekeeping {
     /// Filters that nobody listens to any more. The broker is to be told: not to send what they match, or to send it as
     /// the user has subscribed.
-    chores: VecDeque<Box<str>>,
+    chores: Fifo<Box<str>>,
     /// Of which of them it has been told: by the number of the operation.
     under_way: Ordered<Box<str>>,
     /// What the user has subscribed to, as far as the broker has granted it.
@@ -78,7 +78,7 @@ impl Engine {
             // Not asked for again over the next connection either, whatever becomes of this one.
             session.forget_subscription(&filter);
         }
-        if !housekeeping.chores.contains(&filter) {
+        if !housekeeping.chores.iter().any(|chore| *chore == filter) {
             housekeeping.chores.push_back(filter);
         }
     }

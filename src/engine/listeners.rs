@@ -160,6 +160,9 @@ struct Inbox {
     dropped: u64,
     /// Whether the broker was asked for what it listens to, for its sake or another's that has closed.
     was_asked_for: bool,
+    /// Whether messages may come without their payload.
+    #[cfg(feature = "stream")]
+    streams: bool,
 }
 
 impl Inbox {
@@ -213,6 +216,8 @@ impl Listeners {
                 waker: None,
                 dropped: 0,
                 was_asked_for: false,
+                #[cfg(feature = "stream")]
+                streams: false,
             },
         );
         id
@@ -336,6 +341,36 @@ impl Listeners {
         }
         let delivery = delivery.map(|delivery| if is_shared { self.share(delivery) } else { delivery });
         self.put(last, publish, &identifiers, delivery, woken);
+    }
+
+    /// Messages for this one may come without their payload.
+    #[cfg(feature = "stream")]
+    pub(super) fn stream(&mut self, id: ListenerId) {
+        if let Some(inbox) = self.inboxes.get_mut(id.0) {
+            inbox.streams = true;
+        }
+    }
+
+    /// Who gets this message without its payload: the one who listens to it, if that is one.
+    #[cfg(feature = "stream")]
+    pub(super) fn streams_to(&mut self, publish: &Publish<'_>) -> Option<ListenerId> {
+        self.find(publish);
+        match self.found[..] {
+            [id] if self.inboxes.get(id).is_some_and(|inbox| inbox.streams) => Some(ListenerId(id)),
+            _ => None,
+        }
+    }
+
+    /// The message that was looked for last, as its listener gets it.
+    #[cfg(feature = "stream")]
+    pub(super) fn streamed_message(&self, publish: &Publish<'_>) -> Message {
+        let identifiers = publish.properties.subscription_identifiers.iter();
+        Message::with_identifiers(publish, identifiers.filter(|other| self.listeners_of(*other).is_none()).collect())
+    }
+
+    #[cfg(feature = "stream")]
+    pub(super) fn wake(&mut self, id: ListenerId, woken: &mut Vec<Waker>) {
+        woken.extend(self.inboxes.get_mut(id.0).and_then(|inbox| inbox.waker.take()));
     }
 
     /// Finds those who listen to a message: to the subscriptions that it names, once each, or where it names none of
@@ -497,6 +532,8 @@ impl Engine {
         for delivery in to_acknowledge {
             self.session.acknowledge(delivery);
         }
+        #[cfg(feature = "stream")]
+        self.drop_incoming_of(id);
         if let Some(filter) = filter {
             self.wants_no_more(filter);
         }
@@ -587,21 +624,31 @@ impl Engine {
     /// The next thing that happened in the session, once the messages before it are handed to listeners.
     fn next_event(&mut self) -> Option<Event> {
         if self.may_deliver() {
-            let Self { session, listeners, woken, .. } = self;
             // Behind the end nothing more comes that there has to be room for.
             let is_over = matches!(self.phase, Phase::Idle(_));
-            session.deliver(|publish, delivery| {
-                listeners.deliver(publish, delivery, woken);
-                is_over || !listeners.is_full()
-            });
-            while let Some(delivery) = self.listeners.to_acknowledge.pop() {
-                self.session.acknowledge(delivery);
+            self.hand_out(is_over);
+            #[cfg(feature = "stream")]
+            while (is_over || !self.listeners.is_full()) && self.deliver_head() {
+                self.hand_out(is_over);
             }
         }
         if self.holds_back() && !self.session.has_event() {
             return None;
         }
         self.session.poll_event()
+    }
+
+    /// Hands messages to listeners, until there is none, or something else has happened, or there is no room.
+    fn hand_out(&mut self, is_over: bool) {
+        let Self { session, listeners, woken, observed, .. } = self;
+        session.deliver(|publish, delivery| {
+            observed.received(publish);
+            listeners.deliver(publish, delivery, woken);
+            is_over || !listeners.is_full()
+        });
+        while let Some(delivery) = self.listeners.to_acknowledge.pop() {
+            self.session.acknowledge(delivery);
+        }
     }
 
     /// Whether what comes waits for those who listen, and nobody for what is behind it: it is left where it is.

@@ -14,6 +14,8 @@
 //! The driver of an engine does this again and again, after each call and whenever there is something to do:
 //!
 //! - Carry out what [`Engine::poll_action`] returns, until it returns `None`.
+//! - With a store (feature `store`): write what `Engine::take_changes` returns, and tell `Engine::stored` how that
+//!   went.
 //! - Where there is a transport, move what [`Engine::turn`] returns, wait for that until [`Turn::until`], and tell what
 //!   moved with [`Engine::turned`]. Where there is none, wait until [`Engine::deadline`], and call
 //!   [`Engine::handle_timeout`].
@@ -92,16 +94,22 @@ mod connection;
 mod event;
 mod held;
 mod housekeeping;
+#[cfg(feature = "stream")]
+mod incoming;
 mod listeners;
+mod observe;
 mod operation;
 mod options;
 mod poll;
 mod prepare;
 mod responders;
+#[cfg(feature = "store")]
+mod store;
+#[cfg(feature = "stream")]
+mod stream;
 mod timers;
 mod topics;
 
-use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -121,6 +129,8 @@ pub use event::Event;
 use event::Events;
 pub use held::{Held, Taken};
 use housekeeping::Housekeeping;
+#[cfg(feature = "stream")]
+pub use incoming::{PayloadId, TakenStreamed};
 use listeners::{Hooks, Listeners};
 pub use listeners::{ListenerId, Overflow};
 pub use operation::{
@@ -131,14 +141,19 @@ pub use options::{ConnectChanges, Options, Reconnect, Retries};
 pub use poll::Call;
 pub use prepare::ConnectAttempt;
 pub use responders::ResponderId;
+#[cfg(feature = "store")]
+pub use store::OpenStore;
+#[cfg(feature = "stream")]
+pub use stream::PublishingStream;
 use timers::Timers;
 
 use crate::codec::{Connack, Publish, ReasonCode};
 use crate::error::{CallError, Error, TransportError};
+use crate::fifo::Fifo;
 use crate::respond::Responder;
 use crate::session::{Delivery, InFlightMessage, Session, Stats, Status};
 use crate::time::{Instant, soonest};
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "host-tls"))]
 use crate::transport::TlsOptions;
 use crate::url::BrokerUrl;
 
@@ -216,7 +231,7 @@ pub struct Engine {
     session: Session,
     /// The time that was told last.
     now: Instant,
-    actions: VecDeque<Action>,
+    actions: Fifo<Action>,
     /// To be woken: they are to poll again.
     woken: Vec<Waker>,
     /// To be dropped: others poll in their place.
@@ -259,9 +274,15 @@ pub struct Engine {
     before_connect: Option<prepare::BeforeConnect>,
     preparation: Option<Authentication>,
     /// The options for TLS that the next attempt begins to use.
-    #[cfg(feature = "tls")]
+    #[cfg(any(feature = "tls", feature = "host-tls"))]
     tls: Option<TlsOptions>,
+    /// The same for WebSocket.
+    #[cfg(feature = "ws")]
+    websocket_headers: Option<Vec<(String, String)>>,
     seed: u64,
+
+    /// What `tracing` is told of the connection.
+    observed: observe::Connection,
 
     calls: Calls,
     events: Events,
@@ -283,9 +304,18 @@ pub struct Engine {
     /// Where messages go to listeners: what that takes.
     delivery: Option<&'static Hooks>,
     listeners: Listeners,
+    /// The message whose payload is streamed to a listener.
+    #[cfg(feature = "stream")]
+    incoming: Option<incoming::Incoming>,
     housekeeping: Housekeeping,
     responders: Vec<(u64, Responder)>,
     last_responder: u64,
+
+    /// For the driver to take.
+    #[cfg(feature = "store")]
+    store: Option<OpenStore>,
+    #[cfg(feature = "store")]
+    gate: store::Gate,
 }
 
 impl Engine {
@@ -296,7 +326,7 @@ impl Engine {
     /// `seed` is a random number. It spreads attempts to connect, and keeps no secret.
     ///
     /// # Errors
-    /// [`Error::Url`]; [`CallError::InvalidOptions`].
+    /// [`Error::Url`]; [`CallError::InvalidOptions`]; with a store that cannot be used, `Error::Store`.
     ///
     /// ```
     /// use mqtt_wasi::engine::Engine;
@@ -309,11 +339,17 @@ impl Engine {
     /// ```
     pub fn new(url: Option<&str>, options: Options, seed: u64) -> Result<Self, Error> {
         options.validate().map_err(CallError::InvalidOptions)?;
+        #[cfg(feature = "store")]
+        let (options, store) = {
+            let mut options = options;
+            let store = options.open_store()?;
+            (options, store)
+        };
         let brokers = url.map(|url| Brokers::new(url, &options.fallbacks)).transpose()?;
         let authentication = authenticate::State::new(options.authenticator.as_deref());
         let mut engine = Self {
             now: Instant::ZERO,
-            actions: VecDeque::new(),
+            actions: Fifo::new(),
             woken: Vec::new(),
             discarded: Vec::new(),
             timers: Timers::default(),
@@ -338,9 +374,12 @@ impl Engine {
             cause: None,
             before_connect: options.before_connect.clone(),
             preparation: None,
-            #[cfg(feature = "tls")]
+            #[cfg(any(feature = "tls", feature = "host-tls"))]
             tls: None,
+            #[cfg(feature = "ws")]
+            websocket_headers: None,
             seed,
+            observed: observe::Connection::none(),
             calls: Calls::default(),
             events: Events::default(),
             is_stuck: false,
@@ -353,9 +392,15 @@ impl Engine {
             step: None,
             delivery: None,
             listeners: Listeners::default(),
+            #[cfg(feature = "stream")]
+            incoming: None,
             housekeeping: Housekeeping::default(),
             responders: Vec::new(),
             last_responder: 0,
+            #[cfg(feature = "store")]
+            store,
+            #[cfg(feature = "store")]
+            gate: store::Gate::default(),
             session: Session::new(options),
         };
         if engine.has_authenticator() {
@@ -432,12 +477,18 @@ impl Engine {
     pub fn update(&mut self, changes: ConnectChanges) -> Result<(), CallError> {
         let (has_user_name, has_password) = (changes.user_name.is_some(), changes.password.is_some());
         let clean_start = changes.clean_start;
-        #[cfg(feature = "tls")]
+        #[cfg(any(feature = "tls", feature = "host-tls"))]
         let tls = changes.tls.clone();
+        #[cfg(feature = "ws")]
+        let websocket_headers = changes.websocket_headers.clone();
         self.session.change_connect(|options| changes.apply(options))?;
-        #[cfg(feature = "tls")]
+        #[cfg(any(feature = "tls", feature = "host-tls"))]
         if tls.is_some() {
             self.tls = tls;
+        }
+        #[cfg(feature = "ws")]
+        if websocket_headers.is_some() {
+            self.websocket_headers = websocket_headers;
         }
         self.has_user_name |= has_user_name;
         self.has_password |= has_password;
@@ -461,9 +512,28 @@ impl Engine {
     /// assert!(engine.take_tls().is_none());
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
-    #[cfg(feature = "tls")]
+    #[cfg(any(feature = "tls", feature = "host-tls"))]
     pub const fn take_tls(&mut self) -> Option<TlsOptions> {
         self.tls.take()
+    }
+
+    /// The headers for WebSocket that a [changed](Engine::update) attempt begins to use, once. The driver asks at each
+    /// [`Action::Connect`].
+    ///
+    /// ```
+    /// use mqtt_wasi::engine::Engine;
+    /// use mqtt_wasi::{ConnectChanges, Options};
+    ///
+    /// let mut engine = Engine::new(Some("ws://localhost"), Options::new(), 0)?;
+    /// let websocket_headers = Some(vec![("Authorization".into(), "Bearer a-token".into())]);
+    /// engine.update(ConnectChanges { websocket_headers, ..ConnectChanges::default() })?;
+    /// assert!(engine.take_websocket_headers().is_some());
+    /// assert!(engine.take_websocket_headers().is_none());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
+    #[cfg(feature = "ws")]
+    pub const fn take_websocket_headers(&mut self) -> Option<Vec<(String, String)>> {
+        self.websocket_headers.take()
     }
 
     /// Whether [`Engine::poll_action`] has something.
@@ -537,6 +607,10 @@ impl Engine {
     /// ```
     #[must_use]
     pub fn needs_turn(&self) -> bool {
+        #[cfg(feature = "store")]
+        if self.session.needs_store() {
+            return true;
+        }
         self.has_action() || self.has_more_to_write() || self.has_more_to_read()
     }
 
@@ -761,7 +835,9 @@ impl Engine {
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
     pub fn receive(&mut self) -> Option<Publish<'_>> {
-        self.session.receive()
+        let message = self.session.receive()?;
+        self.observed.received(&message);
+        Some(message)
     }
 
     /// As [`Engine::receive`], but the message is acknowledged by [`Engine::acknowledge`].
@@ -782,7 +858,9 @@ impl Engine {
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
     pub fn receive_unacknowledged(&mut self) -> Option<(Publish<'_>, Option<Delivery>)> {
-        self.session.receive_unacknowledged()
+        let (message, delivery) = self.session.receive_unacknowledged()?;
+        self.observed.received(&message);
+        Some((message, delivery))
     }
 
     /// Whether [`Engine::receive`] has a message.
@@ -819,6 +897,19 @@ impl Engine {
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
     pub fn try_publish(&mut self, publish: &Publish<'_>) -> Result<(), Error> {
+        let mut span = observe::Span::new();
+        span.begin(self, &Enqueueing(publish));
+        let result = self.publish_at_once(publish);
+        span.over(&result, |()| None);
+        result
+    }
+
+    fn publish_at_once(&mut self, publish: &Publish<'_>) -> Result<(), Error> {
+        #[cfg(feature = "store")]
+        if self.accepts(publish) {
+            self.session.publish(publish)?;
+            return Ok(());
+        }
         self.require_open()?;
         if operation::needs_of(publish.qos).iter().any(|resource| self.calls.first(*resource).is_some()) {
             return Err(CallError::WouldBlock.into());
@@ -847,6 +938,10 @@ impl Engine {
     /// ```
     #[must_use]
     pub fn has_more_to_write(&self) -> bool {
+        #[cfg(feature = "store")]
+        if self.may_send() == 0 {
+            return false;
+        }
         self.moves_bytes() && !self.session.transmit().is_empty()
     }
 

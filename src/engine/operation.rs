@@ -6,6 +6,8 @@ use super::calls::{CallId, Goal, Outcome, Resource, State};
 use super::connection::Step;
 use super::event::Event;
 use super::listeners::ListenerId;
+#[cfg(feature = "tracing")]
+use super::observe::{Described, Kind};
 use super::responders::ResponderId;
 use super::{Clock, Engine};
 use crate::codec::{Disconnect, Publish, QoS, ReasonCode, SubscribeProperties, Subscription, UnsubscribeProperties};
@@ -36,6 +38,8 @@ pub trait Operation: Finish {}
 impl<O: Finish> Operation for O {}
 
 mod sealed {
+    #[cfg(feature = "tracing")]
+    use super::Described;
     use super::{CallId, Clock, Engine, Error, Outcome, Plan, Submitted};
     use crate::error::CallError;
 
@@ -43,6 +47,12 @@ mod sealed {
     pub trait Submit {
         /// What it takes and how long it may take.
         fn plan(&mut self, engine: &Engine) -> Plan;
+
+        /// What it is about, for `tracing`. `None`: it only waits.
+        #[cfg(feature = "tracing")]
+        fn describe(&self) -> Option<Described<'_>> {
+            None
+        }
 
         /// Does it, or as much of it as is possible now.
         ///
@@ -63,6 +73,14 @@ mod sealed {
 
         /// What has come of it.
         fn output(&mut self, outcome: Outcome) -> Result<Self::Output, Error>;
+
+        /// What has failed of several things.
+        fn failure(_: &Self::Output) -> Option<&Error>
+        where
+            Self: Sized,
+        {
+            None
+        }
     }
 }
 
@@ -83,6 +101,9 @@ pub enum Submitted {
     As(State),
     /// It is done when bytes have left.
     Flush(Goal),
+    /// It is done when the store has it.
+    #[cfg(feature = "store")]
+    Stored,
 }
 
 impl Outcome {
@@ -382,6 +403,11 @@ pub(super) const fn needs_of(qos: QoS) -> &'static [Resource] {
 }
 
 impl Submit for Publishing<'_> {
+    #[cfg(feature = "tracing")]
+    fn describe(&self) -> Option<Described<'_>> {
+        Some(Described::message(Kind::Publish, self.0))
+    }
+
     fn plan(&mut self, engine: &Engine) -> Plan {
         Plan { needs: needs_of(self.0.qos), timeout: engine.response_timeout }
     }
@@ -407,12 +433,26 @@ impl Finish for Publishing<'_> {
 }
 
 impl Submit for Enqueueing<'_> {
+    #[cfg(feature = "tracing")]
+    fn describe(&self) -> Option<Described<'_>> {
+        Some(Described::message(Kind::Publish, self.0))
+    }
+
     fn plan(&mut self, engine: &Engine) -> Plan {
+        #[cfg(feature = "store")]
+        if engine.accepts(self.0) {
+            return Plan { needs: &[], timeout: engine.response_timeout };
+        }
         Plan { needs: needs_of(self.0.qos), timeout: engine.response_timeout }
     }
 
     fn submit(&mut self, engine: &mut Engine, _: &mut Option<CallId>, _: Clock<'_>) -> Result<Submitted, CallError> {
-        engine.session.publish(self.0)?;
+        #[cfg_attr(not(feature = "store"), allow(unused_variables))]
+        let operation = engine.session.publish(self.0)?;
+        #[cfg(feature = "store")]
+        if operation.is_some() && engine.session.has_store() {
+            return Ok(Submitted::Stored);
+        }
         Ok(Submitted::Done(Outcome::Done))
     }
 }
@@ -426,6 +466,11 @@ impl Finish for Enqueueing<'_> {
 }
 
 impl Submit for Flushing {
+    #[cfg(feature = "tracing")]
+    fn describe(&self) -> Option<Described<'_>> {
+        Some(Described::new(Kind::Flush))
+    }
+
     fn plan(&mut self, engine: &Engine) -> Plan {
         Plan { needs: &[Resource::Outbound], timeout: engine.response_timeout }
     }
@@ -444,6 +489,11 @@ impl Finish for Flushing {
 }
 
 impl Submit for Subscribing<'_> {
+    #[cfg(feature = "tracing")]
+    fn describe(&self) -> Option<Described<'_>> {
+        Some(Described::subscriptions(self.subscriptions))
+    }
+
     fn plan(&mut self, engine: &Engine) -> Plan {
         Plan { needs: &[Resource::Outbound], timeout: engine.response_timeout }
     }
@@ -464,6 +514,11 @@ impl Finish for Subscribing<'_> {
 }
 
 impl Submit for Listening<'_> {
+    #[cfg(feature = "tracing")]
+    fn describe(&self) -> Option<Described<'_>> {
+        Some(Described::subscription(&self.subscription))
+    }
+
     fn plan(&mut self, engine: &Engine) -> Plan {
         Plan { needs: &[Resource::Outbound], timeout: engine.response_timeout }
     }
@@ -484,6 +539,11 @@ impl Finish for Listening<'_> {
 }
 
 impl Submit for Unsubscribing<'_> {
+    #[cfg(feature = "tracing")]
+    fn describe(&self) -> Option<Described<'_>> {
+        Some(Described::filters(self.filters))
+    }
+
     fn plan(&mut self, engine: &Engine) -> Plan {
         Plan { needs: &[Resource::Outbound], timeout: engine.response_timeout }
     }
@@ -504,6 +564,11 @@ impl Finish for Unsubscribing<'_> {
 }
 
 impl Submit for Requesting<'_> {
+    #[cfg(feature = "tracing")]
+    fn describe(&self) -> Option<Described<'_>> {
+        Some(Described::message(Kind::Request, self.request))
+    }
+
     fn plan(&mut self, _: &Engine) -> Plan {
         let needs: &[Resource] = match self.request.qos {
             QoS::AtMostOnce => &[Resource::Requests, Resource::Outbound],
@@ -538,6 +603,12 @@ impl Finish for Requesting<'_> {
 }
 
 impl Submit for Replying<'_> {
+    #[cfg(feature = "tracing")]
+    fn describe(&self) -> Option<Described<'_>> {
+        let topic = self.request.message().response_topic.as_deref().unwrap_or_default();
+        Some(Described::to(Kind::Reply, topic))
+    }
+
     fn plan(&mut self, engine: &Engine) -> Plan {
         Plan { needs: needs_of(self.request.message().qos), timeout: engine.response_timeout }
     }
@@ -562,6 +633,11 @@ impl Finish for Replying<'_> {
 }
 
 impl Submit for Authenticating {
+    #[cfg(feature = "tracing")]
+    fn describe(&self) -> Option<Described<'_>> {
+        Some(Described::new(Kind::Authenticate))
+    }
+
     fn plan(&mut self, engine: &Engine) -> Plan {
         Plan { needs: &[Resource::Authentication], timeout: engine.response_timeout }
     }
@@ -603,6 +679,11 @@ impl Finish for NextStep {
 }
 
 impl Submit for Connecting {
+    #[cfg(feature = "tracing")]
+    fn describe(&self) -> Option<Described<'_>> {
+        Some(Described::new(Kind::Connect))
+    }
+
     fn plan(&mut self, engine: &Engine) -> Plan {
         let first = engine.policy.as_ref().and_then(|policy| policy.first_connect);
         Plan { needs: &[], timeout: first.filter(|_| engine.connections == 0).unwrap_or(Duration::MAX) }
@@ -651,6 +732,11 @@ impl Finish for Connected {
 }
 
 impl Submit for Disconnecting<'_> {
+    #[cfg(feature = "tracing")]
+    fn describe(&self) -> Option<Described<'_>> {
+        Some(Described::new(Kind::Disconnect))
+    }
+
     fn plan(&mut self, _: &Engine) -> Plan {
         Plan { needs: &[], timeout: Duration::MAX }
     }

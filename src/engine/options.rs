@@ -14,7 +14,7 @@ use crate::authenticate::Authenticator;
 use crate::codec::{EncodeError, UnknownProperties};
 use crate::error::Error;
 use crate::session::{SessionOptions, Snapshot, WillMessage};
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "host-tls"))]
 use crate::transport::TlsOptions;
 use crate::url::BrokerUrl;
 
@@ -45,8 +45,140 @@ pub struct Options {
     pub(crate) fallbacks: Vec<String>,
     pub(super) authenticator: Option<Box<dyn CloneAuthenticator>>,
     pub(super) before_connect: Option<BeforeConnect>,
-    #[cfg(feature = "tls")]
+    #[cfg(any(feature = "tls", feature = "host-tls"))]
     pub(crate) tls: Option<TlsOptions>,
+    #[cfg(feature = "ws")]
+    pub(crate) websocket_headers: Vec<(String, String)>,
+    #[cfg(feature = "proxy")]
+    pub(crate) proxy: Option<ProxySettings>,
+    #[cfg(all(feature = "socket-options", not(target_family = "wasm")))]
+    pub(crate) sockets: crate::transport::SocketOptions,
+    #[cfg(feature = "store")]
+    pub(super) store: Option<super::store::Handle>,
+}
+
+#[cfg(all(feature = "socket-options", not(target_family = "wasm")))]
+impl Options {
+    /// The address of this machine to connect from. Addresses of the broker that are of the other family are not tried
+    /// then. Default: the system's choice. Natively, with the feature `socket-options`, as the options below.
+    ///
+    /// ```
+    /// use mqtt_wasi::Options;
+    ///
+    /// let options = Options::new().bind_address([127, 0, 0, 1]);
+    /// ```
+    #[must_use]
+    pub fn bind_address(mut self, address: impl Into<core::net::IpAddr>) -> Self {
+        self.sockets.bind_address = Some(address.into());
+        self
+    }
+
+    /// After how long without a byte the system itself asks whether the peer is still there (`SO_KEEPALIVE`), in whole
+    /// seconds. MQTT has its own [Keep Alive](Options::keep_alive), which also finds brokers that hang. Default: off.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mqtt_wasi::Options;
+    ///
+    /// let options = Options::new().tcp_keep_alive(Duration::from_secs(60));
+    /// ```
+    #[must_use]
+    pub const fn tcp_keep_alive(mut self, time: Duration) -> Self {
+        self.sockets.keep_alive = Some(time);
+        self
+    }
+
+    /// How many bytes the system holds for the peer, and from it (`SO_SNDBUF`, `SO_RCVBUF`), in place of what it would
+    /// find out by itself. The system may round them. Default: the system's.
+    ///
+    /// ```
+    /// use mqtt_wasi::Options;
+    ///
+    /// let options = Options::new().socket_buffers(64 * 1024, 64 * 1024);
+    /// ```
+    #[must_use]
+    pub const fn socket_buffers(mut self, send: usize, receive: usize) -> Self {
+        self.sockets.send_buffer = Some(send);
+        self.sockets.receive_buffer = Some(receive);
+        self
+    }
+}
+
+/// Which proxy to connect through, and to whom without it.
+#[cfg(feature = "proxy")]
+#[derive(Clone)]
+#[cfg_attr(
+    not(any(
+        feature = "std",
+        all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+        all(feature = "component", target_arch = "wasm32")
+    )),
+    allow(dead_code, reason = "there is no transport that could use it")
+)]
+pub(crate) struct ProxySettings {
+    url: String,
+    bypass: String,
+}
+
+#[cfg(feature = "proxy")]
+impl Options {
+    /// Connects through a proxy: `http://[user:password@]host[:port]`, which is asked by CONNECT (RFC 9110, section
+    /// 9.3.6), or `socks5://[user:password@]host[:port]` (RFC 1928, RFC 1929; `socks5h://` means the same). The ports
+    /// are 80 and 1080 where the URL has none. The proxy looks the broker's name up. TLS and WebSocket lie over it, so
+    /// it does not see what is said within TLS. Default: none.
+    ///
+    /// A client fails with [`UrlError::Proxy`](crate::UrlError::Proxy) for a URL that is not one of these.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::{Client, Options, ProxyFailure, TransportErrorKind};
+    ///
+    /// // Something that is no proxy.
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let proxy = format!("http://user:secret@{}", listener.local_addr()?);
+    /// let client = std::thread::spawn(|| Client::connect("mqtt://broker.local", Options::new().proxy(proxy)));
+    /// std::io::Write::write_all(&mut listener.accept()?.0, b"220 mail.example\r\n")?;
+    /// let Err(mqtt_wasi::Error::Transport(error)) = client.join().unwrap() else { panic!() };
+    /// assert_eq!(error.kind, TransportErrorKind::Proxy(ProxyFailure::InvalidAnswer));
+    /// assert!(!error.message.contains("secret"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(ProxySettings { url: url.into(), bypass: String::new() });
+        self
+    }
+
+    /// Connects through the proxy that the environment names now: `HTTPS_PROXY`, or else `ALL_PROXY`, except to what
+    /// `NO_PROXY` lists: names with their subdomains, addresses, blocks of addresses such as `10.0.0.0/8`, each with or
+    /// without a port, or `*`. The same variables in lower case come first. Without one there is no proxy.
+    ///
+    /// ```
+    /// use mqtt_wasi::Options;
+    ///
+    /// let options = Options::new().proxy_from_environment();
+    /// ```
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn proxy_from_environment(mut self) -> Self {
+        let variable = |name: &str| {
+            let lower = std::env::var(name.to_ascii_lowercase()).or_else(|_| std::env::var(name));
+            lower.ok().filter(|value| !value.is_empty())
+        };
+        let bypass = variable("NO_PROXY").unwrap_or_default();
+        self.proxy = variable("HTTPS_PROXY").or_else(|| variable("ALL_PROXY")).map(|url| ProxySettings { url, bypass });
+        self
+    }
+
+    /// The proxy, checked.
+    #[cfg(any(
+        feature = "std",
+        all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+        all(feature = "component", target_arch = "wasm32")
+    ))]
+    pub(crate) fn checked_proxy(&self) -> Result<Option<crate::transport::Proxy>, Error> {
+        let checked = self.proxy.as_ref().map(|proxy| crate::transport::Proxy::new(&proxy.url, &proxy.bypass));
+        Ok(checked.transpose()?)
+    }
 }
 
 /// How a client connects again by itself when its connection is lost. It waits before each round of attempts. Delays
@@ -188,9 +320,14 @@ pub struct ConnectChanges {
     pub authentication_data: Option<Vec<u8>>,
     /// Whether the next connection begins a new session. What is in flight is then sent as new.
     pub clean_start: Option<bool>,
-    /// Which certificates to trust and to show, in place of all TLS options before.
-    #[cfg(feature = "tls")]
+    /// Which certificates to trust and to show, in place of all TLS options before. It has no effect where the program
+    /// makes the transports: set them there.
+    #[cfg(any(feature = "tls", feature = "host-tls"))]
     pub tls: Option<TlsOptions>,
+    /// The headers of the opening request at `ws://` and `wss://` URLs, in place of all before: for example with a new
+    /// token.
+    #[cfg(feature = "ws")]
+    pub websocket_headers: Option<Vec<(String, String)>>,
 }
 
 impl ConnectChanges {
@@ -251,8 +388,16 @@ impl Options {
             fallbacks: Vec::new(),
             authenticator: None,
             before_connect: None,
-            #[cfg(feature = "tls")]
+            #[cfg(any(feature = "tls", feature = "host-tls"))]
             tls: None,
+            #[cfg(feature = "ws")]
+            websocket_headers: Vec::new(),
+            #[cfg(feature = "proxy")]
+            proxy: None,
+            #[cfg(all(feature = "socket-options", not(target_family = "wasm")))]
+            sockets: crate::transport::SocketOptions::NONE,
+            #[cfg(feature = "store")]
+            store: None,
         }
     }
 
@@ -456,7 +601,7 @@ impl Options {
         self
     }
 
-    /// Which certificates to trust and to show at `mqtts://` URLs. Default: those of [`TlsOptions::new`].
+    /// Which certificates to trust and to show at `mqtts://` and `wss://` URLs. Default: those of [`TlsOptions::new`].
     ///
     /// ```
     /// use mqtt_wasi::{Options, TlsOptions};
@@ -468,6 +613,26 @@ impl Options {
     #[must_use]
     pub fn tls(mut self, tls: TlsOptions) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Adds a header to the opening request at `ws://` and `wss://` URLs, for example `Authorization`. `Host` takes the
+    /// place of the one that follows from the URL. `Debug` and errors do not show its value. Default: none but those of
+    /// WebSocket.
+    ///
+    /// A client fails with [`WebSocketFailure::Configuration`](crate::WebSocketFailure::Configuration) for a header
+    /// that cannot be sent, or that the handshake has itself.
+    ///
+    /// ```
+    /// use mqtt_wasi::Options;
+    ///
+    /// let options = Options::new().websocket_header("Authorization", "Bearer a-token");
+    /// assert!(!format!("{options:?}").contains("a-token"));
+    /// ```
+    #[cfg(feature = "ws")]
+    #[must_use]
+    pub fn websocket_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.websocket_headers.push((name.into(), value.into()));
         self
     }
 
@@ -698,7 +863,7 @@ impl Options {
     /// use mqtt_wasi::{Client, Error, Options};
     ///
     /// let silent = TcpListener::bind("127.0.0.1:0")?;
-    /// let options = Options::new().connect_timeout(Duration::from_millis(50));
+    /// let options = Options::new().connect_timeout(Duration::from_secs(1));
     /// let error = Client::connect_to(silent.local_addr()?, options).unwrap_err();
     /// assert_eq!(error, Error::ConnectTimeout);
     /// # Ok::<(), std::io::Error>(())

@@ -5,6 +5,7 @@ use core::task::{Poll, Waker};
 use super::calls::{CallId, Goal, Outcome, Resource, State, Waiter};
 use super::connection::Phase;
 use super::event::Event;
+use super::observe::Span;
 use super::operation::{Operation, Plan, Submit, Submitted};
 use super::timers::Timer;
 use super::{Clock, Engine, replace_waker};
@@ -47,6 +48,7 @@ struct Progress {
     id: Option<CallId>,
     /// What it has still to wait for, where nobody need be woken for it, and until when.
     goal: Option<(Goal, Instant)>,
+    span: Span,
 }
 
 impl<O> Call<O> {
@@ -59,7 +61,7 @@ impl<O> Call<O> {
     /// assert_eq!(call.id(), None);
     /// ```
     pub const fn new(operation: O) -> Self {
-        Self { operation, progress: Progress { id: None, goal: None } }
+        Self { operation, progress: Progress { id: None, goal: None, span: Span::new() } }
     }
 
     /// The number of the call, once the engine has something of it.
@@ -109,7 +111,12 @@ impl Engine {
         clock: Clock<'_>,
     ) -> Poll<Result<O::Output, Error>> {
         let Call { operation, progress } = call;
-        self.poll_operation(operation, progress, waker, clock).map(|outcome| operation.output(outcome))
+        progress.span.begin(self, operation);
+        let polled = self.poll_operation(operation, progress, waker, clock).map(|outcome| operation.output(outcome));
+        if let Poll::Ready(result) = &polled {
+            progress.span.over(result, O::failure);
+        }
+        polled
     }
 
     fn poll_operation(
@@ -203,6 +210,8 @@ impl Engine {
         {
             self.calls.submitted.remove(operation.number());
             self.session.cancel_request(operation);
+            #[cfg(feature = "stream")]
+            self.abandon_payload(operation);
         }
         self.admit();
         entry.as_mut().and_then(|entry| entry.waker.take())
@@ -323,6 +332,13 @@ impl Engine {
             if lacks.is_none() {
                 match operation.submit(self, &mut call.id, clock) {
                     Ok(Submitted::Done(outcome)) => return Some(outcome),
+                    #[cfg(feature = "store")]
+                    Ok(Submitted::Stored) => {
+                        let id = self.entry_for(&mut call.id, timeout, clock);
+                        self.calls.wait_for_store(id, self.next_round());
+                        self.admit();
+                        return None;
+                    }
                     Ok(Submitted::As(state)) => {
                         let id = self.entry_for(&mut call.id, timeout, clock);
                         self.submitted_as(id, state);
@@ -416,6 +432,8 @@ impl Engine {
         // One that has had its turn in one queue may wait in the next.
         let had_its_turn = call.is_some_and(|id| self.is_turn_of(id));
         let is_open = first.of_session().is_none() || matches!(self.phase, Phase::Open);
+        #[cfg(feature = "store")]
+        let is_open = is_open || (first == Resource::Quota && self.session.has_store());
         if (is_next || had_its_turn) && is_open { None } else { Some(first) }
     }
 
@@ -485,6 +503,11 @@ impl Engine {
         if let State::Sent(operation) = entry.state {
             self.calls.submitted.remove(operation.number());
             self.session.cancel_request(operation);
+            #[cfg(feature = "stream")]
+            {
+                self.complete(id, Outcome::Failed(error));
+                return self.abandon_payload(operation);
+            }
         } else if let Some(mut batch) = entry.batch.take() {
             batch.fail(error, |goal| self.has_reached(goal));
             self.calls.leave(id);
@@ -497,6 +520,10 @@ impl Engine {
     pub(super) fn expire_calls(&mut self) {
         while let Some(id) = self.timers.take_due_call(self.now) {
             let id = CallId(id);
+            #[cfg(feature = "stream")]
+            if self.has_more_time(id) {
+                self.give_more_time(id);
+            }
             let Some(entry) = self.calls.get(id) else { continue };
             if entry.deadline > self.now {
                 // It was given more.
@@ -567,10 +594,14 @@ impl Engine {
             }
         }
         self.watch_for_stuck();
+        #[cfg(feature = "stream")]
+        self.wake_reader();
     }
 
     fn is_available(&self, resource: Resource) -> bool {
         match (resource, resource.of_session()) {
+            #[cfg(feature = "store")]
+            (Resource::Quota, Some(what)) if self.session.has_store() => self.session.has(what),
             (_, Some(what)) => matches!(self.phase, Phase::Open) && self.session.has(what),
             (Resource::Authentication, _) => self.may_authenticate(),
             (Resource::Step, _) => self.step.is_some(),
@@ -659,6 +690,7 @@ impl Engine {
     }
 
     pub(super) fn note(&mut self, event: Event) {
+        self.observed.note(&event);
         self.events.push(event);
         self.admit();
     }

@@ -16,11 +16,14 @@ pub(super) enum Timer {
     Flush,
     /// The authenticator and the broker have had their time to make a connection.
     Authenticate,
+    /// What nothing waits for is to be written to the store.
+    #[cfg(feature = "store")]
+    Store,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    table: [Option<Instant>; 5],
+    table: [Option<Instant>; if cfg!(feature = "store") { 6 } else { 5 }],
     /// When calls end.
     calls: Deadlines,
 }

@@ -1,11 +1,10 @@
 //! Acknowledgements to the broker, by themselves or by hand, in the order that the messages came `[MQTT-4.6.0-2]`
 //! `[MQTT-4.6.0-3]`.
 
-use alloc::collections::VecDeque;
-
 use super::Status;
 use super::machine::Machine;
 use crate::codec::{Ack, Packet, PacketId, PacketType, Publish, QoS, ReasonCode};
+use crate::fifo::Fifo;
 
 /// What acknowledges a message: see [`Client::acknowledge`](crate::Client::acknowledge) and
 /// [`Session::acknowledge`](super::Session::acknowledge).
@@ -59,7 +58,7 @@ pub(super) struct Held {
     is_expired: bool,
     /// The number of the first message. Continues over all connections, so that no [`Delivery`] outlives its own.
     first: u64,
-    messages: VecDeque<HeldMessage>,
+    messages: Fifo<HeldMessage>,
 }
 
 #[derive(Debug)]
@@ -121,6 +120,10 @@ impl Machine {
 
     /// Acknowledges a message, or refuses it, once those before it are acknowledged.
     pub(super) fn acknowledge_in_order(&mut self, packet_id: PacketId, qos: QoS, is_refused: bool) {
+        #[cfg(feature = "store")]
+        if qos == QoS::ExactlyOnce && !is_refused {
+            self.journal.delivered(packet_id);
+        }
         if !self.status.is_open() {
             return;
         }
@@ -155,6 +158,10 @@ impl Machine {
             return false;
         };
         message.is_acknowledged = true;
+        #[cfg(feature = "store")]
+        if message.qos == QoS::ExactlyOnce {
+            self.journal.delivered(message.packet_id);
+        }
         if is_expired {
             // If the broker sends it again, the user does not get it again: at QoS 2, where that can be told.
             return message.qos == QoS::ExactlyOnce;

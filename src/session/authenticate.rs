@@ -101,7 +101,7 @@ impl Machine {
         if self.status == Status::Connected {
             self.terms.check_size(len)?;
         }
-        packet.encode_from_client(self.outbound.appender(len)).map_err(CallError::Invalid)?;
+        packet.encode_from_client(self.outbound.appender(len));
         self.turn = Turn::Broker;
         Ok(())
     }

@@ -92,13 +92,18 @@ impl Machine {
         }
         self.held.clear();
         if !connack.session_present {
+            #[cfg(feature = "store")]
+            self.forget_delivered();
             self.received.clear();
         }
         self.status = Status::Connected;
         self.stats.reconnects += u64::from(core::mem::replace(&mut self.was_connected, true));
+        #[cfg(feature = "store")]
+        self.note_session();
         self.has_session = true;
         self.connect_deadline = None;
         self.keep_alive.start(properties.server_keep_alive.unwrap_or(self.options.keep_alive));
+        self.stream_start = self.outbound.end();
         self.start_again(connack.session_present);
     }
 }

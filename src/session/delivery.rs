@@ -123,6 +123,8 @@ impl Machine {
         self.check_problem_information(&Packet::Pubrel(*ack), properties.reason_string, &properties.user_properties)?;
         let reason_code = match self.received.remove(ack.packet_id) {
             Some(true) => {
+                #[cfg(feature = "store")]
+                self.journal.released(ack.packet_id);
                 self.unacknowledged = self.unacknowledged.saturating_sub(1);
                 ReasonCode::Success
             }

@@ -130,8 +130,9 @@ pub enum Event {
     /// A message at QoS 0 was dropped. It was not sent before the last connection ended, and the broker of the new
     /// connection does not accept it, for this reason.
     MessageDropped(CallError),
-    /// A message at QoS 1 or 2 was not acknowledged, and is not sent again. As many connections ended at it as the
-    /// options allow, or the broker of the new connection does not accept it. [`Event::Published`] tells why.
+    /// A message was not acknowledged at QoS 1 or 2, or not sent to its end at QoS 0, and is not sent again. As many
+    /// connections ended at it as the options allow, or the broker of the new connection does not accept it,
+    /// for example because it is too large. It may have arrived. [`Event::Published`] tells why, except at QoS 0.
     MessageGivenUp {
         /// Its Topic Name. Empty if the broker has the message, and did not answer PUBREL.
         topic: String,

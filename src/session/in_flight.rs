@@ -4,11 +4,11 @@
 //! the slots themselves: those to be acknowledged in the order they were sent, and those to be completed in the order
 //! they were released.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::event::OperationId;
 use crate::codec::{PacketId, QoS};
+use crate::fifo::Fifo;
 
 /// A slot's buffer larger than this is given back when the message is done.
 const KEPT_CAPACITY: usize = 1024;
@@ -17,7 +17,7 @@ const KEPT_CAPACITY: usize = 1024;
 pub(super) struct InFlight {
     slots: Vec<Slot>,
     /// Identifiers that were used before, longest unused first, so that a late acknowledgement meets no new message.
-    free: VecDeque<PacketId>,
+    free: Fifo<PacketId>,
     /// Messages whose PUBACK or PUBREC is to come.
     sent: Order,
     /// Messages whose PUBCOMP is to come.
@@ -27,6 +27,12 @@ pub(super) struct InFlight {
     unacknowledged: u16,
     /// How many bytes the stored packets take.
     bytes: usize,
+    /// What has changed since it was written to the store.
+    #[cfg(feature = "store")]
+    pub(super) noted: super::store::Noted,
+    /// The place of the message that was sent, or released, last.
+    #[cfg(feature = "store")]
+    last_order: u64,
 }
 
 /// The ends of a list of slots.
@@ -46,12 +52,20 @@ struct Slot {
     attempts: u32,
     /// How many connections ended at it.
     suspicions: u32,
-    /// Where it begins in the stream of this connection.
+    /// Where its PUBLISH or PUBREL begins in the stream, when it was sent last.
     place: u64,
     /// Whether it was sent over this connection, which the broker counts against its Receive Maximum.
     is_counted: bool,
+    /// Whether PUBREC said that nobody has subscribed to it: PUBCOMP has no code for that (section 3.7.2.1).
+    is_for_nobody: bool,
     previous: Option<PacketId>,
     next: Option<PacketId>,
+    /// Whether its payload is streamed: `packet` has none then, and cannot be sent again.
+    #[cfg(feature = "stream")]
+    is_streamed: bool,
+    /// Its place among those that were sent, or released: for the store.
+    #[cfg(feature = "store")]
+    order: u64,
 }
 
 /// What a Packet Identifier is used for.
@@ -125,15 +139,57 @@ impl InFlight {
         let slot = self.slot_mut(id);
         slot.state = state;
         slot.operation = operation;
-        (slot.attempts, slot.suspicions) = (0, 0);
+        (slot.attempts, slot.suspicions, slot.is_for_nobody) = (0, 0, false);
+        #[cfg(feature = "stream")]
+        {
+            slot.is_streamed = false;
+        }
         if state.is_message() {
             self.link(id);
             self.messages += 1;
             self.count(id, place);
+            #[cfg(feature = "store")]
+            self.noted.note_new(id);
         }
         let packet = &mut self.slot_mut(id).packet;
         store(packet);
         self.bytes += packet.len();
+    }
+
+    /// The payload of the message is streamed.
+    #[cfg(feature = "stream")]
+    pub(super) fn set_streamed(&mut self, id: PacketId) {
+        self.slot_mut(id).is_streamed = true;
+    }
+
+    /// Whether the payload of the message is streamed, and the broker has not acknowledged it.
+    #[cfg(feature = "stream")]
+    pub(super) fn is_streamed(&self, id: PacketId) -> bool {
+        let is_sent = matches!(self.state(id), State::AwaitingPuback | State::AwaitingPubrec);
+        is_sent && self.slots[index(id)].is_streamed
+    }
+
+    /// As [`InFlight::insert`], for a message that is sent later.
+    #[cfg(feature = "store")]
+    pub(super) fn keep(&mut self, id: PacketId, state: State, operation: OperationId, packet: &[u8]) {
+        self.insert(id, state, operation, 0, |stored| stored.extend_from_slice(packet));
+        self.discount(id);
+        self.slot_mut(id).attempts = 0;
+    }
+
+    /// The place of a message among those that were sent, or released.
+    #[cfg(feature = "store")]
+    pub(super) fn order(&self, id: PacketId) -> u64 {
+        self.slots[index(id)].order
+    }
+
+    /// The places that messages had in an earlier process.
+    #[cfg(feature = "store")]
+    pub(super) fn set_orders(&mut self, orders: &[(PacketId, u64)]) {
+        for &(id, order) in orders {
+            self.slot_mut(id).order = order;
+            self.last_order = self.last_order.max(order);
+        }
     }
 
     /// Notes that the message is sent over this connection, from this place in its stream on.
@@ -158,16 +214,21 @@ impl InFlight {
     /// The connection has ended, maybe because of a message. The broker answers in the order that it gets messages in
     /// `[MQTT-4.6.0-2]` `[MQTT-4.6.0-3]`, and PUBREL comes before messages that are sent again: so it is the first that
     /// has no answer, if the broker has got any of it.
-    pub(super) fn suspect(&mut self, has_sent: impl Fn(u64) -> bool) {
-        let released = self.released.first;
-        let sent = self.sent.first.filter(|&id| {
-            let slot = &self.slots[index(id)];
-            slot.is_counted && has_sent(slot.place + 1)
-        });
-        if let Some(id) = released.or(sent) {
+    /// The connection has the stream from `start` on.
+    pub(super) fn suspect(&mut self, start: u64, has_sent: impl Fn(u64) -> bool) {
+        let first = self.messages_in_order().next();
+        let was_sent = |slot: &Slot| slot.place >= start && has_sent(slot.place + 1);
+        if let Some(id) = first.filter(|&id| was_sent(&self.slots[index(id)])) {
             let slot = self.slot_mut(id);
             slot.suspicions = slot.suspicions.saturating_add(1);
+            #[cfg(feature = "store")]
+            self.noted.note(id);
         }
+    }
+
+    /// Notes that PUBREL is sent over this connection, from this place in its stream on.
+    pub(super) fn set_place(&mut self, id: PacketId, place: u64) {
+        self.slot_mut(id).place = place;
     }
 
     /// How many times the message was sent, and how many connections ended at it, in an earlier process.
@@ -198,19 +259,27 @@ impl InFlight {
         }
     }
 
-    /// Notes that PUBREC came: the message itself is no longer needed.
-    pub(super) fn release(&mut self, id: PacketId) {
+    /// Notes that PUBREC came, and whether it is for nobody: the message itself is no longer needed.
+    pub(super) fn release(&mut self, id: PacketId, is_for_nobody: bool) {
         self.unlink(id);
         let slot = self.slot_mut(id);
+        slot.is_for_nobody = is_for_nobody;
         slot.state = State::AwaitingPubcomp;
         let freed = slot.free_packet();
         self.bytes -= freed;
         self.link(id);
+        #[cfg(feature = "store")]
+        self.noted.note_at_once(id);
     }
 
     /// What the identifier is used for.
     pub(super) fn state(&self, id: PacketId) -> State {
         self.slots.get(index(id)).map_or(State::Free, |slot| slot.state)
+    }
+
+    /// Whether PUBREC said that nobody has subscribed to it.
+    pub(super) fn is_for_nobody(&self, id: PacketId) -> bool {
+        self.slots.get(index(id)).is_some_and(|slot| slot.is_for_nobody)
     }
 
     /// Which call it is of.
@@ -230,9 +299,20 @@ impl InFlight {
 
     /// Frees the identifier, if it is in use.
     pub(super) fn remove(&mut self, id: PacketId) -> Option<OperationId> {
+        let operation = self.end(id)?;
+        self.free.push_back(id);
+        Some(operation)
+    }
+
+    /// Ends what the identifier is used for.
+    fn end(&mut self, id: PacketId) -> Option<OperationId> {
         let state = self.state(id);
         if state == State::Free {
             return None;
+        }
+        #[cfg(feature = "store")]
+        if state.is_message() || state == State::GivenUp {
+            self.noted.note(id);
         }
         self.discount(id);
         if state.is_message() {
@@ -244,7 +324,6 @@ impl InFlight {
         let operation = slot.operation;
         let freed = slot.free_packet();
         self.bytes -= freed;
-        self.free.push_back(id);
         Some(operation)
     }
 
@@ -257,8 +336,7 @@ impl InFlight {
             State::AwaitingPuback if is_counted => State::Abandoned,
             _ => return self.remove(id),
         };
-        let operation = self.remove(id);
-        self.free.pop_back();
+        let operation = self.end(id);
         self.slot_mut(id).state = after;
         if is_counted {
             self.slot_mut(id).is_counted = true;
@@ -316,14 +394,29 @@ impl InFlight {
         self.in_state(State::GivenUp)
     }
 
+    /// The same, with those of messages that have to be given up with their connection: for another process.
+    #[cfg(feature = "stream")]
+    pub(super) fn given_up_after_this(&self) -> Vec<PacketId> {
+        let is_lost = |id: &PacketId| self.is_streamed(*id) && self.state(*id) == State::AwaitingPubrec;
+        self.given_up().into_iter().chain(self.sent().filter(is_lost)).collect()
+    }
+
+    /// The messages to be acknowledged that can be sent again, in the order that they were sent.
+    pub(super) fn kept(&self) -> impl Iterator<Item = PacketId> {
+        #[cfg(not(feature = "stream"))]
+        return self.sent();
+        #[cfg(feature = "stream")]
+        self.sent().filter(|id| !self.is_streamed(*id))
+    }
+
     fn in_state(&self, state: State) -> Vec<PacketId> {
         let ids = (1..).map_while(PacketId::new).zip(&self.slots);
         ids.filter(|(_, slot)| slot.state == state).map(|(id, _)| id).collect()
     }
 
-    /// The messages to be acknowledged, as they were sent and in that order.
+    /// Those messages, as they were sent.
     pub(super) fn sent_packets(&self) -> impl Iterator<Item = &[u8]> {
-        self.sent().map(|id| self.slots[index(id)].packet.as_slice())
+        self.kept().map(|id| self.slots[index(id)].packet.as_slice())
     }
 
     /// The messages to be completed, in the order they were released.
@@ -358,7 +451,7 @@ impl InFlight {
 
     /// Has every identifier be free that was not taken over.
     pub(super) fn free_the_rest(&mut self) {
-        self.free = self.in_state(State::Free).into();
+        self.free = Fifo::from(self.in_state(State::Free));
     }
 
     /// Puts a message at the end of the list that its state belongs in.
@@ -370,6 +463,11 @@ impl InFlight {
         }
         if let Some(last) = last {
             self.slot_mut(last).next = Some(id);
+        }
+        #[cfg(feature = "store")]
+        {
+            self.last_order += 1;
+            self.slot_mut(id).order = self.last_order;
         }
         let slot = self.slot_mut(id);
         (slot.previous, slot.next) = (last, None);
@@ -395,6 +493,8 @@ impl InFlight {
         }
     }
 
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "in programs built for size too, since it is there for each packet")]
     fn slot_mut(&mut self, id: PacketId) -> &mut Slot {
         &mut self.slots[index(id)]
     }
@@ -451,8 +551,8 @@ mod tests {
     fn released_messages_leave_the_order_of_sending_for_their_own() {
         let mut in_flight = InFlight::default();
         let ids: Vec<_> = (0..3).map(|operation| insert(&mut in_flight, operation)).collect();
-        in_flight.release(ids[2]);
-        in_flight.release(ids[0]);
+        in_flight.release(ids[2], false);
+        in_flight.release(ids[0], false);
         assert_eq!(order(&in_flight), [1]);
         assert_eq!(in_flight.first_released(), Some(ids[2]));
         assert_eq!(in_flight.after(ids[2]), Some(ids[0]));

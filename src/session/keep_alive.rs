@@ -11,7 +11,10 @@
 use core::time::Duration;
 
 use crate::codec::PacketId;
+#[cfg(not(feature = "stream"))]
 use crate::time::Instant;
+#[cfg(feature = "stream")]
+use crate::time::{Instant, soonest};
 
 /// How long before the Keep Alive ends a ping is sent, at most: what the way to the broker may take.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -44,6 +47,9 @@ pub(super) struct KeepAlive {
     probe: Option<(PacketId, u64)>,
     /// Whether the system did not take all there was when it was given something last.
     is_stalled: bool,
+    /// The Keep Alive, if there is one.
+    #[cfg(feature = "stream")]
+    longest: Option<Duration>,
 }
 
 /// What was given to the system, and may not have reached the broker.
@@ -86,6 +92,10 @@ impl KeepAlive {
     pub(super) fn start(&mut self, seconds: u16) {
         let keep_alive = Duration::from_secs(seconds.into());
         self.quiet = (seconds != 0).then(|| keep_alive - MARGIN.min(keep_alive / 4));
+        #[cfg(feature = "stream")]
+        {
+            self.longest = (seconds != 0).then_some(keep_alive);
+        }
         self.patience = (keep_alive / 2).clamp(Duration::from_secs(1), Duration::from_secs(30));
         (self.ping, self.probe, self.is_stalled) = (None, None, false);
         // The broker has read CONNECT.
@@ -194,6 +204,36 @@ impl KeepAlive {
             // The broker counts from the last packet that it got, whether or not its answer to that is here.
             Some(Ping { waiting: None, give_up, .. }) => give_up.min(self.last_sent + quiet),
         })
+    }
+
+    /// As [`KeepAlive::deadline`], within a message whose payload has to come before anything can be sent: when that
+    /// has taken too long, or when a ping is to be given up that is out.
+    #[cfg(feature = "stream")]
+    pub(super) fn deadline_within_message(&self) -> Option<Instant> {
+        let ping_is_over = self.ping.filter(|ping| ping.waiting.is_none()).map(|ping| ping.give_up);
+        soonest(self.quiet.and(self.longest).map(|longest| self.last_sent + longest), ping_is_over)
+    }
+
+    /// Whether nothing was sent for so long that the broker may end the connection, for want of a payload. It counts
+    /// the time between packets `[MQTT-3.1.2-22]`, or, as brokers do, between bytes.
+    #[cfg(feature = "stream")]
+    pub(super) fn has_source_stalled(&self, now: Instant) -> bool {
+        self.quiet.is_some() && self.longest.is_some_and(|longest| now >= self.last_sent + longest)
+    }
+
+    /// Whether a ping is out whose answer is late.
+    #[cfg(feature = "stream")]
+    pub(super) fn is_answer_late(&self, now: Instant) -> bool {
+        self.ping.is_some_and(|ping| ping.waiting.is_none() && now >= ping.give_up)
+    }
+
+    /// There is more of a payload: a ping that waits behind it waits for the network from now on.
+    #[cfg(feature = "stream")]
+    pub(super) fn payload_came(&mut self, now: Instant) {
+        let patience = self.patience;
+        if let Some(ping) = self.ping.as_mut().filter(|ping| ping.waiting.is_some()) {
+            ping.wait_until(now + patience);
+        }
     }
 
     /// What is due. No answer is missed that may be unread: while the user `is_behind` with receiving, and while the

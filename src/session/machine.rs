@@ -32,6 +32,7 @@ pub(super) struct Machine {
     pub(super) options: SessionOptions,
     pub(super) status: Status,
     pub(super) outbound: Outbound,
+    /// A ring, since there may be one for each message.
     pub(super) events: VecDeque<Event>,
 
     pub(super) terms: Terms,
@@ -50,6 +51,9 @@ pub(super) struct Machine {
     pub(super) assigned_client_id: Option<String>,
     /// Whether a connection was made before, by this process or an earlier one, so that there is a session to continue.
     pub(super) has_session: bool,
+    /// Whether a connection ended between CONNECT and CONNACK: the broker may have begun a new session then, and the
+    /// next CONNACK tells only that there is one.
+    pub(super) is_in_doubt: bool,
     /// Whether the next connection makes the broker forget the session.
     pub(super) starts_clean: bool,
     /// How many packets had come before this connection.
@@ -58,6 +62,8 @@ pub(super) struct Machine {
     pub(super) was_connected: bool,
 
     pub(super) in_flight: InFlight,
+    /// Where the stream of this connection begins, behind CONNECT.
+    pub(super) stream_start: u64,
     /// The first message of the last connection that was not sent again yet; later ones follow it.
     pub(super) resend: Option<PacketId>,
     /// Whether each of them waits for the answer to the one before.
@@ -65,6 +71,8 @@ pub(super) struct Machine {
     next_operation: u64,
     /// Messages at QoS 0 that the last connection ended before: packets one behind the other.
     pub(super) unsent: Vec<u8>,
+    /// How long the first of them is, if it was sent in part, and how many connections in a row ended within it.
+    pub(super) cut: (usize, u32),
 
     pub(super) subscriptions: Subscriptions,
 
@@ -88,11 +96,19 @@ pub(super) struct Machine {
     pub(super) outbound_aliases: OutboundAliases,
 
     pub(super) stats: Stats,
+    /// The message whose payload is being streamed to the broker.
+    #[cfg(feature = "stream")]
+    pub(super) streaming: Option<super::stream::Streaming>,
+    /// What has changed since it was written to the store.
+    #[cfg(feature = "store")]
+    pub(super) journal: super::store::Journal,
 }
 
 impl Machine {
     pub(super) fn new(mut options: SessionOptions) -> Self {
         let snapshot = options.resume.take();
+        #[cfg(feature = "store")]
+        let stored = options.stored.take();
         let mut machine = Self {
             options,
             status: Status::Disconnected,
@@ -107,14 +123,17 @@ impl Machine {
             listens: false,
             assigned_client_id: None,
             has_session: false,
+            is_in_doubt: false,
             starts_clean: false,
             packets_before: 0,
             was_connected: false,
             in_flight: InFlight::default(),
+            stream_start: 0,
             resend: None,
             resends_one_by_one: false,
             next_operation: 0,
             unsent: Vec::new(),
+            cut: (0, 0),
             subscriptions: Subscriptions::default(),
             requests: Requests::default(),
             is_requesting: false,
@@ -126,9 +145,17 @@ impl Machine {
             inbound_aliases: InboundAliases::default(),
             outbound_aliases: OutboundAliases::default(),
             stats: Stats::default(),
+            #[cfg(feature = "stream")]
+            streaming: None,
+            #[cfg(feature = "store")]
+            journal: super::store::Journal::default(),
         };
         if let Some(snapshot) = snapshot {
             snapshot.restore(&mut machine);
+        }
+        #[cfg(feature = "store")]
+        if let Some(stored) = stored {
+            machine.keep_in_store(&stored);
         }
         machine
     }
@@ -180,6 +207,10 @@ impl Machine {
             self.fail(Error::ConnectTimeout);
         }
         self.expire_requests(now);
+        #[cfg(feature = "stream")]
+        if self.outbound.awaits_payload() {
+            return self.wait_for_payload(now, is_behind);
+        }
         match self.keep_alive.due(now, is_behind, self.outbound.is_overrun()) {
             Due::Nothing => {}
             Due::Ping => {
@@ -191,7 +222,13 @@ impl Machine {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
+        #[cfg(not(feature = "stream"))]
         let connection = self.connect_deadline.or(self.keep_alive.deadline());
+        #[cfg(feature = "stream")]
+        let connection = self.connect_deadline.or_else(|| match self.outbound.awaits_payload() {
+            true => self.keep_alive.deadline_within_message(),
+            false => self.keep_alive.deadline(),
+        });
         soonest(connection, self.requests.deadline())
     }
 
@@ -200,6 +237,8 @@ impl Machine {
         self.stats.bytes_sent += len as u64;
         let is_stalled = !self.outbound.pending().is_empty();
         self.keep_alive.sent(len, is_stalled, now, |place| self.outbound.has_sent(place));
+        #[cfg(feature = "stream")]
+        self.note_streamed();
         self.restore_subscriptions();
         self.send_again();
     }
@@ -228,6 +267,8 @@ impl Machine {
         if !self.status.is_open() {
             return;
         }
+        #[cfg(feature = "stream")]
+        self.lose_streams(&error);
         if let Some(reason_code) = error.reason_code() {
             self.send(&Packet::Disconnect(Disconnect::new(reason_code)));
         }
@@ -239,13 +280,19 @@ impl Machine {
 
     /// Notes that there is no network connection any more, because of `error` if it was not expected.
     pub(super) fn closed(&mut self, error: Error) {
-        self.unsent.extend(self.outbound.unsent_messages());
+        #[cfg(feature = "stream")]
+        {
+            self.lose_streams(&error);
+            self.outbound.take_out_streamed();
+        }
+        let given_up = self.keep_unsent(&error);
         self.outbound.clear();
         self.suspect_a_message(&error);
         if self.status.is_open() {
             self.forget_refusals(&error);
             self.events.push_back(Event::Disconnected(error.clone()));
         }
+        given_up.into_iter().for_each(|event| self.events.push_back(event));
         self.end(Status::Disconnected, &error);
     }
 
@@ -310,6 +357,9 @@ impl Machine {
 
     /// Leaves the open states: no timer runs on, and requests that the broker will never answer fail.
     fn end(&mut self, status: Status, error: &Error) {
+        if self.status == Status::Connecting && !matches!(error, Error::ConnectionRefused(_)) {
+            self.is_in_doubt = true;
+        }
         self.status = status;
         self.connect_deadline = None;
         self.keep_alive.stop();

@@ -53,11 +53,15 @@ pub struct SessionOptions {
     pub(crate) restore_messages: bool,
     pub(crate) adopt_session: bool,
     pub(crate) resume: Option<Snapshot>,
+    #[cfg(feature = "store")]
+    pub(crate) stored: Option<super::store::Stored>,
     pub(crate) response_topic: Option<String>,
     pub(crate) pending_request_limit: usize,
     pub(crate) filters_per_subscribe: u16,
     pub(crate) attempts_per_message: u32,
     pub(crate) skip_refused_messages: bool,
+    #[cfg(feature = "stream")]
+    pub(crate) stream_above: u32,
     #[cfg(feature = "json")]
     pub(crate) envelope: Option<&'static Envelope>,
 }
@@ -174,11 +178,15 @@ impl SessionOptions {
             restore_messages: true,
             adopt_session: false,
             resume: None,
+            #[cfg(feature = "store")]
+            stored: None,
             response_topic: None,
             pending_request_limit: 4096,
             filters_per_subscribe: 64,
             attempts_per_message: 100,
             skip_refused_messages: false,
+            #[cfg(feature = "stream")]
+            stream_above: u32::MAX,
             #[cfg(feature = "json")]
             envelope: None,
         }

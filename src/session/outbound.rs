@@ -1,33 +1,37 @@
 //! Bytes on their way out: one contiguous buffer, so that everything that waits leaves in one write.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::codec::{Ack, DecodeOptions, EncodeError, Packet, PacketId, PacketType, Publish, PublishProperties, QoS};
 use crate::codec::{FixedHeader, UnknownProperties};
+use crate::fifo::Fifo;
 
 #[derive(Default)]
+#[cfg_attr(feature = "stream", derive(Clone))]
 pub(super) struct Outbound {
     /// Whole packets, the first of which may have been sent.
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     /// How much of `buffer` was sent.
-    sent: usize,
+    pub(super) sent: usize,
     /// How many packets were ever put in.
-    packets: u64,
+    pub(super) packets: u64,
     /// Of messages at QoS 0 that have an alias alone: where they end in the stream, and their Topic Names.
-    unnamed: VecDeque<(u64, Arc<str>)>,
+    pub(super) unnamed: Fifo<(u64, Arc<str>)>,
     /// How many bytes those Topic Names have.
     unnamed_bytes: usize,
     /// How many bytes were sent before `buffer[0]`.
-    origin: u64,
+    pub(super) origin: u64,
     /// How many bytes of the session's own making were added since the place in the stream that `mark` was set at.
     own: usize,
     /// How many were added in the stretch before that, some of which may be sent.
     own_before: usize,
     /// Where the stream ended when a new stretch began: once all before it is sent, the next one begins.
     mark: u64,
+    /// The message whose payload comes bit by bit, until all of it is sent.
+    #[cfg(feature = "stream")]
+    pub(super) streamed: Option<super::stream::Streamed>,
 }
 
 /// Shows no bytes: CONNECT has a password among them.
@@ -43,11 +47,19 @@ const MOST_OWN: usize = 4 * 65_536;
 
 impl Outbound {
     pub(super) fn pending(&self) -> &[u8] {
-        &self.buffer[self.sent..]
+        #[cfg(feature = "stream")]
+        if let Some(streamed) = &self.streamed {
+            return &self.buffer[self.sent..streamed.sendable(self.sent, self.buffer.len())];
+        }
+        &self.buffer.as_slice()[self.sent..]
     }
 
     /// Where the next byte will be in the stream.
     pub(super) const fn end(&self) -> u64 {
+        #[cfg(feature = "stream")]
+        if let Some(streamed) = &self.streamed {
+            return self.origin + self.buffer.len() as u64 + streamed.missing as u64;
+        }
         self.origin + self.buffer.len() as u64
     }
 
@@ -64,13 +76,13 @@ impl Outbound {
     /// Whether `len` more bytes keep within `limit`. A single packet always does.
     pub(super) fn has_room(&self, len: usize, limit: usize) -> bool {
         // What was left out may have to be put back in.
-        let pending = self.pending().len() + self.unnamed_bytes;
+        let pending = self.buffer.len() - self.sent + self.unnamed_bytes;
         pending == 0 || pending.saturating_add(len) <= limit
     }
 
     /// The buffer to append a packet of `len` bytes to.
     pub(super) fn appender(&mut self, len: usize) -> &mut Vec<u8> {
-        if self.sent > self.pending().len() && self.buffer.capacity() - self.buffer.len() < len {
+        if self.sent > self.buffer.len() - self.sent && self.buffer.capacity() - self.buffer.len() < len {
             self.drop_sent();
         }
         self.packets += 1;
@@ -84,6 +96,10 @@ impl Outbound {
         self.buffer.drain(..start);
         self.origin += start as u64;
         self.sent -= start;
+        #[cfg(feature = "stream")]
+        if let Some(streamed) = &mut self.streamed {
+            streamed.move_by(start);
+        }
     }
 
     /// How many packets were wholly sent, or wait to be.
@@ -100,6 +116,12 @@ impl Outbound {
     /// The messages at QoS 0 that were not sent, or not to their end: packets one behind the other, with their full
     /// Topic Names.
     pub(super) fn unsent_messages(&self) -> Vec<u8> {
+        #[cfg(feature = "stream")]
+        if self.streamed.is_some() {
+            let mut others = self.clone();
+            others.take_out_streamed();
+            return others.unsent_messages();
+        }
         let mut unsent = Vec::new();
         let mut topics = self.unnamed.iter();
         let (_, mut start) = self.first_unsent();
@@ -118,10 +140,22 @@ impl Outbound {
         unsent
     }
 
+    /// How long the message at QoS 0 is that was sent in part, if there is one.
+    pub(super) fn cut_message(&self) -> Option<usize> {
+        let (_, start) = self.first_unsent();
+        let cut = packets(&self.buffer[start..]).next().filter(|_| start < self.sent)?;
+        message(cut).filter(|message| message.qos == QoS::AtMostOnce).map(|_| cut.len())
+    }
+
     /// How many packets are sent to their end, and where in the buffer the next one starts.
     fn first_unsent(&self) -> (u64, usize) {
         let (mut count, mut start) = (0, 0);
-        for packet in packets(&self.buffer) {
+        #[cfg(not(feature = "stream"))]
+        let whole = &self.buffer;
+        // One that is streamed is not sent to its end: it would not be there.
+        #[cfg(feature = "stream")]
+        let whole = &self.buffer[..self.streamed.as_ref().map_or(self.buffer.len(), |streamed| streamed.start)];
+        for packet in packets(whole) {
             if start + packet.len() > self.sent {
                 break;
             }
@@ -144,7 +178,8 @@ impl Outbound {
     pub(super) fn push(&mut self, packet: &Packet<'_>) -> Result<(), EncodeError> {
         let len = packet.encoded_len_from_client()?;
         self.own += len;
-        packet.encode_from_client(self.appender(len))
+        packet.encode_from_client(self.appender(len));
+        Ok(())
     }
 
     /// Appends PUBACK, PUBREC or PUBCOMP that says Success: there is one of them for each message.
@@ -167,7 +202,15 @@ impl Outbound {
             self.unnamed_bytes -= topic.len();
             self.unnamed.pop_front();
         }
-        if self.sent == self.buffer.len() {
+        #[cfg(feature = "stream")]
+        if self.streamed.is_some() {
+            self.pass_streamed();
+        }
+        #[cfg(not(feature = "stream"))]
+        let is_all = self.sent == self.buffer.len();
+        #[cfg(feature = "stream")]
+        let is_all = self.streamed.is_none() && self.sent == self.buffer.len();
+        if is_all {
             self.empty();
         } else if self.has_sent(self.mark) {
             (self.own_before, self.own) = (self.own, 0);
@@ -177,6 +220,8 @@ impl Outbound {
 
     /// Drops what was not sent.
     pub(super) fn clear(&mut self) {
+        #[cfg(feature = "stream")]
+        self.take_out_streamed();
         let (sent, start) = self.first_unsent();
         debug_assert!(start <= self.sent, "packets are whole");
         self.packets -= packets(&self.buffer).count() as u64 - sent;

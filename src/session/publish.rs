@@ -21,16 +21,28 @@ const ALIAS_LEN: usize = 5;
 const DUP: u8 = 0x08;
 
 impl Machine {
+    #[cfg(not(feature = "store"))]
     pub(super) fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, CallError> {
+        self.publish_now(publish)
+    }
+
+    #[cfg(feature = "store")]
+    pub(super) fn publish(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, CallError> {
+        match self.publish_now(publish) {
+            Err(CallError::WouldBlock | CallError::NotConnected)
+                if self.has_store() && publish.qos != QoS::AtMostOnce && !self.is_requesting =>
+            {
+                Self::check_content(publish)?;
+                self.store_message(publish)
+            }
+            result => result,
+        }
+    }
+
+    fn publish_now(&mut self, publish: &Publish<'_>) -> Result<Option<OperationId>, CallError> {
         self.require_connected()?;
         self.terms.check_message(publish.qos, publish.retain)?;
-        if !publish.properties.subscription_identifiers.is_empty() {
-            return Err(CallError::PropertyNotAllowed(PropertyId::SubscriptionIdentifier));
-        }
-        let is_text = publish.properties.payload_format_indicator == Some(true);
-        if is_text && core::str::from_utf8(publish.payload).is_err() {
-            return Err(CallError::PayloadNotUtf8);
-        }
+        Self::check_content(publish)?;
         let packet_id = match publish.qos {
             QoS::AtMostOnce => None,
             // Messages of the last connection go first.
@@ -58,6 +70,18 @@ impl Machine {
         self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, place, store);
         self.keep_alive.will_be_answered(packet_id, self.outbound.end());
         Ok(Some(operation))
+    }
+
+    /// Fails for what no connection could carry.
+    pub(super) fn check_content(publish: &Publish<'_>) -> Result<(), CallError> {
+        if !publish.properties.subscription_identifiers.is_empty() {
+            return Err(CallError::PropertyNotAllowed(PropertyId::SubscriptionIdentifier));
+        }
+        let is_text = publish.properties.payload_format_indicator == Some(true);
+        if is_text && core::str::from_utf8(publish.payload).is_err() {
+            return Err(CallError::PayloadNotUtf8);
+        }
+        Ok(())
     }
 
     /// Publishes a message that has or may get a Topic Alias.
@@ -145,7 +169,8 @@ impl Machine {
                 if self.resend == Some(ack.packet_id) {
                     self.resend = self.in_flight.after(ack.packet_id);
                 }
-                self.in_flight.release(ack.packet_id);
+                self.in_flight.release(ack.packet_id, ack.reason_code == ReasonCode::NoMatchingSubscribers);
+                self.in_flight.set_place(ack.packet_id, self.outbound.end());
                 if let Some(id) = self.in_flight.operation(ack.packet_id) {
                     self.request_received(id, ack.reason_code);
                 }
@@ -196,6 +221,7 @@ impl Machine {
                 self.give_up_message(id, Error::GivenUp { attempts: self.in_flight.attempts(id) });
             } else {
                 self.stats.retransmitted += 1;
+                self.in_flight.set_place(id, self.outbound.end());
                 self.send(&Packet::Pubrel(Ack::success(id)));
             }
         }
@@ -203,9 +229,10 @@ impl Machine {
         while let Some(id) = next {
             next = self.in_flight.after(id);
             self.in_flight.discount(id);
+            let is_repeat = self.is_repeat(id);
             if let Some(first_byte) = self.in_flight.packet_mut(id).first_mut() {
                 // Without its session the broker knows nothing of the message, which is then sent as a new one.
-                *first_byte = if session_present { *first_byte | DUP } else { *first_byte & !DUP };
+                *first_byte = if session_present && is_repeat { *first_byte | DUP } else { *first_byte & !DUP };
             }
         }
         if !session_present && !self.options.restore_messages {
@@ -253,7 +280,7 @@ impl Machine {
             } else if has_quota && self.outbound.has_room(packet.len(), self.options.outbound_limit) {
                 let place = self.outbound.end();
                 self.outbound.push_bytes(packet);
-                self.stats.retransmitted += 1;
+                self.stats.retransmitted += u64::from(self.is_repeat(id));
                 self.in_flight.count(id, place);
                 self.keep_alive.will_be_answered(id, self.outbound.end());
                 self.resend = self.in_flight.after(id);
@@ -261,6 +288,12 @@ impl Machine {
                 break;
             }
         }
+    }
+
+    /// Whether the message may have been sent before: one that was stored while there was no connection was not.
+    #[cfg_attr(not(feature = "store"), allow(clippy::unused_self))]
+    fn is_repeat(&self, id: PacketId) -> bool {
+        cfg!(not(feature = "store")) || self.in_flight.attempts(id) > 0
     }
 
     /// Whether as many connections ended at the message as the options allow.
@@ -279,6 +312,10 @@ impl Machine {
 
     /// The user gives a message up; `false` if it is not in flight any more.
     pub(super) fn give_up_by_hand(&mut self, operation: OperationId) -> bool {
+        #[cfg(feature = "stream")]
+        if self.abandon_payload(operation) {
+            return true;
+        }
         let id = self.in_flight.find(operation).or_else(|| self.in_flight.find(operation.of_a_request()));
         if let Some(id) = id {
             self.end_message(id, Error::GivenUp { attempts: self.in_flight.attempts(id) });
@@ -294,6 +331,20 @@ impl Machine {
         outbound::packets(self.in_flight.packet(id)).next().and_then(outbound::message).unwrap_or_default()
     }
 
+    /// The message was never sent, and is not.
+    #[cfg(feature = "store")]
+    pub(super) fn drop_message(&mut self, id: PacketId, why: Error) {
+        if !matches!(self.in_flight.state(id), State::AwaitingPuback | State::AwaitingPubrec) {
+            return;
+        }
+        if self.resend == Some(id) {
+            self.resend = self.in_flight.after(id);
+        }
+        if let Some(operation) = self.in_flight.remove(id) {
+            self.published(operation, Err(why));
+        }
+    }
+
     /// Sends the message no more, and ends its call.
     fn end_message(&mut self, id: PacketId, error: Error) {
         if self.resend == Some(id) {
@@ -304,16 +355,41 @@ impl Machine {
         }
     }
 
+    /// The connection has ended: messages at QoS 0 wait for the next one that were not sent. One that connections end
+    /// within again and again, since the broker does not read it to its end, is given up.
+    pub(super) fn keep_unsent(&mut self, error: &Error) -> Option<Event> {
+        let unsent = self.outbound.unsent_messages();
+        if self.status == Status::Connected {
+            let len = self.outbound.cut_message().filter(|_| may_be_due_to_a_message(error)).unwrap_or_default();
+            let times = if len > 0 && len == self.cut.0 { self.cut.1 } else { 0 };
+            self.cut = (len, times.saturating_add(1));
+        }
+        let (len, attempts) = self.cut;
+        let (mut kept, mut given_up) = (unsent.as_slice(), None);
+        if len > 0
+            && attempts >= self.options.attempts_per_message.max(1)
+            && let Some(first) = outbound::packets(&unsent).next()
+        {
+            let topic = outbound::message(first).map(|message| message.topic.to_owned()).unwrap_or_default();
+            self.stats.dropped += 1;
+            given_up = Some(Event::MessageGivenUp { topic, attempts });
+            kept = &unsent[first.len()..];
+            self.cut = (0, 0);
+        }
+        self.unsent.extend_from_slice(kept);
+        given_up
+    }
+
     /// The connection has ended for this reason: maybe because of a message.
     pub(super) fn suspect_a_message(&mut self, error: &Error) {
         if self.status == Status::Connected && may_be_due_to_a_message(error) {
             let outbound = &self.outbound;
-            self.in_flight.suspect(|place| outbound.has_sent(place));
+            self.in_flight.suspect(self.stream_start, |place| outbound.has_sent(place));
         }
     }
 
     /// How many more messages may be sent before one is acknowledged `[MQTT-3.3.4-7]` (section 4.9).
-    fn send_quota(&self) -> u16 {
+    pub(super) fn send_quota(&self) -> u16 {
         let most = self.terms.receive_maximum.min(self.options.in_flight_limit.max(1));
         most.saturating_sub(self.in_flight.unacknowledged())
     }
@@ -333,6 +409,11 @@ impl Machine {
     }
 
     fn check_ack(&mut self, packet: &Packet<'_>, ack: &Ack<'_>) -> Result<(), ProtocolError> {
+        #[cfg(feature = "stream")]
+        if self.is_unfinished(ack.packet_id) {
+            // It acknowledges what the broker cannot have yet.
+            return Err(ProtocolError::UnknownPacketId(packet.packet_type()));
+        }
         self.keep_alive.answered(ack.packet_id, |place| self.outbound.sent_since(place));
         self.check_problem_information(packet, ack.properties.reason_string, &ack.properties.user_properties)
     }
@@ -345,7 +426,11 @@ impl Machine {
         if self.in_flight.state(ack.packet_id) != expected {
             return Err(ProtocolError::UnknownPacketId(packet.packet_type()).into());
         }
-        let reason = Reason::new(ack.reason_code, ack.properties.reason_string, None, &ack.properties.user_properties);
+        let mut reason =
+            Reason::new(ack.reason_code, ack.properties.reason_string, None, &ack.properties.user_properties);
+        if ack.reason_code == ReasonCode::Success && self.in_flight.is_for_nobody(ack.packet_id) {
+            reason.reason_code = ReasonCode::NoMatchingSubscribers;
+        }
         let is_refused = ack.reason_code.is_error() && !matches!(packet, Packet::Pubcomp(_));
         self.stats.refused += u64::from(is_refused);
         self.complete(ack.packet_id, if is_refused { Err(Error::PublishRefused(reason.into())) } else { Ok(reason) });
@@ -364,7 +449,7 @@ impl Machine {
     }
 
     /// Tells those who wait for it how a message went.
-    fn published(&mut self, id: OperationId, result: Result<Reason, Error>) {
+    pub(super) fn published(&mut self, id: OperationId, result: Result<Reason, Error>) {
         if let Some(result) = self.take_own_published(id, result) {
             self.events.push_back(Event::Published { id, result });
         }

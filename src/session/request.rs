@@ -21,7 +21,7 @@ use crate::deadlines::Deadlines;
 use crate::error::{CallError, Error, Failure, Reason, SubscribeReason};
 use crate::message::Message;
 use crate::ordered::Ordered;
-use crate::time::Instant;
+use crate::time::{Instant, seconds_up};
 
 /// How many bytes of Correlation Data are the number; the rest is the nonce.
 const NUMBER_LEN: usize = 7;
@@ -137,7 +137,7 @@ impl Machine {
         correlation: &[u8; CORRELATION_LEN],
         timeout: Duration,
     ) -> Result<Option<OperationId>, CallError> {
-        let seconds = timeout.as_millis().div_ceil(1000).max(1);
+        let seconds = seconds_up(timeout).max(1);
         let lifetime = u32::try_from(seconds).ok();
         let properties = PublishProperties {
             response_topic: Some(topic),
@@ -180,6 +180,8 @@ impl Machine {
                 let subscription = Subscription::new(&topic, QoS::AtLeastOnce);
                 let asked = self.subscribe(&[subscription], SubscribeProperties::default());
                 self.requests.topic = Some(topic);
+                #[cfg(feature = "store")]
+                self.journal.head_changed();
                 self.requests.replies = Replies::Asked(asked?);
                 Err(CallError::WouldBlock)
             }

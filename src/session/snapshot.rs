@@ -49,18 +49,18 @@ const MOST_IDENTIFIER: u32 = 268_435_455;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    client_id: String,
+    pub(super) client_id: String,
     /// Of requests; empty if there was none.
     response_topic: String,
-    received: Vec<PacketId>,
-    given_up: Vec<PacketId>,
-    released: Vec<PacketId>,
+    pub(super) received: Vec<PacketId>,
+    pub(super) given_up: Vec<PacketId>,
+    pub(super) released: Vec<PacketId>,
     /// Messages in flight, one packet behind the other.
-    sent: Vec<u8>,
+    pub(super) sent: Vec<u8>,
     /// Messages at QoS 0.
     unsent: Vec<u8>,
     /// Of messages in flight, then of those released: how often each was sent, and how many connections ended at it.
-    attempts: Vec<[u32; 2]>,
+    pub(super) attempts: Vec<[u32; 2]>,
     subscriptions: Vec<Granted>,
 }
 
@@ -109,7 +109,10 @@ impl Snapshot {
         binary(&mut bytes, machine.requests.topic().unwrap_or_default().as_bytes());
         let received: Vec<_> = machine.received.iter().filter(|id| !undelivered.contains(id)).collect();
         ids(&mut bytes, &received);
+        #[cfg(not(feature = "stream"))]
         ids(&mut bytes, &machine.in_flight.given_up());
+        #[cfg(feature = "stream")]
+        ids(&mut bytes, &machine.in_flight.given_up_after_this());
         ids(&mut bytes, &machine.in_flight.released().collect::<Vec<_>>());
         let mut sent = Vec::new();
         machine.in_flight.sent_packets().for_each(|packet| sent.extend_from_slice(packet));
@@ -117,7 +120,7 @@ impl Snapshot {
         let mut unsent = machine.unsent.clone();
         unsent.extend_from_slice(&machine.outbound.unsent_messages());
         binary(&mut bytes, &unsent);
-        for id in machine.in_flight.sent().chain(machine.in_flight.released()) {
+        for id in machine.in_flight.kept().chain(machine.in_flight.released()) {
             bytes.extend_from_slice(&machine.in_flight.attempts(id).to_be_bytes());
             bytes.extend_from_slice(&machine.in_flight.suspicions(id).to_be_bytes());
         }
@@ -176,6 +179,45 @@ impl Snapshot {
         in_flight.free_the_rest();
         (len == self.sent.len() + self.unsent.len()).then_some(in_flight)
     }
+}
+
+/// What a store needs of it.
+#[cfg(feature = "store")]
+impl Snapshot {
+    pub(crate) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// Whether the messages in flight are these, in this order, and everything fits together.
+    pub(super) fn has_messages(&self, mut ids: impl Iterator<Item = PacketId>) -> bool {
+        packets(&self.sent).all(|packet| stored(packet).and_then(|message| message.packet_id) == ids.next())
+            && ids.next().is_none()
+            && self.in_flight().is_some()
+    }
+}
+
+/// A snapshot of a session with nothing in flight.
+#[cfg(feature = "store")]
+pub(super) fn write_head(machine: &Machine, bytes: &mut Vec<u8>) {
+    let start = bytes.len();
+    bytes.extend_from_slice(MAGIC);
+    bytes.push(SNAPSHOT_VERSION);
+    binary(bytes, machine.client_id().as_bytes());
+    binary(bytes, machine.requests.topic().unwrap_or_default().as_bytes());
+    (0..3).for_each(|_| ids(bytes, &[]));
+    (0..2).for_each(|_| binary(bytes, &[]));
+    let count = bytes.len();
+    bytes.extend_from_slice(&[0; 4]);
+    let mut subscriptions = 0_u32;
+    for Granted { filter, options, identifier, .. } in machine.subscriptions.iter() {
+        binary(bytes, filter.as_bytes());
+        bytes.push(*options);
+        bytes.extend_from_slice(&identifier.unwrap_or(0).to_be_bytes());
+        subscriptions += 1;
+    }
+    bytes[count..count + 4].copy_from_slice(&subscriptions.to_be_bytes());
+    let crc = crc32(&bytes[start..]);
+    bytes.extend_from_slice(&crc.to_be_bytes());
 }
 
 /// Names the client alone: messages may be private.

@@ -3,7 +3,6 @@
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::Status;
@@ -11,10 +10,11 @@ use super::event::{Event, OperationId};
 use super::in_flight::State;
 use super::machine::Machine;
 use crate::codec::{
-    AckProperties, List, Packet, PacketId, QoS, ReasonCode, Suback, Subscribe, SubscribeProperties, Subscription,
-    Unsuback, Unsubscribe, UnsubscribeProperties,
+    AckProperties, List, Packet, PacketId, QoS, ReasonCode, RetainHandling, Suback, Subscribe, SubscribeProperties,
+    Subscription, Unsuback, Unsubscribe, UnsubscribeProperties,
 };
 use crate::error::{CallError, Error, ProtocolError, SubscribeReason};
+use crate::fifo::Fifo;
 use crate::message::owned;
 
 /// So many Topic Filters every broker takes in one SUBSCRIBE that is known to have a limit.
@@ -30,9 +30,11 @@ pub(super) struct Subscriptions {
     /// What the broker granted, in the order of the Topic Filters.
     granted: Vec<Granted>,
     /// What it lost with the session, to be asked for again.
-    lost: VecDeque<Granted>,
+    lost: Fifo<Granted>,
+    /// Whether the broker may still have what is asked for again: it is to send retained messages for new ones only.
+    may_exist: bool,
     /// What was asked for and not answered yet.
-    asked: VecDeque<Asked>,
+    asked: Fifo<Asked>,
     /// How many Topic Filters are restored with one SUBSCRIBE at most, once a connection has ended before the answer.
     at_once: Option<usize>,
     /// How many connections in a row have ended so.
@@ -98,7 +100,7 @@ impl Subscriptions {
             What::Restore(subscriptions) => subscriptions.as_slice(),
             _ => &[],
         });
-        self.granted.iter().chain(&self.lost).chain(restoring)
+        self.granted.iter().chain(self.lost.iter()).chain(restoring)
     }
 
     /// Whether this one was lost and the broker has not been asked for it again.
@@ -197,6 +199,8 @@ impl Machine {
         let Suback { packet_id, properties, reason_codes } = suback;
         let answered = self.answer(&Packet::Suback(*suback), *packet_id, properties, reason_codes)?;
         let Some((id, what)) = answered else { return Ok(()) };
+        #[cfg(feature = "store")]
+        self.journal.head_changed();
         let (is_restored, subscriptions) = match what {
             What::Subscribe(subscriptions) => (false, subscriptions),
             What::Restore(subscriptions) => (true, subscriptions),
@@ -205,7 +209,9 @@ impl Machine {
         for (subscription, code) in subscriptions.into_iter().zip(reason_codes) {
             let granted = QoS::from_u8(code as u8);
             let refused = granted.is_none().then_some(code);
-            if is_restored && !self.take_own_restored(&subscription.filter, refused) {
+            // Where the broker may have had it, nothing has happened that the user could see.
+            let is_silent = self.subscriptions.may_exist && refused.is_none();
+            if is_restored && !self.take_own_restored(&subscription.filter, refused) && !is_silent {
                 let filter = subscription.filter.clone().into();
                 self.events.push_back(match granted {
                     Some(qos) => Event::SubscriptionRestored { filter, qos },
@@ -229,6 +235,8 @@ impl Machine {
         let Unsuback { packet_id, properties, reason_codes } = unsuback;
         let answered = self.answer(&Packet::Unsuback(*unsuback), *packet_id, properties, reason_codes)?;
         let Some((id, what)) = answered else { return Ok(()) };
+        #[cfg(feature = "store")]
+        self.journal.head_changed();
         if let What::Unsubscribe(filters) = what {
             for (filter, _) in filters.iter().zip(reason_codes).filter(|(_, code)| !code.is_error()) {
                 self.subscriptions.remove(filter);
@@ -257,14 +265,23 @@ impl Machine {
             match what {
                 What::Subscribe(_) => self.subscribed(id, result),
                 What::Unsubscribe(_) => self.events.push_back(Event::Unsubscribed { id, result }),
-                What::Restore(subscriptions) => self.subscriptions.lost.extend(subscriptions),
+                What::Restore(subscriptions) => {
+                    subscriptions.into_iter().for_each(|lost| self.subscriptions.lost.push_back(lost));
+                }
             }
         }
     }
 
-    /// After CONNACK: what the broker lost is asked for again, or reported as lost.
+    /// After CONNACK: what the broker lost, or may have lost, is asked for again. What it lost is reported if the
+    /// options forbid that.
     pub(super) fn take_up_subscriptions(&mut self, session_present: bool) {
-        if !session_present {
+        let is_in_doubt = core::mem::take(&mut self.is_in_doubt);
+        // What was in doubt stays so until it is answered.
+        let may_exist = is_in_doubt || (self.subscriptions.may_exist && !self.subscriptions.lost.is_empty());
+        self.subscriptions.may_exist = session_present && may_exist;
+        if !session_present || is_in_doubt {
+            #[cfg(feature = "store")]
+            self.journal.head_changed();
             let granted = core::mem::take(&mut self.subscriptions.granted);
             for granted in granted {
                 // Replies are not the user's to ask for again.
@@ -273,6 +290,8 @@ impl Machine {
                     self.subscriptions.lost.push_front(granted);
                 } else if self.options.restore_subscriptions {
                     self.subscriptions.lost.push_back(granted);
+                } else if session_present {
+                    self.subscriptions.add(granted);
                 } else {
                     let filter = granted.filter.into();
                     self.events.push_back(Event::SubscriptionLost { filter, reason_code: None });
@@ -292,9 +311,12 @@ impl Machine {
             // There is one Subscription Identifier to a SUBSCRIBE.
             let has_identifiers = self.terms.has_identifiers();
             let identifier_of = |lost: &Granted| lost.identifier.filter(|_| has_identifiers || !lost.may_do_without);
-            let identifier = identifier_of(&lost[0]);
-            let alike = lost.iter().take(at_once).take_while(|lost| identifier_of(lost) == identifier).count();
-            let again: Vec<Granted> = lost.drain(..alike).collect();
+            let identifier = lost.front().and_then(identifier_of);
+            let mut again = Vec::new();
+            while again.len() < at_once && lost.front().is_some_and(|lost| identifier_of(lost) == identifier) {
+                again.extend(lost.pop_front());
+            }
+            let alike = again.len();
             match self.restore(packet_id, identifier, &again) {
                 Ok(()) => self.subscriptions.asked.push_back(Asked { packet_id, what: What::Restore(again) }),
                 // One of them cannot be restored, or all of them make too large a packet: fewer, then.
@@ -316,7 +338,12 @@ impl Machine {
         subscription_identifier: Option<u32>,
         again: &[Granted],
     ) -> Result<(), CallError> {
-        let subscriptions: Vec<_> = again.iter().filter_map(Granted::lend).collect();
+        let mut subscriptions: Vec<_> = again.iter().filter_map(Granted::lend).collect();
+        for subscription in subscriptions.iter_mut().filter(|_| self.subscriptions.may_exist) {
+            if subscription.retain_handling == RetainHandling::Send {
+                subscription.retain_handling = RetainHandling::SendIfNew;
+            }
+        }
         self.terms.check_subscribe(&subscriptions, subscription_identifier.is_some())?;
         let properties = SubscribeProperties { subscription_identifier, ..SubscribeProperties::default() };
         let subscriptions = subscriptions.as_slice().into();
@@ -327,6 +354,8 @@ impl Machine {
     }
 
     fn lose(&mut self, subscriptions: Vec<Granted>, why: ReasonCode) {
+        #[cfg(feature = "store")]
+        self.journal.head_changed();
         let reason_code = Some(why);
         for Granted { filter, .. } in subscriptions {
             if !self.take_own_restored(&filter, reason_code) {
@@ -362,7 +391,8 @@ impl Machine {
         if !self.outbound.has_room(len, self.options.outbound_limit) {
             return Err(CallError::WouldBlock);
         }
-        packet.encode_from_client(self.outbound.appender(len)).map_err(CallError::Invalid)
+        packet.encode_from_client(self.outbound.appender(len));
+        Ok(())
     }
 
     /// What this answers; `None` if that is nothing that was asked.
@@ -381,7 +411,8 @@ impl Machine {
             _ => return Err(unknown),
         }
         let place = self.subscriptions.place_of(packet_id).ok_or(unknown)?;
-        if reason_codes.iter().count() != self.subscriptions.asked[place].what.len() {
+        let expected = self.subscriptions.asked.get(place).map_or(0, |asked| asked.what.len());
+        if reason_codes.iter().count() != expected {
             return Err(ProtocolError::ReasonCodeCount);
         }
         self.stats.refused += reason_codes.iter().filter(|code| code.is_error()).count() as u64;

@@ -1,8 +1,8 @@
 //! Which address of a host is tried next, and for how long: one rule for every transport. Sans-IO.
 
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::error::{TransportError, TransportErrorKind};
@@ -15,7 +15,8 @@ const MOST_ADDRESSES: usize = 16;
 /// prefers. Each has its share of the time that is left, so that one that does not answer leaves the others theirs.
 #[derive(Debug)]
 pub(crate) struct Addresses {
-    left: VecDeque<SocketAddr>,
+    /// The next one last.
+    left: Vec<SocketAddr>,
     until: Instant,
     /// Why the last one failed.
     kind: TransportErrorKind,
@@ -26,29 +27,50 @@ pub(crate) struct Addresses {
 impl Addresses {
     /// These addresses, in the resolver's order, to be tried until then.
     pub(crate) fn new(resolved: impl IntoIterator<Item = SocketAddr>, until: Instant) -> Self {
-        let mut preferred = VecDeque::new();
-        let mut others = VecDeque::new();
+        let mut preferred = Vec::new();
+        let mut others = Vec::new();
         for address in resolved {
             let is_first_family =
-                preferred.front().is_none_or(|first: &SocketAddr| first.is_ipv6() == address.is_ipv6());
+                preferred.first().is_none_or(|first: &SocketAddr| first.is_ipv6() == address.is_ipv6());
             let family = if is_first_family { &mut preferred } else { &mut others };
             if !family.contains(&address) {
-                family.push_back(address);
+                family.push(address);
             }
         }
-        let mut left = VecDeque::new();
-        while left.len() < MOST_ADDRESSES && !(preferred.is_empty() && others.is_empty()) {
-            left.extend(preferred.pop_front());
-            left.extend(others.pop_front());
+        let mut left = Vec::new();
+        for place in 0..MOST_ADDRESSES {
+            left.extend([preferred.get(place), others.get(place)].into_iter().flatten());
         }
         left.truncate(MOST_ADDRESSES);
+        left.reverse();
         Self { left, until, kind: TransportErrorKind::UnknownHost, failures: String::new() }
+    }
+
+    /// The same, to be tried beside each other: IPv6 first (RFC 8305, section 4).
+    #[cfg(all(feature = "tokio", not(target_family = "wasm")))]
+    pub(crate) fn to_race(resolved: impl IntoIterator<Item = SocketAddr>, until: Instant) -> Self {
+        let (mut addresses, others): (alloc::vec::Vec<_>, alloc::vec::Vec<_>) =
+            resolved.into_iter().partition(SocketAddr::is_ipv6);
+        addresses.extend(others);
+        Self::new(addresses, until)
+    }
+
+    /// The next one to try beside those before it.
+    #[cfg(all(feature = "tokio", not(target_family = "wasm")))]
+    pub(crate) fn start_next(&mut self) -> Option<SocketAddr> {
+        self.left.pop()
+    }
+
+    /// Whether there is another one.
+    #[cfg(all(feature = "tokio", not(target_family = "wasm")))]
+    pub(crate) fn has_next(&self) -> bool {
+        !self.left.is_empty()
     }
 
     /// The next one, and until when to try it; `None` when there is none, or no time.
     pub(crate) fn next(&mut self, now: Instant) -> Option<(SocketAddr, Instant)> {
         let left = u32::try_from(self.left.len()).unwrap_or(u32::MAX);
-        let address = self.left.pop_front()?;
+        let address = self.left.pop()?;
         let remaining = self.until.saturating_duration_since(now);
         if remaining.is_zero() && !self.failures.is_empty() {
             self.failed(address, &TransportErrorKind::ConnectTimeout.because("not tried, no time was left"));
@@ -87,7 +109,6 @@ impl Addresses {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
     use core::time::Duration;
 
     use super::*;

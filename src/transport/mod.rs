@@ -1,39 +1,111 @@
 //! Byte streams that the blocking client runs over. They know nothing of MQTT.
 
-#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+#[cfg(any(
+    feature = "std",
+    all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+    all(feature = "component", target_arch = "wasm32")
+))]
 mod addresses;
-#[cfg(any(feature = "std", all(feature = "component", target_arch = "wasm32")))]
+#[cfg(all(feature = "host-tls", not(feature = "tls")))]
+mod host_tls;
+#[cfg(all(
+    any(feature = "proxy", feature = "ws"),
+    any(
+        feature = "std",
+        all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+        all(feature = "component", target_arch = "wasm32")
+    )
+))]
+mod http;
+#[cfg(all(
+    feature = "proxy",
+    any(
+        feature = "std",
+        all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+        all(feature = "component", target_arch = "wasm32")
+    )
+))]
+mod proxy;
+#[cfg(all(feature = "socket-options", not(target_family = "wasm")))]
+mod socket;
+#[cfg(any(
+    feature = "std",
+    all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+    all(feature = "component", target_arch = "wasm32")
+))]
 mod stream;
 #[cfg(feature = "std")]
 mod tcp;
 #[cfg(all(feature = "std", not(all(target_os = "wasi", target_env = "p2"))))]
 mod tcp_native;
-#[cfg(all(feature = "std", target_os = "wasi", target_env = "p2"))]
+#[cfg(all(any(feature = "std", feature = "wasi"), target_os = "wasi", target_env = "p2"))]
 mod tcp_wasi;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tokio")]
 mod tokio;
 #[cfg(any(
-    all(feature = "component", target_arch = "wasm32"),
-    all(feature = "std", target_os = "wasi", target_env = "p2")
+    all(feature = "component", not(feature = "component-p3"), target_arch = "wasm32"),
+    all(any(feature = "std", feature = "wasi"), target_os = "wasi", target_env = "p2")
 ))]
 mod wasi;
+#[cfg(all(feature = "component-p3", target_arch = "wasm32"))]
+#[path = "wasi_p3.rs"]
+mod wasi;
+#[cfg(all(
+    feature = "ws",
+    any(
+        feature = "std",
+        all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+        all(feature = "component", target_arch = "wasm32")
+    )
+))]
+mod websocket;
 
+#[cfg(all(
+    feature = "proxy",
+    any(
+        feature = "std",
+        all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+        all(feature = "component", target_arch = "wasm32")
+    )
+))]
+pub(crate) use self::proxy::Proxy;
+#[cfg(all(feature = "socket-options", not(target_family = "wasm")))]
+pub(crate) use self::socket::SocketOptions;
 #[cfg(feature = "tokio")]
 pub(crate) use self::{
     stream::Layers,
     tcp::now,
     tokio::{TokioConnection, connect},
 };
+#[cfg(all(feature = "host-tls", not(feature = "tls")))]
+pub use host_tls::TlsOptions;
 #[cfg(all(feature = "std", not(all(target_os = "wasi", target_env = "p2"))))]
 pub use tcp_native::{TcpConnector, TcpTransport};
-#[cfg(all(feature = "std", target_os = "wasi", target_env = "p2"))]
+#[cfg(all(any(feature = "std", feature = "wasi"), target_os = "wasi", target_env = "p2"))]
 pub use tcp_wasi::{TcpConnector, TcpTransport};
 #[cfg(feature = "tls")]
 pub use tls::{SkippedCertificate, TlsOptions, TlsTransport};
-#[cfg(all(feature = "component", target_arch = "wasm32"))]
+#[cfg(all(feature = "component", not(feature = "component-p3"), target_arch = "wasm32"))]
 pub(crate) use wasi::{ComponentTransport, Interest, WasiConnector, WasiTransport, wait_for_any};
+#[cfg(all(
+    feature = "ws",
+    any(
+        feature = "std",
+        all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+        all(feature = "component", target_arch = "wasm32")
+    )
+))]
+pub use websocket::WebSocketTransport;
+#[cfg(all(feature = "component-p3", target_arch = "wasm32"))]
+pub(crate) use {
+    stream::Layers,
+    wasi::{Closing, WasiConnection, connect, now, sleep_until, spawn},
+};
+
+#[cfg(feature = "ws")]
+use alloc::{string::String, vec::Vec};
 
 use crate::error::{Error, TransportError};
 use crate::time::Instant;
@@ -111,6 +183,21 @@ pub trait Transport {
         incoming: &mut [u8],
         until: Option<Instant>,
     ) -> Result<Transferred, TransportError>;
+
+    /// What time it was at the end of the last [`Transport::transfer`]. Not later, and as early as the time that was
+    /// [told](Transport::now) before that only if it did not wait. Where to tell the time is a call of the system, a
+    /// transport that knows saves one by this. Default: it tells what time it is.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::transport::Transport;
+    ///
+    /// network.transfer(&[], &mut [0; 100], Some(network.now()))?;
+    /// assert_eq!(network.now_after_transfer(), network.now(), "it has not waited");
+    /// # Ok::<(), mqtt_wasi::TransportError>(())
+    /// ```
+    fn now_after_transfer(&self) -> Instant {
+        self.now()
+    }
 
     /// Closes the stream, such that what was sent arrives. Harmless if it is closed.
     ///
@@ -261,13 +348,26 @@ pub trait Connector {
     /// ```
     fn random(&mut self) -> u64;
 
-    /// Uses these options for TLS from the next connection on. A connector without TLS has no use for them.
+    /// Uses these options for TLS from the next connection on.
     ///
     /// # Errors
-    /// [`Error::Transport`] for options that cannot be used; then it uses those before.
-    #[cfg(feature = "tls")]
+    /// [`Error::Transport`] for options that cannot be used; then it uses those before. A connector that does not
+    /// implement this function cannot use any.
+    #[cfg(any(feature = "tls", feature = "host-tls"))]
     fn use_tls(&mut self, tls: TlsOptions) -> Result<(), Error> {
         drop(tls);
+        let message = "this connector cannot change its TLS options: implement Connector::use_tls".into();
+        Err(TransportError { kind: crate::error::TransportErrorKind::Other, message }.into())
+    }
+
+    /// Sends these headers, by name and value, in the opening request of WebSocket from the next connection on, in
+    /// place of all before. A connector without WebSocket has no use for them.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] for headers that cannot be sent; then it uses those before.
+    #[cfg(feature = "ws")]
+    fn use_websocket_headers(&mut self, headers: Vec<(String, String)>) -> Result<(), Error> {
+        drop(headers);
         Ok(())
     }
 

@@ -36,6 +36,29 @@ pub(super) struct Tcp {
 impl Tcp {
     #[cfg(not(all(target_os = "wasi", target_env = "p2")))]
     pub(super) fn connect(addresses: impl ToSocketAddrs, until: Instant) -> Result<Self, TransportError> {
+        Self::connect_by(addresses, until, open)
+    }
+
+    /// The same, with these options of the socket.
+    #[cfg(all(feature = "socket-options", not(target_family = "wasm")))]
+    pub(super) fn connect_with(
+        addresses: impl ToSocketAddrs,
+        until: Instant,
+        options: super::SocketOptions,
+    ) -> Result<Self, TransportError> {
+        Self::connect_by(addresses, until, |address, timeout| {
+            let socket = options.socket(address)?;
+            socket.connect_timeout(&address.into(), timeout.max(Duration::from_millis(1)))?;
+            Ok(socket.into())
+        })
+    }
+
+    #[cfg(not(all(target_os = "wasi", target_env = "p2")))]
+    fn connect_by(
+        addresses: impl ToSocketAddrs,
+        until: Instant,
+        open: impl Fn(SocketAddr, Duration) -> io::Result<TcpStream>,
+    ) -> Result<Self, TransportError> {
         let resolved = addresses.to_socket_addrs().map_err(unknown_host)?;
         let mut addresses = Addresses::new(resolved, until);
         while let Some((address, until)) = addresses.next(now()) {
@@ -53,6 +76,15 @@ impl Tcp {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(STALLED))?;
         stream.set_read_timeout(None)?;
+        Ok(Self { stream, read_timeout: None, is_stalled: false, is_closed: false })
+    }
+
+    /// A Unix socket, which the same calls of the system read, write and close.
+    #[cfg(unix)]
+    pub(super) fn connect_to_socket(path: &str) -> Result<Self, TransportError> {
+        let stream = std::os::unix::net::UnixStream::connect(path).map_err(|error| of_socket(path, error))?;
+        let stream = TcpStream::from(std::os::fd::OwnedFd::from(stream));
+        stream.set_write_timeout(Some(STALLED))?;
         Ok(Self { stream, read_timeout: None, is_stalled: false, is_closed: false })
     }
 
@@ -212,6 +244,15 @@ fn coarse(duration: Duration) -> Duration {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let shift = 60_u32.saturating_sub(millis.leading_zeros());
     if millis < 16 { duration } else { Duration::from_millis(millis >> shift << shift) }
+}
+
+/// Why nothing could be connected to at this path.
+#[cfg(unix)]
+pub(super) fn of_socket(path: &str, error: io::Error) -> TransportError {
+    let is_missing = error.kind() == ErrorKind::NotFound;
+    let TransportError { kind, message } = error.into();
+    let kind = if is_missing { TransportErrorKind::ConnectionRefused } else { kind };
+    TransportError { kind, message: std::format!("{path}: {message}") }
 }
 
 impl From<io::Error> for TransportError {

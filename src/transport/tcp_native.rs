@@ -1,5 +1,8 @@
 //! The TCP connections of native clients, through `std::net`.
 
+use alloc::borrow::ToOwned;
+#[cfg(feature = "ws")]
+use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 use std::net::{IpAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -11,7 +14,7 @@ use crate::error::{Error, TransportError, TransportErrorKind};
 use crate::time::Instant;
 use crate::url::BrokerUrl;
 
-/// A TCP connection, with TLS over it at `mqtts://` URLs.
+/// A TCP connection, with TLS and WebSocket over it as the URL says.
 ///
 #[doc = example!()]
 /// # let address = broker.address();
@@ -103,7 +106,8 @@ impl Transport for TcpTransport {
     }
 }
 
-/// Connects over TCP, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers.
+/// Connects over TCP, to `mqtt://` brokers; with the feature `tls` to `mqtts://` brokers, with `ws` to `ws://` brokers,
+/// and with both to `wss://` brokers.
 ///
 /// To look a name up may take long, and cannot be interrupted. So a thread does that, and it connects where the caller
 /// does not wait for it. The thread ends by itself. On `wasm32-wasip2` there are no threads, and none is needed: no
@@ -136,7 +140,7 @@ enum Stage {
     Start,
     /// A thread connects.
     Elsewhere(mpsc::Receiver<Result<Tcp, TransportError>>),
-    /// TLS is being agreed on.
+    /// TLS and WebSocket are being agreed on.
     Handshake(Stream<Tcp>),
 }
 
@@ -170,7 +174,58 @@ impl TcpConnector {
     /// ```
     #[cfg(feature = "tls")]
     pub fn with_tls(tls: Option<super::TlsOptions>) -> Result<Self, Error> {
-        Ok(Self { layers: Layers::new(tls)?, attempt: None })
+        let mut connector = Self::new();
+        connector.layers.use_tls(tls)?;
+        Ok(connector)
+    }
+
+    /// With these headers, by name and value, in the opening request at `ws://` and `wss://` URLs, in place of all
+    /// before.
+    ///
+    /// # Errors
+    /// [`WebSocketFailure::Configuration`](crate::WebSocketFailure::Configuration) for headers that cannot be sent.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::transport::TcpConnector;
+    ///
+    /// let token = ("Authorization".to_string(), "Bearer a-token".to_string());
+    /// assert!(TcpConnector::new().with_websocket_headers(vec![token]).is_ok());
+    /// let invalid = ("X-Two-Lines".to_string(), "one\r\ntwo".to_string());
+    /// assert!(TcpConnector::new().with_websocket_headers(vec![invalid]).is_err());
+    /// ```
+    #[cfg(feature = "ws")]
+    pub fn with_websocket_headers(mut self, headers: Vec<(String, String)>) -> Result<Self, Error> {
+        self.layers.use_websocket_headers(headers)?;
+        Ok(self)
+    }
+
+    /// Through this proxy: see [`Options::proxy`](crate::Options::proxy).
+    ///
+    /// # Errors
+    /// [`UrlError::Proxy`](crate::UrlError::Proxy).
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::transport::TcpConnector;
+    ///
+    /// assert!(TcpConnector::new().with_proxy("socks5://localhost").is_ok());
+    /// assert!(TcpConnector::new().with_proxy("ftp://localhost").is_err());
+    /// ```
+    #[cfg(feature = "proxy")]
+    pub fn with_proxy(mut self, url: &str) -> Result<Self, Error> {
+        self.layers.use_proxy(Some(super::Proxy::new(url, "")?));
+        Ok(self)
+    }
+
+    #[cfg(feature = "socket-options")]
+    pub(crate) const fn with_sockets(mut self, options: super::SocketOptions) -> Self {
+        self.layers.sockets = options;
+        self
+    }
+
+    #[cfg(feature = "proxy")]
+    pub(crate) fn through(mut self, proxy: Option<super::Proxy>) -> Self {
+        self.layers.use_proxy(proxy);
+        self
     }
 
     fn try_to_advance(&mut self, until: Option<Instant>) -> Option<Result<TcpTransport, Error>> {
@@ -183,15 +238,25 @@ impl TcpConnector {
                     if let Err(error) = layers.prepare(url) {
                         return Some(Err(error));
                     }
+                    #[cfg(unix)]
+                    if url.scheme == crate::url::Scheme::Unix {
+                        *stage = match begin(layers, url, Tcp::connect_to_socket(&url.host)) {
+                            Ok(stream) => Stage::Handshake(stream),
+                            Err(error) => return Some(Err(error)),
+                        };
+                        continue;
+                    }
                     // An address needs no look-up, and whoever waits for as long as it may take need not be kept from it.
-                    if url.host.parse::<IpAddr>().is_err() || waits_until < *end {
-                        *stage = match connect_elsewhere(url, *end) {
+                    let place = layers.place(url);
+                    if place.0.parse::<IpAddr>().is_err() || waits_until < *end {
+                        *stage = match connect_elsewhere(layers, place, *end) {
                             Ok(connected) => Stage::Elsewhere(connected),
                             Err(error) => return Some(Err(error.into())),
                         };
                         continue;
                     }
-                    match begin(layers, url, Tcp::connect((url.host.as_str(), url.port), *end)) {
+                    let connected = dial(layers, place, *end);
+                    match begin(layers, url, connected) {
                         Ok(stream) => Stage::Handshake(stream),
                         Err(error) => return Some(Err(error)),
                     }
@@ -218,8 +283,9 @@ impl TcpConnector {
                     }
                     Ok(false) if now() < *end => return None,
                     Ok(false) => {
+                        let when = stream.handshake();
                         stream.close();
-                        return Some(Err(timeout("during the TLS handshake").into()));
+                        return Some(Err(timeout(when).into()));
                     }
                     Err(error) => return Some(Err(error.into())),
                 },
@@ -253,8 +319,12 @@ impl Connector for TcpConnector {
 
     #[cfg(feature = "tls")]
     fn use_tls(&mut self, tls: super::TlsOptions) -> Result<(), Error> {
-        self.layers = Layers::new(Some(tls))?;
-        Ok(())
+        self.layers.use_tls(Some(tls))
+    }
+
+    #[cfg(feature = "ws")]
+    fn use_websocket_headers(&mut self, headers: Vec<(String, String)>) -> Result<(), Error> {
+        self.layers.use_websocket_headers(headers)
     }
 
     fn wait(&mut self, until: Instant) {
@@ -268,18 +338,30 @@ impl Connector for TcpConnector {
 
 /// Begins to speak over a connection, if it was made.
 fn begin(layers: &mut Layers, url: &BrokerUrl, connected: Result<Tcp, TransportError>) -> Result<Stream<Tcp>, Error> {
-    layers.begin(url, connected?)
+    layers.begin(url, connected.map_err(|error| layers.failed(url, error))?)
+}
+
+/// Connects with the options of the sockets.
+#[cfg(feature = "socket-options")]
+fn dial(layers: &Layers, place: (&str, u16), until: Instant) -> Result<Tcp, TransportError> {
+    Tcp::connect_with(place, until, layers.sockets)
+}
+
+#[cfg(not(feature = "socket-options"))]
+fn dial(_: &Layers, place: (&str, u16), until: Instant) -> Result<Tcp, TransportError> {
+    Tcp::connect(place, until)
 }
 
 fn connect_elsewhere(
-    url: &BrokerUrl,
+    layers: &Layers,
+    (host, port): (&str, u16),
     until: Instant,
 ) -> Result<mpsc::Receiver<Result<Tcp, TransportError>>, TransportError> {
     let (connected, receiver) = mpsc::channel();
-    let (host, port) = (url.host.clone(), url.port);
+    let (host, layers) = (host.to_owned(), layers.clone());
     let connect = move || {
         // Nobody may be left who wants it.
-        let _ = connected.send(Tcp::connect((host.as_str(), port), until));
+        let _ = connected.send(dial(&layers, (host.as_str(), port), until));
     };
     std::thread::Builder::new().name("mqtt-connect".into()).spawn(connect)?;
     Ok(receiver)

@@ -1,25 +1,32 @@
 //! The TCP connections of clients on `wasm32-wasip2`, through the sockets of WASI themselves: `std::net` has those of a
 //! C library, which are 50 KB of a program and know no timeout for connecting.
 
-use alloc::boxed::Box;
+#[cfg(feature = "ws")]
+use alloc::{string::String, vec::Vec};
 use core::fmt;
-use core::time::Duration;
-use std::net::{TcpStream, ToSocketAddrs};
+#[cfg(feature = "std")]
+use {
+    super::stream::Stream,
+    super::tcp::{Tcp, unknown_host},
+    super::wasi::WasiTransport,
+    alloc::boxed::Box,
+    core::time::Duration,
+    std::net::{TcpStream, ToSocketAddrs},
+};
 
-use super::stream::Stream;
-use super::tcp::{Tcp, unknown_host};
-use super::wasi::{ComponentTransport, WasiConnector, WasiTransport};
+use super::wasi::{ComponentTransport, WasiConnector};
 use super::{Connector, Transferred, Transport};
 use crate::error::{Error, TransportError};
 use crate::time::Instant;
 use crate::url::BrokerUrl;
 
-/// A TCP connection, with TLS over it at `mqtts://` URLs.
+/// A TCP connection, with TLS and WebSocket over it as the URL says.
 pub struct TcpTransport(Inner);
 
 enum Inner {
     Host(ComponentTransport),
     /// Behind a pointer, so that programs which bring no stream of the standard library do not link one.
+    #[cfg(feature = "std")]
     Standard(Box<dyn Transport + Send>),
 }
 
@@ -34,6 +41,7 @@ impl TcpTransport {
     /// [`TransportErrorKind::ConnectTimeout`](crate::TransportErrorKind::ConnectTimeout),
     /// [`TransportErrorKind::AccessDenied`](crate::TransportErrorKind::AccessDenied),
     /// [`TransportErrorKind::Other`](crate::TransportErrorKind::Other).
+    #[cfg(feature = "std")]
     pub fn connect(addresses: impl ToSocketAddrs, timeout: Duration) -> Result<Self, TransportError> {
         let until = WasiTransport::clock() + timeout;
         let resolved = addresses.to_socket_addrs().map_err(unknown_host)?;
@@ -44,6 +52,7 @@ impl TcpTransport {
     ///
     /// # Errors
     /// [`TransportError`] when the options of the stream cannot be set.
+    #[cfg(feature = "std")]
     pub fn new(stream: TcpStream) -> Result<Self, TransportError> {
         Ok(Self(Inner::Standard(Box::new(Stream::plain(Tcp::new(stream)?)))))
     }
@@ -51,6 +60,7 @@ impl TcpTransport {
     fn inner(&self) -> &dyn Transport {
         match &self.0 {
             Inner::Host(stream) => stream,
+            #[cfg(feature = "std")]
             Inner::Standard(stream) => &**stream,
         }
     }
@@ -58,6 +68,7 @@ impl TcpTransport {
     fn inner_mut(&mut self) -> &mut dyn Transport {
         match &mut self.0 {
             Inner::Host(stream) => stream,
+            #[cfg(feature = "std")]
             Inner::Standard(stream) => &mut **stream,
         }
     }
@@ -83,13 +94,17 @@ impl Transport for TcpTransport {
         self.inner_mut().transfer(outgoing, incoming, until)
     }
 
+    fn now_after_transfer(&self) -> Instant {
+        self.inner().now_after_transfer()
+    }
+
     fn close(&mut self) {
         self.inner_mut().close();
     }
 }
 
-/// Connects over TCP, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers. No call waits longer
-/// than it is told to.
+/// Connects over TCP, to `mqtt://` brokers; with the feature `tls` to `mqtts://` brokers, with `ws` to `ws://` brokers,
+/// and with both to `wss://` brokers. No call waits longer than it is told to.
 pub struct TcpConnector(WasiConnector);
 
 impl TcpConnector {
@@ -106,6 +121,32 @@ impl TcpConnector {
     #[cfg(feature = "tls")]
     pub fn with_tls(tls: Option<super::TlsOptions>) -> Result<Self, Error> {
         WasiConnector::with_tls(tls).map(Self)
+    }
+
+    /// Through this proxy: see [`Options::proxy`](crate::Options::proxy).
+    ///
+    /// # Errors
+    /// [`UrlError::Proxy`](crate::UrlError::Proxy).
+    #[cfg(feature = "proxy")]
+    pub fn with_proxy(self, url: &str) -> Result<Self, Error> {
+        Ok(self.through(Some(super::Proxy::new(url, "")?)))
+    }
+
+    #[cfg(feature = "proxy")]
+    pub(crate) fn through(mut self, proxy: Option<super::Proxy>) -> Self {
+        self.0.use_proxy(proxy);
+        self
+    }
+
+    /// With these headers, by name and value, in the opening request at `ws://` and `wss://` URLs, in place of all
+    /// before.
+    ///
+    /// # Errors
+    /// [`WebSocketFailure::Configuration`](crate::WebSocketFailure::Configuration) for headers that cannot be sent.
+    #[cfg(feature = "ws")]
+    pub fn with_websocket_headers(mut self, headers: Vec<(String, String)>) -> Result<Self, Error> {
+        self.0.use_websocket_headers(headers)?;
+        Ok(self)
     }
 }
 
@@ -143,6 +184,11 @@ impl Connector for TcpConnector {
     #[cfg(feature = "tls")]
     fn use_tls(&mut self, tls: super::TlsOptions) -> Result<(), Error> {
         self.0.use_tls(tls)
+    }
+
+    #[cfg(feature = "ws")]
+    fn use_websocket_headers(&mut self, headers: Vec<(String, String)>) -> Result<(), Error> {
+        self.0.use_websocket_headers(headers)
     }
 
     fn wait(&mut self, until: Instant) {

@@ -1,14 +1,20 @@
 //! TCP through `wasi:sockets` itself, for the component, and for programs with std. Waits on pollables; never spins.
 
+#[cfg(feature = "ws")]
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
 use super::addresses::Addresses;
+#[cfg(feature = "host-tls")]
+use super::host_tls::{Handshake, Secured, TlsOptions};
 use super::stream::{Layers, Stream};
 use super::{Connector, Transferred, Transport};
 use crate::error::{Error, TransportError, TransportErrorKind};
+#[cfg(feature = "component")]
+use crate::landing::read_into;
 use crate::time::Instant;
 use crate::url::BrokerUrl;
 #[cfg(feature = "component")]
@@ -24,6 +30,8 @@ use host::sockets::network::{
 };
 use host::sockets::tcp::{ShutdownType, TcpSocket};
 use host::sockets::tcp_create_socket::create_tcp_socket;
+#[cfg(feature = "host-tls")]
+use host::tls::types::ClientConnection;
 #[cfg(not(feature = "component"))]
 use wasip2 as host;
 
@@ -36,18 +44,24 @@ const MOST_WRITE: u64 = 1024 * 1024;
 /// A TCP connection of the host.
 pub(crate) struct WasiTransport {
     connection: Option<Connection>,
-    /// The timer that was waited for last: whatever comes often ends before it, so it serves again. Not one that was
-    /// ready.
+    /// The timer that was waited for last: whatever comes often ends before it, so it serves again, also for what is
+    /// later. Not one that was ready.
     timer: Option<(Instant, Pollable)>,
+    /// What time it was when that was asked last, which is a call of the host.
+    last_known: Cell<Instant>,
+    /// Whether bytes were written since there was nothing more to read. An answer to them takes a while.
+    awaits_answer: bool,
 }
 
-/// A TCP connection of the host, with TLS over it where the URL says `mqtts://`.
+/// A TCP connection of the host, with TLS and WebSocket over it as the URL says.
 pub(crate) type ComponentTransport = Stream<WasiTransport>;
 
-/// Makes TCP connections of the host, to `mqtt://` brokers and, with the feature `tls`, to `mqtts://` brokers. Nothing
-/// of it waits longer than it is told to.
+/// Makes TCP connections of the host, to `mqtt://` brokers; with the feature `tls` to `mqtts://` brokers, with `ws` to
+/// `ws://` brokers, and with both to `wss://` brokers. Nothing of it waits longer than it is told to.
 pub(crate) struct WasiConnector {
     layers: Layers,
+    #[cfg(feature = "host-tls")]
+    tls: Option<TlsOptions>,
     attempt: Option<Attempt>,
 }
 
@@ -62,7 +76,10 @@ struct Attempt {
     addresses: Option<Addresses>,
     /// An address is being tried.
     connecting: Option<Connecting>,
-    /// TLS is being agreed on.
+    /// The host does TLS.
+    #[cfg(feature = "host-tls")]
+    handshake: Option<Handshake>,
+    /// TLS and WebSocket are being agreed on.
     stream: Option<ComponentTransport>,
 }
 
@@ -82,15 +99,27 @@ struct Connecting {
 
 impl WasiConnector {
     /// With these options for TLS; `None`: the defaults.
-    #[cfg(feature = "tls")]
+    #[cfg(all(feature = "std", feature = "tls"))]
     pub(crate) fn with_tls(tls: Option<super::TlsOptions>) -> Result<Self, Error> {
-        Ok(Self { layers: Layers::new(tls)?, attempt: None })
+        let mut connector = Self::new();
+        connector.layers.use_tls(tls)?;
+        Ok(connector)
     }
 
     /// Without options.
-    #[cfg(any(feature = "std", not(feature = "tls")))]
     pub(crate) const fn new() -> Self {
-        Self { layers: Layers::none(), attempt: None }
+        Self {
+            layers: Layers::none(),
+            #[cfg(feature = "host-tls")]
+            tls: None,
+            attempt: None,
+        }
+    }
+
+    /// Connects through this proxy from now on.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn use_proxy(&mut self, proxy: Option<super::Proxy>) {
+        self.layers.use_proxy(proxy);
     }
 
     /// What the attempt waits for, if it waits for the host.
@@ -100,6 +129,10 @@ impl WasiConnector {
         if let Some(stream) = &attempt.stream {
             return stream.inner().connection.as_ref().map(|connection| &connection.readable);
         }
+        #[cfg(feature = "host-tls")]
+        if let Some(handshake) = &attempt.handshake {
+            return Some(&handshake.ready);
+        }
         let connecting = attempt.connecting.as_ref().map(|connecting| &connecting.ready);
         connecting.or(attempt.look_up.as_ref().map(|look_up| &look_up.ready))
     }
@@ -108,7 +141,21 @@ impl WasiConnector {
         let Some(attempt) = &mut self.attempt else { return Ok(None) };
         let waits_until = until.map_or(attempt.until, |until| until.min(attempt.until));
         while attempt.stream.is_none() {
-            if !attempt.step(&mut self.layers, waits_until)? {
+            #[cfg(feature = "host-tls")]
+            if let Some(is_on) = attempt.step_in_handshake(&mut self.layers, waits_until)? {
+                if !is_on {
+                    return Ok(None);
+                }
+                continue;
+            }
+            #[cfg(feature = "host-tls")]
+            let tls = self.tls.as_ref();
+            if !attempt.step(
+                &mut self.layers,
+                waits_until,
+                #[cfg(feature = "host-tls")]
+                tls,
+            )? {
                 return Ok(None);
             }
         }
@@ -118,8 +165,9 @@ impl WasiConnector {
             if WasiTransport::clock() < attempt.until {
                 return Ok(None);
             }
+            let when = stream.handshake();
             stream.close();
-            return Err(TransportErrorKind::ConnectTimeout.because("during the TLS handshake").into());
+            return Err(TransportErrorKind::ConnectTimeout.because(when).into());
         }
         Ok(attempt.stream.take())
     }
@@ -127,7 +175,12 @@ impl WasiConnector {
 
 impl Attempt {
     /// Takes one step towards a stream; whether there may be another before `waits_until`.
-    fn step(&mut self, layers: &mut Layers, waits_until: Instant) -> Result<bool, Error> {
+    fn step(
+        &mut self,
+        layers: &mut Layers,
+        waits_until: Instant,
+        #[cfg(feature = "host-tls")] tls: Option<&TlsOptions>,
+    ) -> Result<bool, Error> {
         if let Some(connecting) = &self.connecting {
             let streams = match connecting.socket.finish_connect() {
                 Ok(streams) => streams,
@@ -141,16 +194,21 @@ impl Attempt {
                 Err(error) => return Ok(self.failed(error)),
             };
             if let Some(connecting) = self.connecting.take() {
-                let connection = Some(connecting.finish(streams));
-                self.stream = Some(layers.begin(&self.url, WasiTransport { connection, timer: None })?);
+                #[cfg(feature = "host-tls")]
+                if self.url.scheme.is_encrypted() {
+                    let Connecting { ready, socket, .. } = connecting;
+                    drop(ready);
+                    self.handshake = Some(Handshake::begin(&self.url.host, tls, streams, socket));
+                    return Ok(true);
+                }
+                let connection = connecting.finish(streams);
+                self.stream = Some(layers.begin(&self.url, WasiTransport::new(connection))?);
             }
         } else if let Some(addresses) = &mut self.addresses {
             let Some((address, until)) = addresses.next(WasiTransport::clock()) else {
-                return Err(self
-                    .addresses
-                    .take()
-                    .map_or(TransportErrorKind::UnknownHost.because(""), Addresses::into_error)
-                    .into());
+                let addresses = self.addresses.take();
+                let error = addresses.map_or(TransportErrorKind::UnknownHost.because(""), Addresses::into_error);
+                return Err(layers.failed(&self.url, error).into());
             };
             match Connecting::start(address, until) {
                 Ok(connecting) => self.connecting = Some(connecting),
@@ -158,7 +216,9 @@ impl Attempt {
             }
         } else if let Some(look_up) = &self.look_up {
             match look_up.stream.resolve_next_address() {
-                Ok(Some(address)) => self.found.push(SocketAddr::new(ip_address(address), self.url.port)),
+                Ok(Some(address)) => {
+                    self.found.push(SocketAddr::new(ip_address(address), layers.place(&self.url).1));
+                }
                 Ok(None) => self.resolved(),
                 Err(ErrorCode::WouldBlock) => {
                     let is_ready = wait(&look_up.ready, waits_until);
@@ -167,20 +227,42 @@ impl Attempt {
                     }
                     return Err(TransportErrorKind::ConnectTimeout.because("while looking up the name").into());
                 }
-                Err(error) => return Err(look_up_error(error).into()),
+                Err(error) => return Err(layers.failed(&self.url, look_up_error(error)).into()),
             }
         } else {
             layers.prepare(&self.url)?;
             // An address needs no look-up, which the host may not allow.
-            if let Ok(address) = self.url.host.parse::<IpAddr>() {
-                self.found.push(SocketAddr::new(address, self.url.port));
+            let (host, port) = layers.place(&self.url);
+            if let Ok(address) = host.parse::<IpAddr>() {
+                self.found.push(SocketAddr::new(address, port));
                 self.resolved();
             } else {
-                let stream = resolve_addresses(&instance_network(), &self.url.host).map_err(look_up_error)?;
+                let stream = resolve_addresses(&instance_network(), host)
+                    .map_err(|error| layers.failed(&self.url, look_up_error(error)))?;
                 self.look_up = Some(LookUp { ready: stream.subscribe(), stream });
             }
         }
         Ok(true)
+    }
+
+    /// The same while the host does TLS; `None` while it does not.
+    #[cfg(feature = "host-tls")]
+    fn step_in_handshake(&mut self, layers: &mut Layers, waits_until: Instant) -> Result<Option<bool>, Error> {
+        let Some(handshake) = self.handshake.take() else { return Ok(None) };
+        let handshake = match handshake.end()? {
+            Ok(secured) => {
+                let connection = Connection::secured(secured);
+                self.stream = Some(layers.begin(&self.url, WasiTransport::new(connection))?);
+                return Ok(Some(true));
+            }
+            Err(handshake) => handshake,
+        };
+        let is_ready = wait(&handshake.ready, waits_until);
+        if is_ready || WasiTransport::clock() < self.until {
+            self.handshake = Some(handshake);
+            return Ok(Some(is_ready));
+        }
+        Err(TransportErrorKind::ConnectTimeout.because("during the TLS handshake").into())
     }
 
     fn resolved(&mut self) {
@@ -232,7 +314,16 @@ impl Connecting {
         let Self { ready, socket, .. } = self;
         drop(ready);
         let (readable, writable) = (input.subscribe(), output.subscribe());
-        Connection { readable, writable, input, output, socket, is_watched: Cell::new(false) }
+        Connection {
+            readable,
+            writable,
+            input,
+            output,
+            #[cfg(feature = "host-tls")]
+            tls: None,
+            socket,
+            is_watched: Cell::new(false),
+        }
     }
 }
 
@@ -251,6 +342,8 @@ impl Connector for WasiConnector {
             look_up: None,
             addresses: None,
             connecting: None,
+            #[cfg(feature = "host-tls")]
+            handshake: None,
             stream: None,
         });
     }
@@ -269,8 +362,18 @@ impl Connector for WasiConnector {
 
     #[cfg(feature = "tls")]
     fn use_tls(&mut self, tls: super::TlsOptions) -> Result<(), Error> {
-        self.layers = Layers::new(Some(tls))?;
+        self.layers.use_tls(Some(tls))
+    }
+
+    #[cfg(feature = "host-tls")]
+    fn use_tls(&mut self, tls: TlsOptions) -> Result<(), Error> {
+        self.tls = Some(tls);
         Ok(())
+    }
+
+    #[cfg(feature = "ws")]
+    fn use_websocket_headers(&mut self, headers: Vec<(String, String)>) -> Result<(), Error> {
+        self.layers.use_websocket_headers(headers)
     }
 
     fn wait(&mut self, until: Instant) {
@@ -287,11 +390,11 @@ impl Connector for WasiConnector {
 }
 
 /// The date, as the host has it.
-#[cfg(all(feature = "component", feature = "tls"))]
+#[cfg(all(not(feature = "std"), feature = "tls"))]
 #[derive(Debug)]
 pub(super) struct WallClock;
 
-#[cfg(all(feature = "component", feature = "tls"))]
+#[cfg(all(not(feature = "std"), feature = "tls"))]
 impl rustls::time_provider::TimeProvider for WallClock {
     fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
         let now = host::clocks::wall_clock::now();
@@ -305,12 +408,20 @@ struct Connection {
     writable: Pollable,
     input: InputStream,
     output: OutputStream,
+    /// TLS, if the host does it: the streams are those within.
+    #[cfg(feature = "host-tls")]
+    tls: Option<ClientConnection>,
     socket: TcpSocket,
     /// Whether somebody else has a pollable of the input stream, and may keep it longer than the connection.
     is_watched: Cell<bool>,
 }
 
 impl WasiTransport {
+    fn new(connection: Connection) -> Self {
+        let last_known = Cell::new(Self::clock());
+        Self { connection: Some(connection), timer: None, last_known, awaits_answer: false }
+    }
+
     /// Connects to the first of these addresses that takes the connection, until then at the latest.
     #[cfg(feature = "std")]
     pub(super) fn connect(
@@ -320,7 +431,7 @@ impl WasiTransport {
         let mut addresses = Addresses::new(resolved, until);
         while let Some((address, until)) = addresses.next(Self::clock()) {
             match Connecting::start(address, until).and_then(Connecting::wait) {
-                Ok(connection) => return Ok(Self { connection: Some(connection), timer: None }),
+                Ok(connection) => return Ok(Self::new(connection)),
                 Err(error) => addresses.failed(address, &error.into()),
             }
         }
@@ -341,8 +452,11 @@ impl WasiTransport {
 }
 
 impl Transport for WasiTransport {
+    #[inline(never)]
     fn now(&self) -> Instant {
-        Self::clock()
+        let now = Self::clock();
+        self.last_known.set(now);
+        now
     }
 
     fn transfer(
@@ -352,33 +466,37 @@ impl Transport for WasiTransport {
         until: Option<Instant>,
     ) -> Result<Transferred, TransportError> {
         let connection = self.connection.as_ref().ok_or(TransportErrorKind::ConnectionReset.because("it is closed"))?;
-        loop {
+        let (mut has_waited, mut is_known) = (false, true);
+        let moved = loop {
             let sent = connection.write(outgoing)?;
             if sent > 0 {
-                return Ok(Transferred { sent, ..Transferred::default() });
+                self.awaits_answer = true;
+                break Transferred { sent, ..Transferred::default() };
             }
-            if let Some(received) = connection.read(incoming)? {
-                return Ok(Transferred { received, closed: received == 0, sent: 0 });
+            let is_over = until.is_some_and(|until| until <= self.last_known.get());
+            if is_over || has_waited || !self.awaits_answer {
+                self.awaits_answer = false;
+                if let Some(received) = connection.read(incoming)? {
+                    break Transferred { received, closed: received == 0, sent: 0 };
+                }
             }
-            if until.is_some_and(|until| Self::clock() >= until) {
-                return Ok(Transferred::default());
+            if is_over {
+                break Transferred::default();
             }
-            let timer = match until {
-                Some(until) if self.timer.as_ref().is_some_and(|(at, _)| *at == until) => self.timer.as_ref(),
-                Some(until) => Some(&*self.timer.insert((until, timer_at(until)))),
-                None => None,
-            };
-            let mut pollables = Vec::with_capacity(3);
-            pollables.extend(timer.map(|(_, timer)| timer));
-            pollables.extend((!incoming.is_empty()).then_some(&connection.readable));
-            pollables.extend((!outgoing.is_empty()).then_some(&connection.writable));
-            let ready = poll::poll(&pollables);
-            if timer.is_some() && ready.contains(&0) {
-                // It stays ready for ever. If the host's clock was set back, or runs slower than its timers, the time
-                // has not come by that, and what is waited for is asked anew.
-                self.timer = None;
+            is_known = connection.wait(&mut self.timer, until, !incoming.is_empty(), !outgoing.is_empty());
+            has_waited = true;
+            if is_known {
+                self.now();
             }
+        };
+        if !is_known {
+            self.now();
         }
+        Ok(moved)
+    }
+
+    fn now_after_transfer(&self) -> Instant {
+        self.last_known.get()
     }
 
     fn close(&mut self) {
@@ -398,6 +516,12 @@ impl Drop for WasiTransport {
 }
 
 impl Connection {
+    #[cfg(feature = "host-tls")]
+    fn secured(Secured { input, output, tls, socket }: Secured) -> Self {
+        let (readable, writable) = (input.subscribe(), output.subscribe());
+        Self { readable, writable, input, output, tls: Some(tls), socket, is_watched: Cell::new(false) }
+    }
+
     /// Sends what the host takes without waiting.
     fn write(&self, outgoing: &[u8]) -> Result<usize, TransportError> {
         if outgoing.is_empty() {
@@ -407,6 +531,11 @@ impl Connection {
         let len = room.min(outgoing.len());
         if len > 0 {
             self.output.write(&outgoing[..len])?;
+            #[cfg(feature = "host-tls")]
+            if self.tls.is_some() {
+                // The end of a record may wait within TLS for more, where TCP takes no more now.
+                self.output.flush()?;
+            }
         }
         Ok(len)
     }
@@ -416,15 +545,34 @@ impl Connection {
         if incoming.is_empty() {
             return Ok(None);
         }
-        match self.input.read(incoming.len() as u64) {
-            Ok(bytes) if bytes.is_empty() => Ok(None),
-            Ok(bytes) => {
-                incoming[..bytes.len()].copy_from_slice(&bytes);
-                Ok(Some(bytes.len()))
-            }
+        match read_into(&self.input, incoming) {
+            Ok(0) => Ok(None),
+            Ok(len) => Ok(Some(len)),
             Err(StreamError::Closed) => Ok(Some(0)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Waits until there is something to read or write, or until then; whether the time it waited for is over, which
+    /// may be before `until`.
+    fn wait(&self, timer: &mut Option<(Instant, Pollable)>, until: Option<Instant>, reads: bool, writes: bool) -> bool {
+        let waited_for = match until {
+            // To wake up too early does no harm, and that once.
+            Some(until) if timer.as_ref().is_some_and(|(at, _)| *at <= until) => timer.as_ref(),
+            Some(until) => Some(&*timer.insert((until, timer_at(until)))),
+            None => None,
+        };
+        let mut pollables = Vec::with_capacity(3);
+        pollables.extend(waited_for.map(|(_, timer)| timer));
+        pollables.extend(reads.then_some(&self.readable));
+        pollables.extend(writes.then_some(&self.writable));
+        let is_over = poll::poll(&pollables).contains(&0) && waited_for.is_some();
+        if is_over {
+            // It stays ready for ever. If the host's clock was set back, or runs slower than its timers, the time has not
+            // come by that, and what is waited for is asked anew.
+            *timer = None;
+        }
+        is_over
     }
 
     /// Closes the connection and gives its handles back to the host, unless that would trap or hang.
@@ -433,10 +581,18 @@ impl Connection {
     /// known. To drop the output stream while bytes wait in the host waits for a peer that may never take them. In both
     /// cases the socket is shut down, and its handles stay until the instance ends.
     fn release(self) {
-        let is_stuck = matches!(self.output.check_write(), Ok(0));
+        // A host that does TLS looks whether it is done with a write when it is asked to wait for it.
+        let is_stuck = matches!(self.output.check_write(), Ok(0)) && !self.writable.ready();
         if self.is_watched.get() || is_stuck {
             let _ = self.socket.shutdown(ShutdownType::Both);
             core::mem::forget(self);
+        }
+    }
+
+    /// Waits until the host takes more, or the stream is closed.
+    fn wait_until_written(&self, timer: &Pollable) {
+        while matches!(self.output.check_write(), Ok(0)) && !timer.ready() {
+            poll::poll(&[&self.writable, timer]);
         }
     }
 
@@ -447,8 +603,12 @@ impl Connection {
         let mut unread = [0; 4096];
         // The peer may have closed by now, which is as good; nothing is left to tell about it.
         let _ = self.output.flush();
-        while matches!(self.output.check_write(), Ok(0)) && !timer.ready() {
-            poll::poll(&[&self.writable, &timer]);
+        self.wait_until_written(&timer);
+        #[cfg(feature = "host-tls")]
+        if let Some(tls) = &self.tls {
+            // The peer is told that this is the end, not a cut.
+            tls.close_output();
+            self.wait_until_written(&timer);
         }
         let _ = self.socket.shutdown(ShutdownType::Send);
         while !timer.ready() {
@@ -460,6 +620,14 @@ impl Connection {
         }
         let _ = self.socket.shutdown(ShutdownType::Both);
     }
+}
+
+/// Reads what has come, without waiting; how many bytes that was.
+#[cfg(not(feature = "component"))]
+fn read_into(stream: &InputStream, incoming: &mut [u8]) -> Result<usize, StreamError> {
+    let bytes = stream.read(incoming.len() as u64)?;
+    incoming[..bytes.len()].copy_from_slice(&bytes);
+    Ok(bytes.len())
 }
 
 /// What a client waits for.

@@ -4,8 +4,9 @@ use mqtt_wasi::codec::{Connack, ConnackProperties, Packet, QoS, ReasonCode};
 use mqtt_wasi::engine::{NextStep, Step};
 use mqtt_wasi::{Authenticator, CallError, Error, Event, Options, Reconnect};
 
+use crate::calls::Came;
 use crate::packets::{connack, disconnect, publish};
-use crate::scenario::{BOTH, Came, Mode, SECOND, Scenario, options};
+use crate::scenario::{BOTH, Mode, SECOND, Scenario, options};
 use crate::token::{METHOD, Question, Token, auth, options_with, terms};
 
 fn connected_with(mode: Mode, options: Options) -> Scenario {

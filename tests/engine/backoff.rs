@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqtt_wasi::codec::{ConnackProperties, PacketType, QoS};
+use mqtt_wasi::codec::{ConnackProperties, Disconnect, Packet, PacketType, QoS, ReasonCode};
 use mqtt_wasi::{Error, Event, Reconnect};
 
 use crate::scenario::{BOTH, Dial, Habits, Mode, SECOND, Scenario, options, unreachable};
@@ -20,6 +20,16 @@ fn persistent(mode: Mode, response_timeout: Duration, policy: Reconnect) -> Scen
 /// How long each attempt was made after the one before.
 fn delays(dialed: &[mqtt_wasi::Instant]) -> Vec<Duration> {
     dialed.windows(2).map(|two| two[1].saturating_duration_since(two[0])).collect()
+}
+
+/// Of how many connections that were closed the events tell.
+fn told_of_closing(s: &mut Scenario) -> Vec<u32> {
+    let events = std::iter::from_fn(|| s.engine.take_event(s.now()));
+    let times = events.filter_map(|event| match event {
+        Event::RepeatedlyClosed { times } => Some(times),
+        _ => None,
+    });
+    times.collect()
 }
 
 #[test]
@@ -121,6 +131,63 @@ fn connection_that_did_not_last_does_not() {
         }
         assert!(longest > 10 * SECOND, "{longest:?}");
         s.look_back();
+    }
+}
+
+/// A second client with the same Client Identifier, at a broker that closes the first one's connection without a reason:
+/// each takes the other's place as often as it connects.
+#[test]
+fn clients_that_throw_each_other_out_are_told_and_do_it_rarely() {
+    for mode in BOTH {
+        let mut s = persistent(mode, SECOND, Reconnect::default());
+        s.look_away(Habits::GOOD);
+        let mut delays = Vec::new();
+        for _ in 0..16 {
+            s.wait(5 * SECOND);
+            let closed = s.now();
+            s.dialed.clear();
+            s.broker_closes();
+            while s.dialed.is_empty() {
+                s.wait(SECOND);
+            }
+            delays.push(s.dialed[0].saturating_duration_since(closed));
+        }
+        let (first, later) = delays.split_at(3);
+        assert!(first.iter().all(|delay| *delay <= 4 * SECOND), "as after any loss: {first:?}");
+        assert!(later.iter().all(|delay| (30 * SECOND..=60 * SECOND).contains(delay)), "{later:?}");
+        s.look_back();
+        assert_eq!(told_of_closing(&mut s), [4, 8, 16]);
+    }
+}
+
+#[test]
+fn network_that_cuts_connections_that_lasted_is_no_other_client() {
+    for mode in BOTH {
+        let mut s = persistent(mode, SECOND, Reconnect::default());
+        s.look_away(Habits::GOOD);
+        for _ in 0..10 {
+            s.wait(90 * SECOND);
+            assert!(s.engine.is_connected());
+            s.broker_closes();
+            s.wait(SECOND);
+            assert!(s.engine.is_connected(), "the first delay is a second at the most");
+        }
+        s.look_back();
+        assert!(told_of_closing(&mut s).is_empty());
+    }
+}
+
+#[test]
+fn reason_that_is_told_is_no_sign_of_another_client() {
+    for mode in BOTH {
+        let mut s = persistent(mode, SECOND, Reconnect::default());
+        s.look_away(Habits::GOOD);
+        for _ in 0..10 {
+            s.broker_sends(Packet::Disconnect(Disconnect::new(ReasonCode::ServerShuttingDown)));
+            s.wait(60 * SECOND);
+        }
+        s.look_back();
+        assert!(told_of_closing(&mut s).is_empty());
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use mqtt_wasi::codec::{ConnackProperties, QoS, ReasonCode};
 use mqtt_wasi::{CallError, Error, Reconnect};
 
+use crate::calls::Came;
 use crate::packets::{puback, publish};
-use crate::scenario::{BOTH, Came, Habits, SECOND, Scenario, a_message, options};
+use crate::scenario::{BOTH, Habits, SECOND, Scenario, a_message, options};
 
 #[test]
 fn batch_has_a_result_for_each_message_when_the_connection_ends_half_way() {

@@ -9,8 +9,9 @@ use mqtt_wasi::codec::{
 use mqtt_wasi::engine::{Enqueueing, Overflow};
 use mqtt_wasi::{Authenticator, Error, Event, Options, Reconnect, Responder};
 
+use crate::calls::Came;
 use crate::packets::{self, connack, disconnect, puback, publish, suback, unsuback};
-use crate::scenario::{BOTH, Came, Mode, SECOND, Scenario, a_message, decode, options, unreachable};
+use crate::scenario::{BOTH, Mode, SECOND, Scenario, a_message, decode, options, unreachable};
 
 const QOS_0: QoS = QoS::AtMostOnce;
 const QOS_1: QoS = QoS::AtLeastOnce;

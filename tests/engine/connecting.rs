@@ -4,8 +4,9 @@ use mqtt_wasi::codec::PacketType;
 use mqtt_wasi::codec::{Connack, ConnackProperties, Disconnect, DisconnectProperties, Packet, QoS, ReasonCode};
 use mqtt_wasi::{CallError, ConnectChanges, Error, Event, Options, ProtocolError, Reason, Reconnect, WillMessage};
 
+use crate::calls::Came;
 use crate::packets::{disconnect, puback, publish, reply, resent, unsuback};
-use crate::scenario::{Asked, BOTH, Came, EVER, Mode, SECOND, Scenario, options, unreachable};
+use crate::scenario::{Asked, BOTH, EVER, Mode, SECOND, Scenario, options, unreachable};
 
 fn with_fallback() -> Options {
     options().fallback("mqtt://b")

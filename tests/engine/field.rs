@@ -497,7 +497,7 @@ fn call_that_may_not_wait_does_what_can_be_done_at_once() {
         s.broker_sends(puback(1));
         let messages = [crate::scenario::a_message(QoS::AtMostOnce, "a", "2"); 3];
         let all = s.publish_all(&messages);
-        s.expect(all, crate::scenario::Came::Batch(vec![Ok(ReasonCode::Success); 3]));
+        s.expect(all, crate::calls::Came::Batch(vec![Ok(ReasonCode::Success); 3]));
         s.take_sent();
         // What the network does not take at once does not leave.
         s.network_stalls();

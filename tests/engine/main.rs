@@ -4,11 +4,17 @@ mod authentication;
 mod backoff;
 mod batch;
 mod bounded;
+#[path = "../support/calls.rs"]
+mod calls;
 mod combined;
 mod connecting;
 mod field;
 mod housekeeping;
+#[cfg(feature = "stream")]
+mod incoming;
 mod memory;
+#[cfg(feature = "tracing")]
+mod observing;
 #[path = "../session/packets.rs"]
 #[allow(dead_code, reason = "the stories of sessions use more of it")]
 mod packets;
@@ -17,5 +23,7 @@ mod responders;
 mod scenario;
 mod slow_listeners;
 mod stopping;
+#[cfg(feature = "stream")]
+mod stream;
 mod timeouts;
 mod token;

@@ -4,8 +4,9 @@ use mqtt_wasi::codec::QoS;
 use mqtt_wasi::engine::Overflow;
 use mqtt_wasi::{CallError, Error};
 
+use crate::calls::Came;
 use crate::packets::publish;
-use crate::scenario::{Asked, BOTH, Came, EVER, Mode, Scenario, a_message, options};
+use crate::scenario::{Asked, BOTH, EVER, Mode, Scenario, a_message, options};
 use crate::token::{Token, options_with, terms};
 
 /// Something to ask for, and its name.

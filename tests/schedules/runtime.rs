@@ -204,6 +204,14 @@ impl Connection {
     pub(crate) fn set_waker(&mut self, waker: &Waker) {
         self.waker.clone_from(waker);
     }
+
+    pub(crate) fn over<T>(_: T) -> Self {
+        Self { peer: None, waker: Waker::noop().clone() }
+    }
+
+    pub(crate) const fn is_behind(&self) -> bool {
+        false
+    }
 }
 
 /// As every attempt to connect it takes a while.

@@ -9,6 +9,8 @@ mod connect;
 mod delivery;
 mod disconnect;
 mod exactly_once;
+#[cfg(feature = "stream")]
+mod incoming;
 mod keep_alive;
 mod observer;
 mod packets;
@@ -21,6 +23,8 @@ mod restore;
 mod scenario;
 mod snapshot;
 mod stats;
+#[cfg(feature = "stream")]
+mod stream;
 mod subscribe;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]

@@ -126,6 +126,31 @@ fn message_is_given_up_by_default_after_a_hundred_connections() {
 }
 
 #[test]
+fn message_at_qos_0_that_the_broker_never_reads_to_its_end_stops_no_other_for_ever() {
+    let mut s = Scenario::connected_with(options().attempts_per_message(3), ConnackProperties::default());
+    s.network_stalls();
+    s.publish(QOS_0, "poison", &"x".repeat(1_000));
+    s.publish(QOS_0, "behind", "1");
+    for attempt in 1..=3 {
+        s.network_takes(100);
+        s.connection_is_lost();
+        s.expect_disconnected(Error::ConnectionClosed);
+        if attempt == 3 {
+            s.expect_event(Event::MessageGivenUp { topic: "poison".into(), attempts: 3 });
+        }
+        s.connect();
+        s.expect_connect();
+        s.network_stalls();
+        s.broker_sends(connack(true, ConnackProperties::default()));
+        s.expect_event(Event::Connected { session_present: true });
+    }
+    s.network_flows();
+    s.expect_sent(publish(QOS_0, 0, "behind", "1"));
+    assert_eq!(s.session.stats().dropped, 1);
+    s.expect_usable();
+}
+
+#[test]
 fn bound_may_be_lifted() {
     let mut s = Scenario::connected_with(options().attempts_per_message(u32::MAX), ConnackProperties::default());
     s.publish(QOS_1, "a", "1");
@@ -192,6 +217,28 @@ fn messages_do_not_count_that_the_broker_has_nothing_of() {
     s.network_flows();
     s.reconnected(true);
     s.expect_sent(resent(QOS_1, 1, "a", "1"));
+    s.expect_no_event();
+}
+
+#[test]
+fn releases_do_not_count_that_the_broker_has_nothing_of() {
+    let mut s = Scenario::connected_with(options().attempts_per_message(1), ConnackProperties::default());
+    s.publish(QOS_2, "a", "1");
+    s.take_sent();
+    s.network_stalls();
+    s.broker_sends(pubrec(1));
+    for _ in 0..5 {
+        s.connection_is_lost();
+        s.expect_disconnected(Error::ConnectionClosed);
+        s.network_flows();
+        s.connect();
+        s.expect_connect();
+        s.network_stalls();
+        s.broker_sends(connack(true, ConnackProperties::default()));
+        s.expect_event(Event::Connected { session_present: true });
+    }
+    s.network_flows();
+    s.expect_sent(pubrel(1));
     s.expect_no_event();
 }
 

@@ -123,7 +123,37 @@ fn no_matching_subscribers_is_a_success() {
     s.broker_sends(Packet::Pubrec(ack(2, ReasonCode::NoMatchingSubscribers)));
     s.expect_sent(pubrel(2));
     s.broker_sends(pubcomp(2));
-    s.expect_published(second, ReasonCode::Success);
+    s.expect_published(second, ReasonCode::NoMatchingSubscribers);
+}
+
+#[test]
+fn no_matching_subscribers_is_told_of_its_own_message_only() {
+    let mut s = Scenario::connected();
+    // More than there are identifiers that are not used before.
+    for number in 0..200_u16 {
+        let reason_code = if number % 3 == 0 { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success };
+        let message = s.publish(QOS_2, "a", "1");
+        let sent = s.take_sent();
+        // Behind the fixed header and a Topic Name of one byte.
+        let id = u16::from_be_bytes([sent[0][5], sent[0][6]]);
+        s.broker_sends(Packet::Pubrec(ack(id, reason_code)));
+        s.expect_sent(pubrel(id));
+        s.broker_sends(pubcomp(id));
+        s.expect_published(message, reason_code);
+    }
+}
+
+#[test]
+fn no_matching_subscribers_is_told_after_a_reconnect() {
+    let mut s = Scenario::connected();
+    let message = s.publish(QOS_2, "a", "1");
+    s.expect_sent(publish(QOS_2, 1, "a", "1"));
+    s.broker_sends(Packet::Pubrec(ack(1, ReasonCode::NoMatchingSubscribers)));
+    s.expect_sent(pubrel(1));
+    s.reconnected(true);
+    s.expect_sent(pubrel(1));
+    s.broker_sends(pubcomp(1));
+    s.expect_published(message, ReasonCode::NoMatchingSubscribers);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What becomes of subscriptions when the broker loses the session (sections 3.1.2.4 and 4.1).
 
 use mqtt_wasi::codec::{
-    ConnackProperties, Packet, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeProperties, Subscription,
+    Connack, ConnackProperties, Packet, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeProperties, Subscription,
 };
 use mqtt_wasi::session::{Event, OperationId};
 use mqtt_wasi::{Error, Options};
@@ -69,6 +69,61 @@ fn subscriptions_of_a_session_that_the_broker_kept_are_left_alone() {
     let mut s = subscribed(&["a"]);
     s.reconnected(true);
     s.expect_usable();
+}
+
+#[test]
+fn subscriptions_are_asked_for_again_if_the_broker_may_have_lost_the_session_without_telling() {
+    let mut s = subscribed(&["a"]);
+    s.connection_is_lost();
+    s.expect_event(Event::Disconnected(Error::ConnectionClosed));
+    s.connect();
+    s.expect_connect();
+    // CONNACK of a new session is lost, and the next one tells of the session that is new.
+    s.connection_is_lost();
+    s.expect_event(Event::Disconnected(Error::ConnectionClosed));
+    s.reconnected(true);
+    let only_if_new = Subscription { retain_handling: RetainHandling::SendIfNew, ..subscriptions(&["a"])[0] };
+    s.expect_sent(subscribe(2, None, &[only_if_new]));
+    // The doubt outlives a connection that ends before the answer.
+    s.reconnected(true);
+    s.expect_sent(subscribe(3, None, &[only_if_new]));
+    s.broker_sends(suback(3, &[GRANTED]));
+    // It may have been there all the time.
+    s.expect_no_event();
+    // It is known again what the broker has, and that it sends retained messages for a new session.
+    s.reconnected(true);
+    s.expect_usable();
+    s.reconnected(false);
+    s.expect_sent(subscribe(5, None, &subscriptions(&["a"])));
+}
+
+#[test]
+fn subscriptions_are_left_alone_after_an_attempt_that_the_broker_refused() {
+    let mut s = subscribed(&["a"]);
+    s.connection_is_lost();
+    s.expect_event(Event::Disconnected(Error::ConnectionClosed));
+    s.connect();
+    s.expect_connect();
+    let (reason_code, properties) = (ReasonCode::ServerBusy, ConnackProperties::default());
+    s.broker_sends(Packet::Connack(Connack { session_present: false, reason_code, properties }));
+    s.take_events();
+    s.reconnected(true);
+    s.expect_usable();
+}
+
+#[test]
+fn subscriptions_that_the_broker_may_have_lost_are_left_alone_where_the_options_say_so() {
+    let mut s = subscribed_with(options().restore_subscriptions(false), &["a"]);
+    s.connection_is_lost();
+    s.expect_event(Event::Disconnected(Error::ConnectionClosed));
+    s.connect();
+    s.expect_connect();
+    s.connection_is_lost();
+    s.expect_event(Event::Disconnected(Error::ConnectionClosed));
+    s.reconnected(true);
+    s.expect_usable();
+    s.reconnected(false);
+    s.expect_event(lost("a", None));
 }
 
 #[test]

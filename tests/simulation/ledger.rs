@@ -141,8 +141,12 @@ impl Ledger {
     /// The call failed with what an event tells too.
     pub(crate) fn tell_twice(&mut self, key: Key) {
         self.tell(key);
-        let topic = self.sent(key).topic.clone();
-        *self.given_up.entry((key.client, topic)).or_default() -= 1;
+        let sent = self.sent(key);
+        // With PUBREC, the client has forgotten the topic, so the event does not count for it.
+        if sent.qos != QoS::ExactlyOnce || sent.arrived == 0 {
+            let topic = sent.topic.clone();
+            *self.given_up.entry((key.client, topic)).or_default() -= 1;
+        }
     }
 
     /// The user was told that it may not have arrived.

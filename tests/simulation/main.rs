@@ -8,6 +8,8 @@
 
 mod arena;
 mod broker;
+#[path = "../support/calls.rs"]
+mod calls;
 mod client;
 mod clock;
 mod ledger;

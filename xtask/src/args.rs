@@ -1,5 +1,6 @@
 //! The command line: what it may have, and what it means.
 
+use crate::components::SHOWCASE;
 use crate::error::{Error, Result};
 
 pub(crate) const HELP: &str = "\
@@ -12,17 +13,37 @@ Commands:
       --only NAME..    Only these: a component such as guests/echo, or a folder such as examples
       --deny-warnings  Fail on a compiler warning (always so where the variable CI is set)
       --quiet          Print only errors and what takes long
-  languages [NAME..]   Build the guests in other languages: javascript, python, c, go (default: all)
+  languages [NAME..]   Build the guests, compose and run them: rust, javascript, typescript, python, c, go (default: all,
+                       and the packages for hosts)
+  hosts [NAME..]       Build the packages for programs that host the component: node, node-p3, python, wasmtime
+                       (default: all)
   toolchain            Print which Rust builds for wasm32-wasip2, and fetch one if there is none
   test [-- ARGS]       Build, then run every test, and sum up what passed, failed and was skipped; ARGS go to
                        `cargo test` and run the workspace's tests only
   properties [CASES]   Try CASES cases of each property (default: 10,000), with a seed of its own
   schedules [NUMBER]   Test the async client under NUMBER random schedules (default: 20,000)
+  store-kill [NUMBER]  Kill a client with a store NUMBER times under load (default: 1,000)
   simulate [OPTIONS]   Simulate clients, a broker, bad links, clocks and credentials for an hour of virtual time a seed
       --seeds NUMBER   So many seeds (default: 10,000)
       --from SEED      From this one on (default: 0)
       --aloud          Tell everything that happens, to find out why a seed fails
+  interop [OPTIONS] [BROKER..]
+                       Fetch and start each broker (default: all), try every promise and 20 restarts of each kind, print
+                       a matrix, and fail if it is not as the table says; with all brokers, write docs/brokers.md
+      --no-restarts    Without the restarts
+  interop --tls [SERVER..]
+                       Fetch and start a server over each implementation of TLS (default: all), try versions, resumption
+                       and client certificates, print a matrix, and fail if it is not as the table says; write
+                       docs/security.md
+  scale [OPTIONS] [BROKER..]
+                       Kill a node of a cluster of each broker (default: rabbitmq-4.3, ejabberd-26.07, rmqtt) under
+                       load, share work among instances, and measure idle connections
+      --clients NUMBER So many clients (default: 300)
   demo [--broker URL]  Build, then run the demo against a broker (default: an embedded one)
+  run NAME [ARGS]      Build a program, and run it in wasmtime: mqtt (the command-line client), or one of
+                       examples/showcase: sensor, command_and_control, workers, bridge, dashboard
+  soak                 Send 10,000,000 messages, connect 10,000 times again and open 1,000 clients in one instance of
+                       mqtt.wasm, and print its memory and handles as a curve
   sizes                Build what users get and small programs, and print the bytes of each beside version 0.2.0
   bench [ARGS]         Run the benchmarks; ARGS go to them, and `bench --help` lists them
   bench --counts       Count allocations, writes, instructions and sizes; fail if one is worse than bench/counts.txt
@@ -32,6 +53,7 @@ Commands:
   lint                 Run the static checks: format, clippy, rustdoc, the wasm build, licences
       --docs           Check the documentation only: layout, links, code, words, and names in WIT and Rust
   newcomer             Follow the README's commands from a clean clone to a message through a component, and time them
+  release              Make everything that a release has into target/release-files, without publishing it
   help                 Print this";
 
 /// What one call of `cargo xtask` is to do.
@@ -41,17 +63,24 @@ pub(crate) enum Task {
     Toolchain,
     Build(BuildOptions),
     Languages(Vec<String>),
+    Hosts(Vec<String>),
     Test(Vec<String>),
     Properties(Option<usize>),
     Schedules(Option<usize>),
+    StoreKill(Option<usize>),
     Simulate(SimulateOptions),
     Demo(Vec<String>),
+    Run { program: String, arguments: Vec<String> },
     Bench(Vec<String>),
     Counts { accepts: bool },
     Instructions(Option<String>),
+    Interop(Vec<String>),
     Lint { docs_only: bool },
     Newcomer,
+    Scale(Vec<String>),
     Sizes,
+    Soak,
+    Release,
 }
 
 /// What `cargo xtask simulate` is asked for.
@@ -75,7 +104,7 @@ impl Task {
         let mut args = args.into_iter();
         let Some(name) = args.next() else { return Ok(Self::Help) };
         let rest: Vec<String> = args.collect();
-        if name != "bench" && asks_for_help(&rest) {
+        if name != "bench" && name != "run" && asks_for_help(&rest) {
             return Ok(Self::Help);
         }
         match (name.as_str(), rest.as_slice()) {
@@ -90,27 +119,45 @@ impl Task {
                 Ok(Self::Instructions(Some(revision.clone())))
             }
             ("bench", _) => Ok(Self::Bench(rest)),
+            ("interop", _) => {
+                let is_tls = rest.iter().any(|argument| argument == "--tls");
+                let option = if is_tls { "--tls" } else { "--no-restarts" };
+                match rest.iter().find(|argument| argument.starts_with('-') && *argument != option) {
+                    Some(option) => Err(usage(format!("`interop` does not take `{option}`"))),
+                    None => Ok(Self::Interop(rest)),
+                }
+            }
+            ("scale", _) => Ok(Self::Scale(rest)),
             ("languages", _) => Ok(Self::Languages(rest)),
+            ("hosts", _) => Ok(Self::Hosts(rest)),
             ("toolchain", []) => Ok(Self::Toolchain),
             ("newcomer", []) => Ok(Self::Newcomer),
+            ("soak", []) => Ok(Self::Soak),
             ("sizes", []) => Ok(Self::Sizes),
+            ("release", []) => Ok(Self::Release),
             ("lint", []) => Ok(Self::Lint { docs_only: false }),
             ("lint", [option]) if option == "--docs" => Ok(Self::Lint { docs_only: true }),
             ("test", []) => Ok(Self::Test(rest)),
             ("test", [separator, extra @ ..]) if separator == "--" => Ok(Self::Test(extra.to_vec())),
             ("schedules", []) => Ok(Self::Schedules(None)),
+            ("store-kill", []) => Ok(Self::StoreKill(None)),
             ("properties", []) => Ok(Self::Properties(None)),
-            ("schedules" | "properties", [number]) => match (number.parse(), name.as_str()) {
+            ("schedules" | "properties" | "store-kill", [number]) => match (number.parse(), name.as_str()) {
                 (Ok(number), "schedules") => Ok(Self::Schedules(Some(number))),
+                (Ok(number), "store-kill") => Ok(Self::StoreKill(Some(number))),
                 (Ok(number), _) => Ok(Self::Properties(Some(number))),
                 (Err(_), _) => Err(usage(format!("`{number}` is not a number"))),
             },
             ("simulate", _) => SimulateOptions::parse(&rest).map(Self::Simulate),
+            ("run", [program, arguments @ ..]) if program == "mqtt" || SHOWCASE.contains(&program.as_str()) => {
+                Ok(Self::Run { program: program.clone(), arguments: arguments.to_vec() })
+            }
+            ("run", _) => Err(usage(format!("`run` needs a program: mqtt, {}", SHOWCASE.join(", ")))),
             ("demo", []) => Ok(Self::Demo(rest)),
             ("demo", [option, _]) if option == "--broker" => Ok(Self::Demo(rest)),
             ("demo", [option]) if option == "--broker" => Err(usage("--broker needs a URL")),
             (
-                "toolchain" | "newcomer" | "sizes" | "lint" | "test" | "properties" | "schedules" | "demo",
+                "toolchain" | "newcomer" | "sizes" | "release" | "lint" | "test" | "properties" | "schedules" | "demo",
                 [first, ..],
             ) => Err(usage(format!("`{name}` does not take `{first}` here"))),
             _ => Err(usage(format!("there is no command `{name}`"))),
@@ -206,6 +253,14 @@ mod tests {
     }
 
     #[test]
+    fn interop_takes_brokers() {
+        let arguments = ["--no-restarts", "mosquitto-2.0"].map(String::from).to_vec();
+        assert_eq!(parse("interop --no-restarts mosquitto-2.0").unwrap(), Task::Interop(arguments));
+        let arguments = ["--tls", "go"].map(String::from).to_vec();
+        assert_eq!(parse("interop --tls go").unwrap(), Task::Interop(arguments));
+    }
+
+    #[test]
     fn help_is_found_anywhere_but_in_what_is_passed_on() {
         assert_eq!(parse("").unwrap(), Task::Help);
         assert_eq!(parse("build --help").unwrap(), Task::Help);
@@ -227,8 +282,11 @@ mod tests {
             "lint --fast",
             "lint --docs now",
             "newcomer now",
+            "release now",
             "test broker",
             "demo --broker",
+            "interop --fast",
+            "interop --tls --no-restarts",
             "simulate 17",
             "simulate --from",
             "simulate --seeds many",

@@ -1,10 +1,10 @@
 //! binaryen's optimiser for WebAssembly, at a pinned version from npm.
 
 use std::collections::hash_map::DefaultHasher;
-use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::process::Command;
+use std::{fs, thread};
 
 use crate::components::replace;
 use crate::error::{At, Error, Result};
@@ -15,10 +15,13 @@ use crate::{npm, workspace};
 const PACKAGE: &str = "xtask/binaryen";
 const FOLDER: &str = "binaryen";
 
-/// Everything for size, again and again until nothing changes, with what every engine for components has.
-const ARGUMENTS: [&str; 8] = [
+/// Everything for size, again and again until nothing changes, with what every engine for components has. The lowest
+/// kilobyte of memory is the end of the stack, which a program does not reach.
+const ARGUMENTS: [&str; 10] = [
     "-Oz",
     "--converge",
+    "--const-hoisting",
+    "--low-memory-unused",
     "--enable-bulk-memory",
     "--enable-multivalue",
     "--enable-mutable-globals",
@@ -26,6 +29,9 @@ const ARGUMENTS: [&str; 8] = [
     "--enable-reference-types",
     "--enable-sign-ext",
 ];
+
+/// For the builds that are for engines which have it. What others are made with stays as it is.
+const WIDE: [&str; 1] = ["--enable-wide-arithmetic"];
 
 /// Below this it is not worth the start of a program: what joins modules together is a few bytes.
 const WORTHWHILE: usize = 4_096;
@@ -53,21 +59,25 @@ impl Binaryen {
         Ok(Some(Self { program, folder }))
     }
 
-    /// Returns the core module, smaller. What was optimised once is kept.
-    pub(crate) fn optimise(&self, module: &[u8]) -> Result<Vec<u8>> {
+    /// Returns the core module, which may have wide arithmetic in it, smaller. What was optimised once is kept.
+    pub(crate) fn optimise(&self, module: &[u8], is_wide: bool) -> Result<Vec<u8>> {
         if module.len() < WORTHWHILE {
             return Ok(module.to_vec());
         }
+        let wide = if is_wide { &WIDE[..] } else { &[] };
         let mut hasher = DefaultHasher::new();
         (module, ARGUMENTS, fs::read(self.folder.join("package-lock.json")).ok()).hash(&mut hasher);
+        wide.iter().for_each(|argument| argument.hash(&mut hasher));
         let optimised = self.folder.join(format!("kept/{:016x}.wasm", hasher.finish()));
         if let Ok(bytes) = fs::read(&optimised) {
             return Ok(bytes);
         }
-        let input = optimised.with_extension("in.wasm");
+        // The same module may be in several components, which are made at the same time.
+        let own = format!("{:?}", thread::current().id());
+        let input = optimised.with_extension(format!("{own}.in.wasm"));
         replace(&input, module)?;
-        let output = optimised.with_extension("out.wasm");
-        read(Command::new(&self.program).args(ARGUMENTS).arg(&input).arg("--output").arg(&output))?;
+        let output = optimised.with_extension(format!("{own}.out.wasm"));
+        read(Command::new(&self.program).args(ARGUMENTS).args(wide).arg(&input).arg("--output").arg(&output))?;
         let bytes = fs::read(&output).at(&output)?;
         fs::remove_file(&input).at(&input)?;
         fs::rename(&output, &optimised).at(&optimised)?;

@@ -1,13 +1,17 @@
 //! What is built for wasm32-wasip2, from which package, and where it lands.
 
-use std::fs;
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, iter, process, thread};
 
+use crate::abi;
 use crate::args::BuildOptions;
 use crate::binaryen::Binaryen;
 use crate::error::{At, Error, Result};
-use crate::package;
+use crate::package::{self, Package};
 use crate::process::{run, step};
 use crate::shrink;
 use crate::toolchain::{TARGET, Toolchain};
@@ -18,14 +22,22 @@ pub(crate) const FOLDER_VARIABLE: &str = "MQTT_WASI_COMPONENTS";
 
 const PROFILE: &str = "wasm";
 
+/// The profile of what has no cryptography, which would take a quarter more time. Hardly any function becomes part of
+/// another there, except those that are marked for it.
+const SMALL_PROFILE: &str = "wasm-small";
+
+/// Functions become part of others as at `opt-level = "s"`, where `z` leaves nearly all of them alone: without it,
+/// publishing many messages at once takes up to a third more processor time.
+const INLINING: &str = " -Cllvm-args=-inline-threshold=50";
+
 /// One file to build.
 struct Component {
     /// Where it lands in the folder of components, without `.wasm`.
     name: String,
     /// The cargo command that builds its package.
     command: &'static str,
-    /// The world of `wit/` that it is, if it is one.
-    world: Option<&'static str>,
+    /// The world that it is, and the package of `wit/` that has it, if it is one.
+    world: Option<(Package, &'static str)>,
     /// The arguments that choose it among the package's targets.
     target: String,
     /// Where cargo leaves it in the folder of the profile, without `.wasm`.
@@ -45,9 +57,30 @@ const MQTT_TLS_ARGS: &[&str] = &[
     "-Clink-arg=-zstack-size=131072",
 ];
 
+/// A program without std needs no adapter either, nor as large a stack.
+const NO_STD_ARGS: &[&str] = &["--", "-Clink-arg=--wasi-adapter=none", "-Clink-arg=-zstack-size=131072"];
+
+/// 64-bit products whole, and the curves of TLS in the code that lives from them, for engines with wide arithmetic.
+const WIDE: &str = " -Ctarget-feature=+wide-arithmetic --cfg curve25519_dalek_bits=\"64\"";
+
 /// The packages that have guests, of the host tests and of the benchmark, and the commands that build them.
 const GUESTS: [(&str, &str); 2] =
     [("host-tests/guests", "build -p host-tests-guests"), ("bench/guests", "build -p bench-guests")];
+
+/// The programs of `examples/showcase`.
+pub(crate) const SHOWCASE: [&str; 5] = ["sensor", "command_and_control", "workers", "bridge", "dashboard"];
+
+/// The adapters of `adapters/`, each an example of its package.
+const ADAPTERS: [&str; 5] = [
+    "spin-mqtt",
+    "wasmcloud-outgoing-0-2",
+    "wasmcloud-incoming-0-2",
+    "wasmcloud-outgoing-0-3",
+    "wasmcloud-incoming-0-3",
+];
+
+/// The programs that the host tests put on top of them.
+const APPS: [&str; 3] = ["spin-app", "wasmcloud-app-0-2", "wasmcloud-app-0-3"];
 
 pub(crate) fn folder() -> PathBuf {
     workspace::target().join("components")
@@ -66,9 +99,9 @@ pub(crate) struct Size {
 pub(crate) fn build(options: &BuildOptions) -> Result<()> {
     let components = select(all()?, &options.only)?;
     let sizes = build_these(&components, options)?;
-    let package = package::build()?;
+    let packages = package::build()?;
     if !options.quiet {
-        print_table(&components, &sizes, &package);
+        print_table(&components, &sizes, &packages);
     }
     Ok(())
 }
@@ -93,18 +126,40 @@ fn build_these(components: &[Component], options: &BuildOptions) -> Result<Vec<S
     if !options.quiet {
         step(&format!("building the components with {toolchain}"));
     }
-    for package in components.chunk_by(|one, next| one.command == next.command) {
+    let is_with = |one: &Component, next: &Component| (one.command, one.is_wide()) == (next.command, next.is_wide());
+    for package in components.chunk_by(is_with) {
         compile(package, &toolchain, options)?;
     }
     let binaryen = if components.iter().any(Component::is_shrunk) { Binaryen::find_or_install()? } else { None };
-    components.iter().map(|component| component.install(binaryen.as_ref())).collect()
+    install_all(components, binaryen.as_ref())
+}
+
+/// Installs them on all cores: what takes long, wasm-opt, takes but one.
+fn install_all(components: &[Component], binaryen: Option<&Binaryen>) -> Result<Vec<Size>> {
+    let next = AtomicUsize::new(0);
+    let install_some = || {
+        iter::from_fn(|| components.get(next.fetch_add(1, Ordering::Relaxed)))
+            .map(|component| component.install(binaryen))
+            .collect::<Result<Vec<_>>>()
+    };
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    let installed = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(install_some)).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect::<Result<Vec<_>>>()
+    })?;
+    let mut sizes: HashMap<_, _> =
+        installed.into_iter().flatten().map(|size: Size| (size.name.clone(), size)).collect();
+    Ok(components.iter().filter_map(|component| sizes.remove(&component.name)).collect())
 }
 
 fn all() -> Result<Vec<Component>> {
     let mut components = vec![
         Component {
             name: "mqtt".into(),
-            world: Some("client"),
+            world: Some((package::P2, "client")),
             command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features component",
             target: "--lib".into(),
             artifact: "mqtt_wasi".into(),
@@ -112,8 +167,64 @@ fn all() -> Result<Vec<Component>> {
         },
         Component {
             name: "mqtt-tls".into(),
-            world: Some("client-tls"),
+            world: Some((package::P2, "client-tls")),
             command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features component,tls",
+            target: "--lib".into(),
+            artifact: "mqtt_wasi".into(),
+            rustc_args: MQTT_TLS_ARGS,
+        },
+        Component {
+            name: "mqtt-tls-wide".into(),
+            world: Some((package::P2, "client-tls")),
+            command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features component,tls",
+            target: "--lib".into(),
+            artifact: "mqtt_wasi".into(),
+            rustc_args: MQTT_TLS_ARGS,
+        },
+        Component {
+            name: "mqtt-host-tls".into(),
+            world: Some((package::P2, "client-host-tls")),
+            command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features host-tls",
+            target: "--lib".into(),
+            artifact: "mqtt_wasi".into(),
+            rustc_args: MQTT_ARGS,
+        },
+        Component {
+            name: "mqtt-cli".into(),
+            world: None,
+            command: "build -p mqtt-cli",
+            target: "--bin mqtt".into(),
+            artifact: "mqtt".into(),
+            rustc_args: &[],
+        },
+        Component {
+            name: "mqtt-ws".into(),
+            world: Some((package::P2, "client")),
+            command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features component,proxy,ws",
+            target: "--lib".into(),
+            artifact: "mqtt_wasi".into(),
+            rustc_args: MQTT_ARGS,
+        },
+        Component {
+            name: "mqtt-wss".into(),
+            world: Some((package::P2, "client-tls")),
+            command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features component,proxy,tls,ws",
+            target: "--lib".into(),
+            artifact: "mqtt_wasi".into(),
+            rustc_args: MQTT_TLS_ARGS,
+        },
+        Component {
+            name: "mqtt-p3".into(),
+            world: Some((package::P3, "client")),
+            command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features component-p3",
+            target: "--lib".into(),
+            artifact: "mqtt_wasi".into(),
+            rustc_args: MQTT_ARGS,
+        },
+        Component {
+            name: "mqtt-p3-tls".into(),
+            world: Some((package::P3, "client-tls")),
+            command: "rustc -p mqtt-wasi --crate-type cdylib --no-default-features --features component-p3,tls",
             target: "--lib".into(),
             artifact: "mqtt_wasi".into(),
             rustc_args: MQTT_TLS_ARGS,
@@ -150,7 +261,55 @@ fn all() -> Result<Vec<Component>> {
             artifact: "example-guest".into(),
             rustc_args: &[],
         },
+        Component {
+            name: "examples/keyvalue".into(),
+            world: None,
+            command: "build -p example-guest",
+            target: "--bin keyvalue".into(),
+            artifact: "keyvalue".into(),
+            rustc_args: &[],
+        },
+        Component {
+            name: "examples/small".into(),
+            world: None,
+            command: "rustc -p example-small",
+            target: "--lib".into(),
+            artifact: "example_small".into(),
+            rustc_args: NO_STD_ARGS,
+        },
     ];
+    components.extend(SHOWCASE.map(|program| Component {
+        name: format!("showcase/{program}"),
+        world: None,
+        command: "build -p showcase",
+        target: format!("--bin {program}"),
+        artifact: program.into(),
+        rustc_args: &[],
+    }));
+    components.extend(ADAPTERS.map(|adapter| Component {
+        name: format!("adapters/{adapter}"),
+        world: None,
+        command: "build -p mqtt-wasi-adapters",
+        target: format!("--example {adapter}"),
+        artifact: format!("examples/{}", adapter.replace('-', "_")),
+        rustc_args: &[],
+    }));
+    components.extend(APPS.map(|app| Component {
+        name: format!("guests/{app}"),
+        world: None,
+        command: "build -p host-tests-guests-p3",
+        target: format!("--example {app}"),
+        artifact: format!("examples/{}", app.replace('-', "_")),
+        rustc_args: &[],
+    }));
+    components.push(Component {
+        name: "guests/p3".into(),
+        world: None,
+        command: "rustc -p host-tests-guests-p3",
+        target: "--lib".into(),
+        artifact: "host_tests_guests_p3".into(),
+        rustc_args: &[],
+    });
     for (folder, command) in GUESTS {
         components.extend(programs(folder)?.into_iter().map(|guest| Component {
             name: format!("guests/{guest}"),
@@ -193,7 +352,7 @@ fn select(mut components: Vec<Component>, only: &[String]) -> Result<Vec<Compone
 fn compile(components: &[Component], toolchain: &Toolchain, options: &BuildOptions) -> Result<()> {
     let mut cargo = workspace::cargo(components[0].command);
     cargo.args(components.iter().flat_map(|component| component.target.split(' ')));
-    cargo.args(["--locked", "--target", TARGET, "--profile", PROFILE]);
+    cargo.args(["--locked", "--target", TARGET, "--profile", components[0].profile()]);
     // A folder of its own: another compiler, and no lock to wait for under `cargo test`.
     cargo.env("CARGO_TARGET_DIR", components[0].cargo_folder());
     // What is set for the machine's own builds is not meant for these.
@@ -203,6 +362,12 @@ fn compile(components: &[Component], toolchain: &Toolchain, options: &BuildOptio
     if !keeps_names() {
         // Numbers as short as they are: a twentieth less. The linker does it only where nothing is kept for debuggers.
         rustflags.push_str(" -Clink-arg=--compress-relocations");
+    }
+    if components[0].is_fast() {
+        rustflags.push_str(INLINING);
+    }
+    if components[0].is_wide() {
+        rustflags.push_str(WIDE);
     }
     // In CI always, so that its static checks and its tests share one build.
     if options.deny_warnings || workspace::is_ci() {
@@ -223,36 +388,64 @@ fn keeps_names() -> bool {
 }
 
 impl Component {
-    /// Where cargo builds it. The library with TLS and the one without have the same file name, so in one folder each
-    /// would be built again after the other.
+    /// Where cargo builds it. The library has one file name with any features, so in one folder each would be built
+    /// again after the other.
     fn cargo_folder(&self) -> PathBuf {
-        workspace::target().join(if self.name == "mqtt-tls" { "wasm-tls" } else { "wasm" })
+        workspace::target().join(match self.name.as_str() {
+            "mqtt-tls" => "wasm-tls",
+            "mqtt-tls-wide" => "wasm-tls-wide",
+            "mqtt-host-tls" => "wasm-host-tls",
+            "mqtt-ws" => "wasm-ws",
+            "mqtt-wss" => "wasm-wss",
+            "mqtt-p3" => "wasm-p3",
+            "mqtt-p3-tls" => "wasm-p3-tls",
+            _ => "wasm",
+        })
+    }
+
+    /// Whether it is for engines that have wide arithmetic.
+    fn is_wide(&self) -> bool {
+        self.name.ends_with("-wide")
+    }
+
+    fn profile(&self) -> &'static str {
+        let is_guest = self.name.starts_with("guests/");
+        let has_cryptography = self.command.contains("tls") && self.name != "mqtt-host-tls";
+        if is_guest || has_cryptography { PROFILE } else { SMALL_PROFILE }
+    }
+
+    /// Whether it has to be fast though it is small: the client itself, where it is a component.
+    fn is_fast(&self) -> bool {
+        self.profile() == SMALL_PROFILE && self.name.starts_with("mqtt")
     }
 
     fn path(&self) -> PathBuf {
         folder().join(format!("{}.wasm", self.name))
     }
 
-    /// Whether it is what users get, and not a guest of ours that tests and measures; nor one for debuggers.
+    /// Whether it is what users get, and not a guest of ours that tests and measures, nor a program to read; nor one
+    /// for debuggers.
     fn is_shrunk(&self) -> bool {
-        !self.name.starts_with("guests/") && !keeps_names()
+        !["guests/", "showcase/"].iter().any(|folder| self.name.starts_with(folder)) && !keeps_names()
     }
 
     /// Copies it from cargo's folder, if it changed, and returns its size.
     fn install(&self, binaryen: Option<&Binaryen>) -> Result<Size> {
-        let built = self.cargo_folder().join(TARGET).join(PROFILE).join(format!("{}.wasm", self.artifact));
+        let built = self.cargo_folder().join(TARGET).join(self.profile()).join(format!("{}.wasm", self.artifact));
         let mut bytes = without_names(fs::read(&built).at(&built)?);
         let built_len = bytes.len();
+        let mut names = HashMap::new();
         if self.is_shrunk() {
-            bytes = shrink::shrink(&bytes, binaryen)?;
+            (bytes, names) = shrink::shrink(&bytes, binaryen, self.is_wide())?;
         }
-        if let Some(world) = self.world {
-            package::add_docs(&mut bytes, world)?;
+        if let Some((package, world)) = self.world {
+            package.add_docs(&mut bytes, world)?;
+            // Nobody calls asynchronous functions who knows core WebAssembly only.
+            if package == package::P2 {
+                replace_if_changed(&self.path().with_extension("abi.json"), abi::describe(&names)?.as_bytes())?;
+            }
         }
-        let path = self.path();
-        if !fs::read(&path).is_ok_and(|old| old == bytes) {
-            replace(&path, &bytes)?;
-        }
+        replace_if_changed(&self.path(), &bytes)?;
         Ok(Size { name: self.name.clone(), built: built_len, installed: bytes.len() })
     }
 }
@@ -287,6 +480,10 @@ fn split_section(bytes: &[u8]) -> Option<(u8, usize)> {
     None
 }
 
+fn replace_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|old| old == bytes) { Ok(()) } else { replace(path, bytes) }
+}
+
 /// Writes a file such that no reader sees half of it.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
@@ -296,12 +493,12 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::rename(&new, path).at(path)
 }
 
-fn print_table(components: &[Component], sizes: &[Size], (package, size): &(String, usize)) {
+fn print_table(components: &[Component], sizes: &[Size], packages: &[(String, usize)]) {
     println!("{:>9}  {:>7}  file", "bytes", "KB");
-    let files = components.iter().map(Component::path).chain([folder().join(package)]);
-    for (path, bytes) in files.zip(sizes.iter().map(|size| &size.installed).chain([size])) {
+    let files = components.iter().map(Component::path).zip(sizes.iter().map(|size| size.installed));
+    for (path, bytes) in files.chain(packages.iter().map(|(file, bytes)| (folder().join(file), *bytes))) {
         let path = path.strip_prefix(workspace::root()).unwrap_or(&path);
-        println!("{bytes:>9}  {:>7.1}  {}", *bytes as f64 / 1000.0, path.display());
+        println!("{bytes:>9}  {:>7.1}  {}", bytes as f64 / 1000.0, path.display());
     }
 }
 

@@ -10,7 +10,7 @@ use crate::process::{run, step};
 use crate::workspace::{cargo, target};
 
 /// What docs.rs builds.
-const COMMAND: &str = "rustdoc --locked --quiet -p mqtt-wasi --features bulk,json,scram,tls,tokio -- \
+const COMMAND: &str = "rustdoc --locked --quiet -p mqtt-wasi --features bulk,json,proxy,scram,socket-options,store,stream,tls,tokio,tracing,ws -- \
                        -Zunstable-options --output-format=json";
 
 /// What needs an example. Fields, variants, constants and aliases are shown with the types that they belong to, and

@@ -28,6 +28,10 @@ pub(crate) enum Error {
     Rustdoc(String),
     /// So many public items have no example, which were printed.
     NoExample { items: usize },
+    /// Two programs of the workspace have one name, and which.
+    Programs(String),
+    /// A release cannot be put together, and why.
+    Release(String),
     /// A component could not be read as one, and why.
     Wasm(String),
     /// So many tests, or steps of testing, failed, which were printed.
@@ -38,8 +42,14 @@ pub(crate) enum Error {
     Docs { problems: usize },
     /// A newcomer would not get to a message, and why.
     Newcomer(String),
-    /// The guests in these languages were not built, for reasons that were printed.
+    /// The guests in these languages were not built or did not run, for reasons that were printed.
     Languages { failed: Vec<&'static str> },
+    /// The packages for these hosts were not built, for reasons that were printed.
+    Hosts { failed: Vec<&'static str> },
+    /// Two builds of a package differ.
+    NotReproducible { package: &'static str },
+    /// A file of the layer for JavaScript is not what the one for TypeScript makes.
+    Layer { file: String },
     /// There is no Rust for wasm32-wasip2, and none could be fetched.
     NoToolchain(Box<Unavailable>),
 }
@@ -69,6 +79,8 @@ impl fmt::Display for Error {
             Self::Failed { command, status } => write!(f, "`{command}` failed ({status})"),
             Self::File { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Wasm(why) => write!(f, "a component that was built cannot be read: {why}"),
+            Self::Programs(which) => write!(f, "two programs have one name: {which}; rename one"),
+            Self::Release(why) => write!(f, "the release: {why}"),
             Self::Wit(why) => write!(f, "wit/: {why}"),
             Self::Rustdoc(why) => write!(f, "rustdoc's JSON: {why}"),
             Self::NoExample { items } => write!(f, "{items} public items have no example in their documentation"),
@@ -82,8 +94,16 @@ impl fmt::Display for Error {
             Self::Docs { problems } => write!(f, "{problems} problems in the documentation, listed above by file"),
             Self::Newcomer(why) => write!(f, "{why}"),
             Self::Languages { failed } => {
-                write!(f, "the guests in these languages were not built: {}", failed.join(", "))
+                write!(f, "the guests in these languages failed: {}", failed.join(", "))
             }
+            Self::Hosts { failed } => write!(f, "the packages for these hosts were not built: {}", failed.join(", ")),
+            Self::NotReproducible { package } => {
+                write!(f, "two builds of the package for {package} differ: compare them, and pin what changes")
+            }
+            Self::Layer { file } => write!(
+                f,
+                "examples/guests/javascript/{file} is not made of examples/guests/typescript: run `npm run layer` there"
+            ),
             Self::NoToolchain(why) => write!(
                 f,
                 "no Rust standard library for wasm32-wasip2, and Debian's cannot be used: {why}\n\n\

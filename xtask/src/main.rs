@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask --help` lists them.
 #![forbid(unsafe_code)]
 
+mod abi;
 mod args;
 mod binaryen;
 mod components;
@@ -9,13 +10,17 @@ mod debian;
 mod docs;
 mod docs_examples;
 mod error;
+mod hosts;
 mod instructions;
+mod interop;
 mod languages;
 mod lint;
 mod newcomer;
 mod npm;
 mod package;
 mod process;
+mod release;
+mod scale;
 mod shrink;
 mod sizes;
 mod testing;
@@ -29,7 +34,7 @@ use args::{BuildOptions, SimulateOptions, Task};
 use error::Result;
 use process::{run, step, succeeds};
 use toolchain::Toolchain;
-use workspace::{EVERYTHING, cargo, under_schedules};
+use workspace::{EVERYTHING, build_host_program, cargo, under_schedules};
 
 fn main() -> ExitCode {
     match Task::parse(env::args().skip(1)).and_then(execute) {
@@ -46,27 +51,50 @@ fn execute(task: Task) -> Result<()> {
         Task::Help => println!("{}", args::HELP),
         Task::Toolchain => println!("{}", Toolchain::find_or_fetch()?),
         Task::Build(options) => components::build(&options)?,
-        Task::Languages(names) => languages::build(&names)?,
+        Task::Languages(names) => languages_and_hosts(&names)?,
+        Task::Hosts(names) => hosts::build(&names)?,
         Task::Test(extra) => testing::run_all(&extra)?,
         Task::Properties(cases) => testing::properties(cases)?,
         Task::Schedules(number) => schedules(number.unwrap_or(20_000))?,
+        Task::StoreKill(number) => store_kill(number.unwrap_or(1000))?,
         Task::Simulate(options) => simulate(&options)?,
         Task::Demo(extra) => demo(&extra)?,
+        Task::Run { program, arguments } => run_in_wasmtime(&program, &arguments)?,
         Task::Bench(extra) => bench(&extra)?,
         Task::Counts { accepts } => counts::compare(accepts)?,
         Task::Instructions(revision) => instructions::count(revision.as_deref())?,
+        Task::Interop(arguments) => interop::run_brokers(&arguments)?,
         Task::Newcomer => newcomer::follow()?,
+        Task::Scale(arguments) => scale::measure(&arguments)?,
         Task::Sizes => sizes::print()?,
+        Task::Soak => soak()?,
+        Task::Release => release::make()?,
         Task::Lint { docs_only: false } => lint::run_all()?,
         Task::Lint { docs_only: true } => docs::check()?,
     }
     Ok(())
 }
 
+/// Builds guests in these languages; those in all, and the packages for hosts, if none is named.
+fn languages_and_hosts(names: &[String]) -> Result<()> {
+    let guests = languages::build(names);
+    if names.is_empty() {
+        hosts::build(&[])?;
+    }
+    guests
+}
+
 /// Many more schedules than the tests go through.
 fn schedules(number: usize) -> Result<()> {
     step(&format!("running each test of tests/schedules under {number} schedules of each kind"));
     run(under_schedules("test", "--release").env("SCHEDULES", number.to_string()))
+}
+
+/// Many more kills than the test makes.
+fn store_kill(number: usize) -> Result<()> {
+    step(&format!("killing a client with a store {number} times under load"));
+    let mut kills = cargo("test --locked -p mqtt-wasi --features store,tokio --test store killed -- --nocapture");
+    run(kills.env("MQTT_WASI_KILLS", number.to_string()))
 }
 
 /// Many more seeds than the test goes through, with every assertion.
@@ -87,11 +115,32 @@ fn simulate(&SimulateOptions { seeds, from, is_loud }: &SimulateOptions) -> Resu
 fn demo(extra: &[String]) -> Result<()> {
     components::build(&BuildOptions::default())?;
     step("building the demo (the first time, its wasm host takes minutes)");
-    // With what the tests select: alone, it would have the wasm host built once more, for other features.
     let target = workspace::target();
-    run(cargo(&format!("build --locked {EVERYTHING} --bin demo")).env("CARGO_TARGET_DIR", &target))?;
+    run(build_host_program("demo").env("CARGO_TARGET_DIR", &target))?;
     let demo = target.join(format!("debug/demo{}", env::consts::EXE_SUFFIX));
     run(Command::new(demo).args(extra).env(components::FOLDER_VARIABLE, components::folder()))
+}
+
+/// Runs a program in wasmtime, which is built in.
+fn run_in_wasmtime(program: &str, arguments: &[String]) -> Result<()> {
+    let only = match program {
+        "mqtt" => vec!["mqtt-cli".into()],
+        _ => vec!["mqtt".into(), format!("showcase/{program}")],
+    };
+    components::build(&BuildOptions { only, quiet: true, ..BuildOptions::default() })?;
+    step("building the wasm host (the first time, it takes minutes)");
+    let target = workspace::target();
+    run(build_host_program("in_wasmtime").arg("--quiet").env("CARGO_TARGET_DIR", &target))?;
+    let host = target.join(format!("debug/in_wasmtime{}", env::consts::EXE_SUFFIX));
+    run(Command::new(host).arg(program).args(arguments).env(components::FOLDER_VARIABLE, components::folder()))
+}
+
+fn soak() -> Result<()> {
+    let only = vec!["mqtt".into()];
+    components::build(&BuildOptions { only, quiet: true, ..BuildOptions::default() })?;
+    step("building the wasm host (the first time, that takes minutes)");
+    let soak = format!("run --locked --quiet --release {EVERYTHING} --bin soak");
+    run(cargo(&soak).env(components::FOLDER_VARIABLE, components::folder()))
 }
 
 fn bench(extra: &[String]) -> Result<()> {

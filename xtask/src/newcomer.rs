@@ -14,7 +14,7 @@ use std::{env, thread};
 use crate::docs::commands;
 use crate::error::{At, Error, Result};
 use crate::process::{read, run, step, succeeds};
-use crate::workspace::{self, EVERYTHING, cargo};
+use crate::workspace::{self, build_host_program};
 
 const PAGES: [&str; 2] = ["README.md", "docs/getting-started.md"];
 
@@ -125,10 +125,8 @@ fn tools(folder: &Path, commands: &[String]) -> Result<PathBuf> {
     let missing: Vec<_> = ["wac", "wasmtime"].into_iter().filter(|tool| lacks(tool)).collect();
     if !missing.is_empty() {
         step(&format!("not installed, so host-tests does the same in process: {}", missing.join(", ")));
-        // With what the tests select: alone, it would have the wasm host built once more, for other features.
         let target = workspace::target();
-        let build = format!("build --locked --quiet {EVERYTHING} --bin stand_in");
-        run(cargo(&build).env("CARGO_TARGET_DIR", &target))?;
+        run(build_host_program("stand_in").arg("--quiet").env("CARGO_TARGET_DIR", &target))?;
         for tool in missing {
             write_program(&tools.join(tool), &target.join("debug/stand_in"), tool)?;
         }
@@ -182,7 +180,7 @@ impl Broker {
         let process = start("mosquitto").or_else(|_| start("/usr/sbin/mosquitto"));
         let process = process.map_err(|_| Error::MissingTool { tool: "mosquitto", remedy })?;
         let broker = Self { process, log };
-        for _ in 0..50 {
+        for _ in 0..600 {
             if broker.has_logged(" running")? > 0 {
                 return Ok(broker);
             }

@@ -8,7 +8,7 @@ use wasm_encoder::{
     Alias, Component, ComponentAliasSection, ComponentImportSection, ComponentInstanceSection, ComponentSectionId,
     ExportSection, ImportSection, InstanceSection, Module, ModuleArg, RawSection,
 };
-use wasmparser::{Parser, Validator};
+use wasmparser::{Parser, Validator, WasmFeatures};
 
 use crate::binaryen::Binaryen;
 use crate::error::{Error, Result};
@@ -16,18 +16,26 @@ use crate::error::{Error, Result};
 /// What the imports of a nested component begin with: the component around it gives them, nobody else.
 const INNER_IMPORT: &str = "import-";
 
-/// Returns the component smaller; without binaryen, by its names only.
-pub(crate) fn shrink(component: &[u8], binaryen: Option<&Binaryen>) -> Result<Vec<u8>> {
-    let mut smaller = Smaller { binaryen, names: Names::default(), depth: 0 };
+/// Returns the component, which may have wide arithmetic in it, smaller, without binaryen by its names only; and what
+/// the names became.
+pub(crate) fn shrink(
+    component: &[u8],
+    binaryen: Option<&Binaryen>,
+    is_wide: bool,
+) -> Result<(Vec<u8>, HashMap<String, String>)> {
+    let mut smaller = Smaller { binaryen, is_wide, names: Names::default(), depth: 0 };
     let mut encoded = Component::new();
     smaller.parse_component(&mut encoded, Parser::new(0), component).map_err(|error| Error::Wasm(error.to_string()))?;
     let bytes = encoded.finish();
-    Validator::new().validate_all(&bytes).map_err(|error| Error::Wasm(error.to_string()))?;
-    Ok(bytes)
+    let mut features = WasmFeatures::default();
+    features.set(WasmFeatures::WIDE_ARITHMETIC, is_wide);
+    Validator::new_with_features(features).validate_all(&bytes).map_err(|error| Error::Wasm(error.to_string()))?;
+    Ok((bytes, smaller.names.0))
 }
 
 struct Smaller<'a> {
     binaryen: Option<&'a Binaryen>,
+    is_wide: bool,
     names: Names,
     /// How many components there are around this one.
     depth: u32,
@@ -95,7 +103,7 @@ impl ReencodeComponent for Smaller<'_> {
         utils::parse_core_module(self, &mut encoded, parser, module)?;
         let mut bytes = encoded.finish();
         if let Some(binaryen) = self.binaryen {
-            bytes = binaryen.optimise(&bytes).map_err(reencode::Error::UserError)?;
+            bytes = binaryen.optimise(&bytes, self.is_wide).map_err(reencode::Error::UserError)?;
         }
         component.section(&RawSection { id: ComponentSectionId::CoreModule.into(), data: &bytes });
         Ok(())
@@ -230,12 +238,13 @@ mod tests {
         let component = component.finish();
 
         // Where the two differed, it would not validate.
-        let smaller = shrink(&component, None).unwrap();
+        let (smaller, names) = shrink(&component, None, false).unwrap();
         assert!(smaller.len() + 50 < component.len());
+        assert_eq!(names["a:long/name#[method]of.an-export"], "a");
     }
 
     #[test]
     fn what_is_no_component_is_refused() {
-        assert!(matches!(shrink(b"\0asm\x0d\0\x01\0\x07", None), Err(Error::Wasm(_))));
+        assert!(matches!(shrink(b"\0asm\x0d\0\x01\0\x07", None, false), Err(Error::Wasm(_))));
     }
 }

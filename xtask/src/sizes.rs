@@ -44,13 +44,20 @@ const SEED: [(&str, &str); 2] = [
 ];
 
 /// What is compared with 0.2.0, which has no component.
-const PEERS: [(&str, Option<&str>); 6] = [
+const PEERS: [(&str, Option<&str>); 13] = [
     ("mqtt", None),
     ("mqtt-tls", None),
+    ("mqtt-tls-wide", None),
+    ("mqtt-host-tls", None),
+    ("mqtt-ws", None),
+    ("mqtt-wss", None),
+    ("mqtt-p3", None),
+    ("mqtt-p3-tls", None),
     ("examples/pubsub", Some("sizes/seed_pubsub")),
     ("examples/request_reply", Some("sizes/seed_request_reply")),
     ("examples/tls_pubsub", Some("sizes/seed_tls_pubsub")),
     ("examples/guest", None),
+    ("examples/small", None),
 ];
 
 /// Builds everything, and prints the tables of `docs/size.md`.

@@ -57,7 +57,8 @@ pub(crate) fn properties(cases: Option<usize>) -> Result<()> {
     });
     let mut tests = Tests::new(&seed);
     let cases = cases.unwrap_or(MANY_CASES);
-    let features = "mqtt-wasi/bulk,mqtt-wasi/json,mqtt-wasi/scram,mqtt-wasi/tls,mqtt-wasi/tokio";
+    let features = "mqtt-wasi/bulk,mqtt-wasi/json,mqtt-wasi/proxy,mqtt-wasi/scram,mqtt-wasi/socket-options,mqtt-wasi/tls,mqtt-wasi/tokio,\
+                    mqtt-wasi/ws";
     let mut command =
         cargo(&format!("test --release --no-fail-fast --locked -p mqtt-wasi --features {features} {PROPERTIES}"));
     let name =

@@ -5,8 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Selects every package, with every feature that is not for components only and needs no compiler for C.
-pub(crate) const EVERYTHING: &str =
-    "--workspace --features mqtt-wasi/bulk,mqtt-wasi/json,mqtt-wasi/scram,mqtt-wasi/tls,mqtt-wasi/tokio,bench/peers";
+pub(crate) const EVERYTHING: &str = "--workspace --features mqtt-wasi/bulk,mqtt-wasi/json,mqtt-wasi/proxy,\
+                                     mqtt-wasi/scram,mqtt-wasi/socket-options,mqtt-wasi/store,mqtt-wasi/stream,\
+                                     mqtt-wasi/tls,mqtt-wasi/tokio,mqtt-wasi/tracing,mqtt-wasi/ws,bench/peers";
+
+/// A cargo command that builds a program of the host tests. Without an example, cargo would leave out what only tests
+/// depend on, some features with it, and build the wasm host once more for the tests.
+pub(crate) fn build_host_program(program: &str) -> Command {
+    cargo(&format!("build --locked {EVERYTHING} --bin {program} --example pubsub"))
+}
 
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")

@@ -16,6 +16,9 @@ use bindings::mqtt_wasi::bench::stage as host;
 /// Whom to trust, in PEM, where the guest is to speak TLS; it is not there else.
 const CA_VARIABLE: &str = "MQTT_WASI_BENCH_CA";
 
+/// It is there where the guest is to speak WebSocket.
+const WEBSOCKET_VARIABLE: &str = "MQTT_WASI_BENCH_WEBSOCKET";
+
 /// The host's stage, and what the command line says about the job.
 pub(crate) struct Stage {
     address: SocketAddr,
@@ -48,9 +51,13 @@ impl Stage {
         self.address
     }
 
-    /// The same as a URL, which says whether by TLS.
+    /// The same as a URL, which says whether by TLS or over WebSocket.
     pub(crate) fn url(&self) -> String {
-        let scheme = if self.ca.is_some() { "mqtts" } else { "mqtt" };
+        let scheme = match (self.ca.is_some(), env::var_os(WEBSOCKET_VARIABLE).is_some()) {
+            (true, _) => "mqtts",
+            (false, true) => "ws",
+            (false, false) => "mqtt",
+        };
         format!("{scheme}://{}", self.address)
     }
 

@@ -50,6 +50,7 @@ const ALL: &[Contender] = &[
     contender("mqtt-wasi 0.2.0, tokio", seed::tokio),
     contender("mqtt-wasi 0.2.0, wasip2 guest", wasm::seed),
     contender("rumqttc 0.25", rumqttc::run),
+    contender("rumqttc-v5-next 0.34", rumqttc::next::run),
     contender("mqtt5 0.49", mqtt5::run),
     #[cfg(feature = "paho")]
     contender("paho-mqtt 0.14", paho::run),
@@ -64,8 +65,17 @@ const BY_TLS: &[Contender] = &[
     contender("mqtt-wasi, blocking, ring", tls::run_with_ring),
     contender("mqtt-wasi, tokio", tokio::run),
     contender("mqtt-wasi, component in wasmtime", wasm::composed),
+    contender("mqtt-wasi, component, wide arithmetic", wasm::composed_wide),
     #[cfg(feature = "tls-peers")]
     contender("rumqttc 0.25", rumqttc::run),
+];
+
+/// Those that are measured over WebSocket too, in the same order.
+const BY_WEBSOCKET: &[Contender] = &[
+    contender("mqtt-wasi, blocking", blocking::run),
+    contender("mqtt-wasi, tokio", tokio::run),
+    contender("mqtt-wasi, component in wasmtime", wasm::composed),
+    contender("rumqttc-v5-next 0.34", rumqttc::next::run),
 ];
 
 /// Who does jobs with this peer.
@@ -73,6 +83,7 @@ pub(crate) const fn of(target: Target) -> &'static [Contender] {
     match target {
         Target::Sink | Target::Mosquitto(_) => ALL,
         Target::Tls(_) => BY_TLS,
+        Target::WebSocket => BY_WEBSOCKET,
     }
 }
 

@@ -1,6 +1,6 @@
-//! Contenders in WebAssembly: the guests of `bench/guests` in wasmtime, with its settings as they are. A guest runs on
-//! a tokio runtime of one thread, which has its sockets too. It may connect to the address of the stage and to nothing
-//! else.
+//! Contenders in WebAssembly: the guests of `bench/guests` in wasmtime, with its settings as they are, and with wide
+//! arithmetic. A guest runs on a tokio runtime of one thread, which has its sockets too. It may connect to the address
+//! of the stage and to nothing else.
 //!
 //! WASI 0.2 has no option for Nagle's algorithm, and wasmtime leaves it on.
 
@@ -33,6 +33,9 @@ const FOLDER_VARIABLE: &str = "MQTT_WASI_COMPONENTS";
 /// Tells a guest whom to trust, and that it is to speak TLS, by that it is there.
 const CA_VARIABLE: &str = "MQTT_WASI_BENCH_CA";
 
+/// Tells a guest that it is to speak WebSocket, by that it is there.
+const WEBSOCKET_VARIABLE: &str = "MQTT_WASI_BENCH_WEBSOCKET";
+
 /// How long a guest may take from one call of the stage to the next.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -44,7 +47,17 @@ const STARTS: usize = 5;
 
 /// The component, by the calls of its interface that take many messages at once.
 pub(crate) fn composed(stage: &Stage) -> Result<(), Unable> {
-    run(stage, if stage.ca().is_some() { COMPOSED_TLS } else { COMPOSED }, "calls=batch")
+    let guest = match (stage.ca().is_some(), stage.is_websocket()) {
+        (true, _) => COMPOSED_TLS,
+        (false, true) => COMPOSED_WEBSOCKET,
+        (false, false) => COMPOSED,
+    };
+    run(stage, guest, "calls=batch")
+}
+
+/// The component with TLS by wide arithmetic, by the same calls.
+pub(crate) fn composed_wide(stage: &Stage) -> Result<(), Unable> {
+    run(stage, COMPOSED_TLS_WIDE, "calls=batch")
 }
 
 /// The component, by the calls of its interface that take one message each.
@@ -71,7 +84,7 @@ pub(crate) fn seed(stage: &Stage) -> Result<(), Unable> {
 /// need in their environment for that, and its value.
 pub(crate) fn prepare() -> Result<(&'static str, PathBuf)> {
     let engine = engine()?;
-    for guest in [COMPOSED, COMPOSED_TLS, BLOCKING, SEED] {
+    for guest in [COMPOSED, COMPOSED_TLS, COMPOSED_TLS_WIDE, COMPOSED_WEBSOCKET, BLOCKING, SEED] {
         guest.compiled(&engine)?;
     }
     let folder = env::var_os(FOLDER_VARIABLE).map_or_else(|| target().join("components"), PathBuf::from);
@@ -139,6 +152,8 @@ struct Guest {
 
 const COMPOSED: Guest = Guest { name: "bench_composed", mqtt: Some("mqtt.wasm") };
 const COMPOSED_TLS: Guest = Guest { name: "bench_composed", mqtt: Some("mqtt-tls.wasm") };
+const COMPOSED_TLS_WIDE: Guest = Guest { name: "bench_composed", mqtt: Some("mqtt-tls-wide.wasm") };
+const COMPOSED_WEBSOCKET: Guest = Guest { name: "bench_composed", mqtt: Some("mqtt-ws.wasm") };
 const BLOCKING: Guest = Guest { name: "bench_blocking", mqtt: None };
 const SEED: Guest = Guest { name: "bench_seed", mqtt: None };
 
@@ -185,6 +200,10 @@ fn target() -> PathBuf {
 
 fn engine() -> Result<Engine> {
     let mut config = Config::new();
+    // On by itself from wasmtime 49 on.
+    config.wasm_wide_arithmetic(true);
+    // Nothing here calls asynchronously. The host of the tests, in the same build, can.
+    config.concurrency_support(false);
     // For `perf record`, which is told the names of the guests' functions by that.
     if env::var_os("MQTT_WASI_PERF").is_some() {
         config.profiler(ProfilingStrategy::PerfMap);
@@ -336,6 +355,9 @@ impl Host {
         wasi.arg(operations.to_string()).arg(warm_up.to_string()).arg(argument);
         if let Some(ca) = stage.ca() {
             wasi.env(CA_VARIABLE, ca);
+        }
+        if stage.is_websocket() {
+            wasi.env(WEBSOCKET_VARIABLE, "yes");
         }
         wasi.stderr(stderr).allow_tcp(true).allow_udp(false).socket_addr_check(move |address, reason| {
             let is_allowed = match reason {

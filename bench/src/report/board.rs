@@ -20,6 +20,7 @@ pub(super) struct Board<'a> {
 enum Against {
     Sink,
     Tls(Suite),
+    WebSocket,
     Broker,
 }
 
@@ -90,9 +91,14 @@ impl<'a> Board<'a> {
         }
     }
 
-    /// Whether it was done with the sink, without TLS.
+    /// Whether it was done with the sink, over TCP alone.
     pub(super) fn is_against_sink(&self) -> bool {
         self.against == Against::Sink
+    }
+
+    /// Whether it was done with the sink, over WebSocket.
+    pub(super) fn is_over_websocket(&self) -> bool {
+        self.against == Against::WebSocket
     }
 
     /// Whether it was done with a real broker.
@@ -104,7 +110,7 @@ impl<'a> Board<'a> {
     pub(super) const fn suite(&self) -> Option<Suite> {
         match self.against {
             Against::Tls(suite) => Some(suite),
-            Against::Sink | Against::Broker => None,
+            Against::Sink | Against::WebSocket | Against::Broker => None,
         }
     }
 
@@ -206,6 +212,7 @@ impl Against {
         match job.against.parse() {
             Ok(Target::Sink) => Self::Sink,
             Ok(Target::Tls(suite)) => Self::Tls(suite),
+            Ok(Target::WebSocket) => Self::WebSocket,
             Ok(Target::Mosquitto(_)) | Err(_) => Self::Broker,
         }
     }

@@ -47,7 +47,7 @@ pub(super) fn text(boards: &[Board<'_>]) -> String {
          sink takes is not in it, while the sink may be what keeps the rate before it from being higher. A handshake \
          comes with all else that connecting takes; each of the full ones is that of a new client. This client's own \
          provider is in pure Rust, natively as in WebAssembly; *ring* is the same client with another one. rumqttc \
-         comes with aws-lc-rs. **Bold** is where it is better than ours with its own provider.",
+         comes with aws-lc-rs. *Wide arithmetic* is the component `mqtt-tls-wide.wasm`. **Bold** is where it is better than ours with its own provider.",
     );
     let verdicts: String = FORMS.iter().filter_map(|form| form.verdict(boards)).map(|text| item(&text)).collect();
     let judged = if verdicts.is_empty() { verdicts } else { verdicts + "\n" };

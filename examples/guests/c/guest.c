@@ -1,61 +1,60 @@
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "imports.h"
+#include "mqtt.h"
 
 #define TOPIC "mqtt-wasi/guest/c"
-#define SHOW(string) (int)(string).len, (const char *)(string).ptr
+enum { TIMEOUT_MS = 5000 };
 
-static const char *const kinds[] = {"wrong-call",      "try-later",   "timed-out",      "refused",
-                                    "connection-over", "not-trusted", "protocol-broken"};
-static mqtt_failure_t failure;
-static imports_string_t string(const char *words) { return (imports_string_t){(uint8_t *)words, strlen(words)}; }
-static mqtt_payload_t text(const char *words) { return (mqtt_payload_t){MQTT_PAYLOAD_TEXT, {string(words)}}; }
+static void measure(mqtt_borrow_client_t client) {
+  mqtt_property_t properties[] = {mqtt_content_type("text/plain"), mqtt_user_property("unit", "C")};
+  mqtt_publication_t reading = mqtt_publication(TOPIC "/kitchen", "21.5", MQTT_QOS_AT_LEAST_ONCE);
+  reading.properties = (mqtt_list_property_t){properties, 2};
+  mqtt_publish(client, &reading);
+  mqtt_option_message_t received;
+  mqtt_check(mqtt_method_client_receive(client, TIMEOUT_MS, &received, &mqtt_failure));
+  if (!received.is_some) return;
+  printf("%.*s: %.*s %.*s\n", MQTT_SHOW(received.val.topic), MQTT_SHOW(mqtt_words(&received.val.payload)),
+         MQTT_SHOW(mqtt_find_user_property(&received.val, "unit")));
+  mqtt_option_message_free(&received);
+}
 
-// Ends the program unless a call succeeded. Nothing that calls return is freed here: this program ends soon.
-static void check(bool succeeded) {
-  if (succeeded) return;
-  printf("failed: %.*s: %.*s\n", SHOW(failure.name), SHOW(failure.message));
-  exit(1);
+static void be_refused(mqtt_borrow_client_t client) {
+  // Only the broker itself may publish there.
+  mqtt_publication_t uptime = mqtt_publication("$SYS/broker/uptime", "0", MQTT_QOS_AT_LEAST_ONCE);
+  mqtt_publish_answer_t answer;
+  if (mqtt_method_client_publish_message(client, &uptime, &answer, &mqtt_failure)) return;
+  mqtt_print_failure(stdout, &mqtt_failure);
+  mqtt_failure_free(&mqtt_failure);
+}
+
+// Asks for a conversion, and answers, which another client would do otherwise.
+static void convert(mqtt_borrow_client_t client) {
+  mqtt_publication_t question = mqtt_publication(TOPIC "/to-fahrenheit", "21.5", MQTT_QOS_AT_LEAST_ONCE);
+  uint64_t number;
+  mqtt_check(mqtt_method_client_start_request(client, &question, TIMEOUT_MS, &number, &mqtt_failure));
+  mqtt_option_incoming_request_t request;
+  mqtt_check(mqtt_method_client_next_request(client, TIMEOUT_MS, &request, &mqtt_failure));
+  if (!request.is_some) return;
+  char text[32];
+  snprintf(text, sizeof text, "%.*s", MQTT_SHOW(mqtt_words(&request.val.message.payload)));
+  snprintf(text, sizeof text, "%g", strtod(text, NULL) * 9 / 5 + 32);
+  mqtt_payload_t fahrenheit = mqtt_text(text);
+  mqtt_check(mqtt_method_client_reply(client, request.val.id, &fahrenheit, &mqtt_failure));
+  mqtt_option_incoming_request_free(&request);
+  mqtt_option_message_t reply;
+  mqtt_check(mqtt_method_client_wait_for_reply(client, number, TIMEOUT_MS, &reply, &mqtt_failure));
+  if (reply.is_some) printf("21.5 C are %.*s F\n", MQTT_SHOW(mqtt_words(&reply.val.payload)));
+  mqtt_option_message_free(&reply);
 }
 
 int main(int argc, char **argv) {
-  imports_string_t url = string(argv[argc - 1]), everything = string(TOPIC "/#"), wrong = string("a/#");
+  mqtt_string_t url = mqtt_string(argc > 1 ? argv[1] : "mqtt://localhost"), filter = mqtt_string(TOPIC "/#");
   mqtt_own_client_t own;
-  check(mqtt_connect(&url, NULL, &own, &failure));
+  mqtt_check(mqtt_connect(&url, NULL, &own, &mqtt_failure));
   mqtt_borrow_client_t client = mqtt_borrow_client(own);
   mqtt_qos_t granted;
-  check(mqtt_method_client_subscribe(client, &everything, MQTT_QOS_AT_LEAST_ONCE, &granted, &failure));
-  mqtt_property_t kind = {MQTT_PROPERTY_CONTENT_TYPE, {.content_type = string("text/plain")}};
-  mqtt_property_t language = {MQTT_PROPERTY_USER_PROPERTY, {.user_property = {string("language"), string("C")}}};
-  mqtt_list_property_t properties = {(mqtt_property_t[]){kind, language}, 2};
-  mqtt_publication_t hello = {string(TOPIC), text("hello"), MQTT_QOS_AT_LEAST_ONCE, false, properties};
-  mqtt_publish_answer_t answer;
-  check(mqtt_method_client_publish_message(client, &hello, &answer, &failure));
-  mqtt_option_message_t received;
-  check(mqtt_method_client_receive(client, 5000, &received, &failure));
-  printf("received %.*s: %.*s\n", SHOW(received.val.topic), SHOW(received.val.payload.val.text));
-  for (size_t i = 0; received.val.properties.is_some && i < received.val.properties.val.len; i++) {
-    mqtt_property_t *property = &received.val.properties.val.ptr[i];
-    mqtt_user_property_t *user = &property->val.user_property;
-    if (property->tag == MQTT_PROPERTY_CONTENT_TYPE) printf("content-type: %.*s\n", SHOW(property->val.content_type));
-    if (property->tag != MQTT_PROPERTY_USER_PROPERTY) continue;
-    printf("user-property: %.*s=%.*s\n", SHOW(user->f0), SHOW(user->f1));
-  }
-
-  mqtt_reason_code_t code;
-  if (!mqtt_method_client_publish(client, &wrong, &hello.payload, MQTT_QOS_AT_LEAST_ONCE, false, &code, &failure))
-    printf("refused: %s %.*s: %.*s\n", kinds[failure.kind], SHOW(failure.name), SHOW(failure.message));
-  mqtt_publication_t square = {string(TOPIC "/square"), text("2"), MQTT_QOS_AT_LEAST_ONCE, false, {NULL, 0}};
-  uint64_t question;
-  mqtt_option_incoming_request_t request;
-  check(mqtt_method_client_start_request(client, &square, 5000, &question, &failure));
-  check(mqtt_method_client_next_request(client, 5000, &request, &failure));
-  int number = request.val.message.payload.val.text.ptr[0] - '0';
-  mqtt_payload_t product = text((char[]){'0' + number * number, 0});
-  check(mqtt_method_client_reply(client, request.val.id, &product, &failure));
-  check(mqtt_method_client_wait_for_reply(client, question, 5000, &received, &failure));
-  printf("reply: %.*s\n", SHOW(received.val.payload.val.text));
-  check(mqtt_method_client_disconnect(client, NULL, &failure));
+  mqtt_check(mqtt_method_client_subscribe(client, &filter, MQTT_QOS_AT_LEAST_ONCE, &granted, &mqtt_failure));
+  measure(client);
+  be_refused(client);
+  convert(client);
+  mqtt_check(mqtt_method_client_disconnect(client, NULL, &mqtt_failure));
+  mqtt_client_drop_own(own);
 }

@@ -1,61 +1,60 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"os"
 	"strconv"
+	"time"
 
-	mqtt "example.com/mqtt/imports/mqtt_wasi_client_mqtt"
-	wit "go.bytecodealliance.org/pkg/wit/types"
+	"example.com/guest/mqtt"
 )
 
 const topic = "mqtt-wasi/guest/go"
 
-var kinds = [...]string{
-	"wrong-call", "try-later", "timed-out", "refused", "connection-over", "not-trusted", "protocol-broken",
-}
-
-// What a call returned. Ends the program if it failed.
-func must[T any](result wit.Result[T, mqtt.Failure]) T {
-	if result.IsErr() {
-		fmt.Println("failed:", result.Err().Name, result.Err().Message)
-		os.Exit(1)
+func measure(client *mqtt.Client) error {
+	reading := mqtt.Text(topic+"/kitchen", "21.5").With(mqtt.UserProperty{"unit", "C"})
+	reading.ContentType = "text/plain"
+	if err := client.Publish(reading); err != nil {
+		return err
 	}
-	return result.Ok()
+	message, err := client.Receive(5 * time.Second)
+	if message != nil {
+		fmt.Printf("%s: %s %s\n", message.Topic, message, message.UserProperty("unit"))
+	}
+	return err
 }
 
-// With `main` as the program, its memory would be asked for before Go is there to manage it.
-//
+// Asks for a conversion, and answers, which another client would do otherwise.
+func convert(client *mqtt.Client) error {
+	question, err := client.StartRequest(mqtt.Text(topic+"/to-fahrenheit", "21.5"), 5*time.Second)
+	if err != nil {
+		return err
+	}
+	if request, err := client.NextRequest(5 * time.Second); err != nil || request == nil {
+		return err
+	} else if celsius, err := strconv.ParseFloat(request.Message.String(), 64); err != nil {
+		return client.FailRequest(request, err.Error())
+	} else if err := client.Reply(request, fmt.Sprint(celsius*9/5+32)); err != nil {
+		return err
+	}
+	reply, err := client.WaitForReply(question, 5*time.Second)
+	fmt.Println("21.5 C are", reply, "F")
+	return err
+}
+
+func program(args []string) error {
+	client, err := mqtt.Connect(args[0], func(options *mqtt.Options) { options.SetKeepAliveSeconds(30) })
+	if err != nil {
+		return err
+	}
+	// Only the broker itself may publish there.
+	if refused := new(mqtt.Error); errors.As(client.Publish(mqtt.Text("$SYS/broker/uptime", "0")), &refused) {
+		fmt.Printf("%s %s %d: %s\n", refused.Kind, refused.Name, refused.ReasonCode, refused)
+	}
+	return errors.Join(client.Subscribe(topic+"/#", 1), measure(client), convert(client), client.Disconnect())
+}
+
 //go:wasmexport wasi:cli/run@0.2.0#run
-func run() int32 {
-	client := must(mqtt.Connect(os.Args[1], wit.None[*mqtt.ConnectOptions]()))
-	must(client.Subscribe(topic+"/#", mqtt.Qos_AtLeastOnce))
-	language := mqtt.MakePropertyUserProperty(mqtt.UserProperty{F0: "language", F1: "Go"})
-	properties := []mqtt.Property{mqtt.MakePropertyContentType("text/plain"), language}
-	hello := mqtt.MakePayloadText("hello")
-	publication := mqtt.Publication{Topic: topic, Payload: hello, Qos: mqtt.Qos_AtLeastOnce, Properties: properties}
-	must(client.PublishMessage(publication))
-	message := must(client.Receive(5_000)).Some()
-	fmt.Printf("received %s: %s\n", message.Topic, message.Payload.Text())
-	for _, property := range message.Properties.SomeOr(nil) {
-		if property.Tag() == mqtt.Property_ContentType {
-			fmt.Println("content-type:", property.ContentType())
-		} else if property.Tag() == mqtt.Property_UserProperty {
-			fmt.Printf("user-property: %s=%s\n", property.UserProperty().F0, property.UserProperty().F1)
-		}
-	}
-	if result := client.Publish("a/#", hello, mqtt.Qos_AtLeastOnce, false); result.IsErr() {
-		fmt.Printf("refused: %s %s: %s\n", kinds[result.Err().Kind], result.Err().Name, result.Err().Message)
-	}
-	square := mqtt.Publication{Topic: topic + "/square", Payload: mqtt.MakePayloadText("2"), Qos: mqtt.Qos_AtLeastOnce}
-	question := must(client.StartRequest(square, 5_000))
-	request := must(client.NextRequest(5_000)).Some()
-	number, _ := strconv.Atoi(request.Message.Payload.Text())
-	must(client.Reply(request.Id, mqtt.MakePayloadText(strconv.Itoa(number*number))))
-	reply := must(client.WaitForReply(question, 5_000)).Some()
-	fmt.Println("reply:", reply.Payload.Text())
-	must(client.Disconnect(wit.None[mqtt.Disconnection]()))
-	return 0
-}
+func run() int32 { return mqtt.Command(program) }
 
 func main() {}

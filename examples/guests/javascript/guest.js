@@ -1,50 +1,39 @@
-import { connect } from "mqtt-wasi:client/mqtt@0.1.0";
-import { getArguments } from "wasi:cli/environment@0.2.0";
-import { print, words } from "./print.js";
+import { command } from "./command.js";
+import { connect, MqttError } from "./mqtt.js";
 
 const TOPIC = "mqtt-wasi/guest/javascript";
 
-const text = (val) => ({ tag: "text", val });
-
-function talk(client) {
-  client.subscribe(`${TOPIC}/#`, "at-least-once");
-
-  const properties = [
-    { tag: "content-type", val: "text/plain" },
-    { tag: "user-property", val: ["language", "JavaScript"] },
-  ];
-  client.publishMessage({ topic: TOPIC, payload: text("hello"), qos: "at-least-once", retain: false, properties });
-  const message = client.receive(5_000);
-  print(`received ${message.topic}: ${message.payload.val}`);
-  for (const { tag, val } of message.properties ?? []) {
-    print(`${tag}: ${tag === "user-property" ? val.join("=") : val}`);
+function measure(client) {
+  const options = { qos: 1, contentType: "text/plain", userProperties: { unit: "C" } };
+  client.publish(`${TOPIC}/kitchen`, "21.5", options);
+  for (const message of client.messages({ timeoutMs: 5_000 })) {
+    console.log(`${message.topic}: ${message.text} ${message.userProperty("unit")}`);
+    break;
   }
-
-  try {
-    client.publish("a/#", text("hello"), "at-least-once", false);
-  } catch (error) {
-    print(`refused: ${words(error)}`);
-  }
-
-  const square = { topic: `${TOPIC}/square`, payload: text("2"), qos: "at-least-once", retain: false, properties: [] };
-  const question = client.startRequest(square, 5_000);
-  const request = client.nextRequest(5_000);
-  client.reply(request.id, text(`${request.message.payload.val ** 2}`));
-  const reply = client.waitForReply(question, 5_000);
-  print(`reply: ${reply.payload.val}`);
 }
 
-export const run = {
-  run() {
-    try {
-      // QuickJS counts the arguments: what is left out has to be said.
-      const client = connect(getArguments()[1], undefined);
-      talk(client);
-      client.disconnect(undefined);
-    } catch (error) {
-      // What is thrown from here ends the program without a word.
-      print(`failed: ${words(error)}`);
-      throw error;
-    }
-  },
-};
+function beRefused(client) {
+  try {
+    // Only the broker itself may publish there.
+    client.publish("$SYS/broker/uptime", "0", { qos: 1 });
+  } catch (error) {
+    if (!(error instanceof MqttError)) throw error;
+    console.log(`${error.kind} ${error.code} ${error.reasonCode}: ${error.message}`);
+  }
+}
+
+// Asks for a conversion, and answers, which another client would do otherwise.
+function convert(client) {
+  const question = client.startRequest({ topic: `${TOPIC}/to-fahrenheit`, payload: "21.5" }, 5_000);
+  const request = client.nextRequest(5_000);
+  client.reply(request, `${(Number(request.message.text) * 9) / 5 + 32}`);
+  console.log(`21.5 C are ${client.waitForReply(question, 5_000).text} F`);
+}
+
+export const run = command(([url = "mqtt://localhost"]) => {
+  using client = connect(url, { keepAliveSeconds: 30 });
+  client.subscribe(`${TOPIC}/#`, { qos: 1 });
+  measure(client);
+  beRefused(client);
+  convert(client);
+});

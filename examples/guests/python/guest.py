@@ -1,58 +1,40 @@
-import sys
-
-from componentize_py_types import Err
-from wit_world import exports
-from wit_world.imports import environment
-from wit_world.imports.mqtt import (
-    Payload_Text,
-    Property_ContentType,
-    Property_UserProperty,
-    Publication,
-    Qos,
-    connect,
-)
+from command import command
+from mqtt import Client, MqttError, connect
 
 TOPIC = "mqtt-wasi/guest/python"
 
 
-def talk(client):
-    client.subscribe(f"{TOPIC}/#", Qos.AT_LEAST_ONCE)
+def measure(client: Client) -> None:
+    client.publish(f"{TOPIC}/kitchen", "21.5", qos=1, content_type="text/plain", user_properties={"unit": "C"})
+    for message in client.messages(timeout=5):
+        print(f"{message.topic}: {message.text} {message.user_property('unit')}")
+        break
 
-    properties = [Property_ContentType("text/plain"), Property_UserProperty(("language", "Python"))]
-    client.publish_message(Publication(TOPIC, Payload_Text("hello"), Qos.AT_LEAST_ONCE, False, properties))
-    message = client.receive(5_000)
-    print(f"received {message.topic}: {message.payload.value}")
-    for each in message.properties or []:
-        match each:
-            case Property_ContentType(value):
-                print(f"content-type: {value}")
-            case Property_UserProperty((name, value)):
-                print(f"user-property: {name}={value}")
 
+def be_refused(client: Client) -> None:
     try:
-        client.publish("a/#", Payload_Text("hello"), Qos.AT_LEAST_ONCE, False)
-    except Err as error:
-        print(f"refused: {words(error.value)}")
-
-    square = Publication(f"{TOPIC}/square", Payload_Text("2"), Qos.AT_LEAST_ONCE, False, [])
-    question = client.start_request(square, 5_000)
-    request = client.next_request(5_000)
-    client.reply(request.id, Payload_Text(str(int(request.message.payload.value) ** 2)))
-    reply = client.wait_for_reply(question, 5_000)
-    print(f"reply: {reply.payload.value}")
+        # Only the broker itself may publish there.
+        client.publish("$SYS/broker/uptime", "0", qos=1)
+    except MqttError as error:
+        print(f"{error.kind} {error.name} {error.reason_code}: {error}")
 
 
-def words(failure):
-    return f"{failure.kind.name.lower().replace('_', '-')} {failure.name}: {failure.message}"
+def convert(client: Client) -> None:
+    """Asks for a conversion, and answers, which another client would do otherwise."""
+    question = client.start_request(f"{TOPIC}/to-fahrenheit", "21.5", timeout=5)
+    for request in client.requests(timeout=5):
+        client.reply(request, str(float(request.message.text) * 9 / 5 + 32))
+        break
+    print(f"21.5 C are {client.wait_for_reply(question, timeout=5).text} F")
 
 
-class Run(exports.Run):
-    def run(self):
-        try:
-            with connect(environment.get_arguments()[1], None) as client:
-                talk(client)
-                client.disconnect(None)
-        except Err as error:
-            # An Err that leaves this function ends the program without a word.
-            print(f"failed: {words(error.value)}", file=sys.stderr)
-            raise
+def main(args: list[str]) -> None:
+    url = args[0] if args else "mqtt://localhost"
+    with connect(url, keep_alive_seconds=30) as client:
+        client.subscribe(f"{TOPIC}/#", qos=1)
+        measure(client)
+        be_refused(client)
+        convert(client)
+
+
+Run = command(main)

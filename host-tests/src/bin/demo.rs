@@ -1,4 +1,4 @@
-//! The way of a message, from a component to a broker and back: composes the example guest with the mqtt component,
+//! The way of a message, from a component to a broker and back: composes a guest with the mqtt component,
 //! runs both in wasmtime with leave to connect to one broker and nothing else, and sums up what came of it.
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -103,9 +103,9 @@ impl Broker {
 fn run(broker: Option<String>) -> Result<()> {
     let broker = Broker::find(broker)?;
     let mqtt = load("mqtt.wasm")?;
-    let guest = load("examples/guest.wasm")?;
+    let guest = load("guests/demo_guest.wasm")?;
     let composed = compose(&guest, &mqtt)?;
-    step("composed examples/guest.wasm with mqtt.wasm");
+    step("composed guests/demo_guest.wasm with mqtt.wasm");
     let runtime = Runtime::new(&composed)?;
     step(&format!("running it in wasmtime, with leave to connect to {}", list(&broker.permissions.addresses)));
 
@@ -116,7 +116,7 @@ fn run(broker: Option<String>) -> Result<()> {
     println!();
     println!("messages    {} of {MESSAGES} came back intact", summary.intact);
     println!("round trip  {:.3} ms, the median", summary.median_round_trip.as_secs_f64() * 1e3);
-    println!("sizes       mqtt.wasm {}, guest.wasm {}, composed {}", kb(&mqtt), kb(&guest), kb(&composed));
+    println!("sizes       mqtt.wasm {}, demo_guest.wasm {}, composed {}", kb(&mqtt), kb(&guest), kb(&composed));
     println!("mqtt.wasm imports nothing but");
     for import in Runtime::new(&mqtt)?.imports() {
         println!("            {import}");

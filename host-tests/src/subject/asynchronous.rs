@@ -5,13 +5,13 @@ use std::time::Duration;
 use futures::future::join_all;
 use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
 use mqtt_wasi::{
-    AsyncClient, AsyncMessages, AsyncRequests, Delivery, Message, Options, Publish, QoS, ReasonCode, Responder, Stats,
-    Subscription,
+    AsyncClient, AsyncMessages, AsyncRequests, ConnectChanges, Delivery, Message, Options, Publish, QoS, ReasonCode,
+    Responder, Stats, Subscription,
 };
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use super::{Answer, Failure, Happening, Settings, Subject, native};
+use super::{Answer, Failure, Happening, Settings, Subject, TlsSettings, native};
 
 /// The async client.
 pub struct Async {
@@ -61,6 +61,11 @@ impl Subject for Async {
 
     fn reconnect(&mut self) -> Result<bool, Failure> {
         Ok(self.runtime.block_on(self.client.reconnect())?)
+    }
+
+    fn use_tls(&mut self, tls: &TlsSettings) -> Result<(), Failure> {
+        let tls = Some(native::tls_options(tls)?);
+        Ok(self.client.update(ConnectChanges { tls, ..ConnectChanges::default() })?)
     }
 
     fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure> {

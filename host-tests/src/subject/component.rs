@@ -1,14 +1,14 @@
 //! The client as a component: `mqtt.wasm`, called from the host as any embedder would.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+#[path = "convert.rs"]
+mod convert;
+
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use mqtt_wasi::codec::{Disconnect, UserProperties};
-use mqtt_wasi::{
-    BrokerUrl, Message, Publish, QoS, Reason, ReasonCode, RetainHandling, Stats, SubscribeReason, Subscription,
-};
+use convert::{happening, leave, millis, options, owned, reason_code, set_tls, stats, untrapped};
+use mqtt_wasi::codec::Disconnect;
+use mqtt_wasi::{Message, Publish, QoS, Reason, ReasonCode, Stats, SubscribeReason, Subscription};
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
@@ -19,22 +19,54 @@ use crate::components;
 use crate::runtime::{Host, Permissions, Runtime};
 
 /// Compiled once a process.
-static MQTT: LazyLock<Runtime> = LazyLock::new(|| compiled("mqtt.wasm"));
+static MQTT: LazyLock<Runtime> = LazyLock::new(|| compiled("mqtt.wasm", Runtime::new));
 
 /// The one with TLS, for tests that set something of it.
-static MQTT_TLS: LazyLock<Runtime> = LazyLock::new(|| compiled("mqtt-tls.wasm"));
+static MQTT_TLS: LazyLock<Runtime> = LazyLock::new(|| compiled("mqtt-tls.wasm", Runtime::new));
 
-fn compiled(name: &str) -> Runtime {
+/// The same for engines with wide arithmetic.
+static MQTT_TLS_WIDE: LazyLock<Runtime> = LazyLock::new(|| compiled("mqtt-tls-wide.wasm", Runtime::wide));
+
+/// The one whose host does TLS.
+static MQTT_HOST_TLS: LazyLock<Runtime> = LazyLock::new(|| compiled("mqtt-host-tls.wasm", Runtime::new));
+
+/// The one with WebSocket.
+static MQTT_WS: LazyLock<Runtime> = LazyLock::new(|| compiled("mqtt-ws.wasm", Runtime::new));
+
+/// The one with WebSocket over TLS.
+static MQTT_WSS: LazyLock<Runtime> = LazyLock::new(|| compiled("mqtt-wss.wasm", Runtime::new));
+
+/// The component that a client at this URL needs.
+fn runtime(url: &str, settings: &Settings, is_wide: bool) -> &'static Runtime {
+    // Those with WebSocket have proxies too.
+    match (url.starts_with("ws") || settings.proxy.is_some(), settings.tls.is_some(), is_wide) {
+        (false, false, _) => &MQTT,
+        (false, true, false) => &MQTT_TLS,
+        (false, true, true) => &MQTT_TLS_WIDE,
+        (true, false, _) => &MQTT_WS,
+        (true, true, _) => &MQTT_WSS,
+    }
+}
+
+fn compiled(name: &str, compile: fn(&[u8]) -> anyhow::Result<Runtime>) -> Runtime {
     let bytes = components::load(name).unwrap_or_else(|error| panic!("{error:?}"));
-    Runtime::new(&bytes).unwrap_or_else(|error| panic!("{error:?}"))
+    compile(&bytes).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 /// A client inside an instance of its own. No call may trap, whatever the broker or the caller does: one that does
 /// panics here, and so fails the test.
-pub struct Component {
+///
+/// Where there is TLS, `WIDE` takes the build for engines with wide arithmetic.
+pub struct ComponentOf<const WIDE: bool> {
     instance: Instance,
     client: ResourceAny,
 }
+
+/// The client as a component, as every engine runs it.
+pub type Component = ComponentOf<false>;
+
+/// The one for engines with wide arithmetic.
+pub type WideComponent = ComponentOf<true>;
 
 /// Another client of the same instance, which ends with that.
 pub struct Beside(ResourceAny);
@@ -44,18 +76,55 @@ struct Instance {
     exporter: Exporter,
 }
 
-impl Component {
+impl<const WIDE: bool> ComponentOf<WIDE> {
     /// As [`Subject::connect`], with these permissions.
     ///
     /// # Errors
     /// As [`Subject::connect`].
     pub fn connect_permitted(url: &str, settings: &Settings, permissions: &Permissions) -> Result<Self, Failure> {
-        let mut instance = Instance::new(if settings.tls.is_some() { &MQTT_TLS } else { &MQTT }, permissions);
+        let mut instance = Instance::new(runtime(url, settings, WIDE), permissions);
         let options = instance.options(settings);
         let (store, mqtt) = instance.parts();
         let client = untrapped(mqtt.call_connect(&mut *store, url, Some(options)));
         untrapped(options.resource_drop(store));
         Ok(Self { client: client?, instance })
+    }
+
+    /// Connects `mqtt-host-tls.wasm`, with options that `set` sets, where the host trusts these authorities.
+    ///
+    /// # Errors
+    /// As `mqtt.connect`.
+    pub fn connect_by_host_tls(
+        url: &str,
+        settings: &Settings,
+        trusted_ca_pem: &str,
+        set: impl FnOnce(&mut Store<Host>, wit::GuestConnectOptions<'_>, ResourceAny),
+    ) -> Result<Self, Failure> {
+        let permissions = Permissions { trusted_ca_pem: Some(trusted_ca_pem.into()), ..leave(url, settings) };
+        let mut instance = Instance::new(&MQTT_HOST_TLS, &permissions);
+        let options = instance.options(settings);
+        let (store, mqtt) = instance.parts();
+        set(store, mqtt.connect_options(), options);
+        let client = untrapped(mqtt.call_connect(&mut *store, url, Some(options)));
+        untrapped(options.resource_drop(store));
+        Ok(Self { client: client?, instance })
+    }
+
+    /// How often the component has called its host so far.
+    #[must_use]
+    pub fn host_calls(&self) -> u64 {
+        self.instance.store.data().calls()
+    }
+
+    /// The size of the linear memory.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.instance.store.data().memory_bytes()
+    }
+
+    /// How many handles the host has given out to the component.
+    pub fn host_handles(&mut self) -> usize {
+        self.instance.store.data_mut().handles()
     }
 
     /// As `mqtt.start`, with this Authentication Method and data.
@@ -240,6 +309,11 @@ impl Component {
         Ok(Beside(client?))
     }
 
+    /// Drops a client of this instance.
+    pub fn drop_beside(&mut self, beside: Beside) {
+        untrapped(beside.0.resource_drop(&mut self.instance.store));
+    }
+
     /// Exchanges the client that is called for the one beside it.
     pub const fn exchange(&mut self, beside: &mut Beside) {
         std::mem::swap(&mut self.client, &mut beside.0);
@@ -294,7 +368,7 @@ impl Component {
     }
 }
 
-impl Drop for Component {
+impl<const WIDE: bool> Drop for ComponentOf<WIDE> {
     fn drop(&mut self) {
         // After a trap nothing can be called, and that is what the test fails with.
         if !std::thread::panicking() {
@@ -303,7 +377,7 @@ impl Drop for Component {
     }
 }
 
-impl Subject for Component {
+impl<const WIDE: bool> Subject for ComponentOf<WIDE> {
     type Delivery = u64;
 
     fn connect(url: &str, settings: &Settings) -> Result<Self, Failure> {
@@ -312,6 +386,10 @@ impl Subject for Component {
 
     fn reconnect(&mut self) -> Result<bool, Failure> {
         self.attempt(|store, guest, client| guest.call_reconnect(store, client))
+    }
+
+    fn use_tls(&mut self, tls: &TlsSettings) -> Result<(), Failure> {
+        self.update(|store, guest, options| set_tls(store, &guest, options, tls))
     }
 
     fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure> {
@@ -426,56 +504,11 @@ impl Subject for Component {
 
     fn next_event(&mut self, timeout: Duration) -> Result<Option<Happening>, Failure> {
         let event = self.attempt(|store, guest, client| guest.call_next_event(store, client, millis(timeout)))?;
-        Ok(event.map(|event| {
-            let topic = || event.subject.clone().expect("a topic or filter");
-            match (event.kind, event.name.as_str()) {
-                (wit::EventKind::Disconnected, name) => {
-                    let cause = event.cause.as_deref().expect("a cause");
-                    let words = event.message.split_once(": ").map_or(event.message.as_str(), |(_, words)| words);
-                    let failure = Failure::named(cause, event.code, words.to_owned());
-                    match name {
-                        "disconnected" => Happening::Disconnected(failure),
-                        "attempt-failed" => Happening::AttemptFailed(failure),
-                        _ => panic!("the interface does not list {event:?}"),
-                    }
-                }
-                (wit::EventKind::Connected, "session-resumed") => Happening::Reconnected { session_present: true },
-                (wit::EventKind::Connected, "session-new") => Happening::Reconnected { session_present: false },
-                (wit::EventKind::Subscription, "subscription-restored") => Happening::SubscriptionRestored(topic()),
-                (wit::EventKind::Subscription, "subscription-lost") => Happening::SubscriptionLost(topic()),
-                (wit::EventKind::Message, "message-dropped") => Happening::MessageDropped,
-                (wit::EventKind::Message, "message-given-up") => Happening::MessageGivenUp(topic()),
-                (wit::EventKind::Message, "message-refused") => Happening::MessageRefused(event.subject, false),
-                (wit::EventKind::Message, "message-skipped") => Happening::MessageRefused(event.subject, true),
-                (wit::EventKind::Message, "reply-dropped") => Happening::ReplyDropped(topic()),
-                _ => panic!("the interface does not list {event:?}"),
-            }
-        }))
+        Ok(event.map(happening))
     }
 
     fn stats(&mut self) -> Stats {
-        let mut counted: HashMap<_, _> =
-            self.call(|store, guest, client| guest.call_stats(store, client)).into_iter().collect();
-        let ping_round_trip = counted.remove("ping-round-trip-us").map(Duration::from_micros);
-        let mut count = |name: &str| counted.remove(name).unwrap_or_else(|| panic!("no counter {name}"));
-        let mut stats = Stats::default();
-        stats.packets_sent = count("packets-sent");
-        stats.packets_received = count("packets-received");
-        stats.bytes_sent = count("bytes-sent");
-        stats.bytes_received = count("bytes-received");
-        stats.in_flight = count("in-flight") as usize;
-        stats.retransmitted = count("retransmitted");
-        stats.reconnects = count("reconnects");
-        stats.ping_round_trip = ping_round_trip;
-        stats.refused = count("refused");
-        stats.dropped = count("dropped");
-        stats.skipped = count("skipped");
-        stats.failed_attempts = count("failed-attempts");
-        stats.pending_requests = count("pending-requests") as usize;
-        stats.late_replies = count("late-replies");
-        stats.unmatched_replies = count("unmatched-replies");
-        assert!(counted.is_empty(), "the interface does not list {counted:?}");
-        stats
+        stats(self.call(|store, guest, client| guest.call_stats(store, client)))
     }
 
     fn snapshot(&mut self) -> Vec<u8> {
@@ -490,6 +523,7 @@ impl Subject for Component {
 impl Instance {
     fn new(mqtt: &Runtime, permissions: &Permissions) -> Self {
         let mut store = mqtt.store(permissions);
+        store.limiter(|host| host);
         let exporter = untrapped(Exporter::instantiate(&mut store, mqtt.component(), mqtt.linker()));
         Self { store, exporter }
     }
@@ -500,198 +534,11 @@ impl Instance {
 
     fn options(&mut self, settings: &Settings) -> ResourceAny {
         let (store, mqtt) = self.parts();
-        let guest = mqtt.connect_options();
-        let options = untrapped(guest.call_constructor(&mut *store));
-        untrapped(guest.call_set_client_id(&mut *store, options, settings.client_id));
-        if let Some(seconds) = settings.keep_alive {
-            untrapped(guest.call_set_keep_alive_seconds(&mut *store, options, seconds));
-        }
-        if let Some(seconds) = settings.session_expiry_interval {
-            untrapped(guest.call_set_session_expiry_interval_seconds(&mut *store, options, seconds));
-        }
-        if let Some(messages) = settings.receive_maximum {
-            untrapped(guest.call_set_receive_maximum(&mut *store, options, messages));
-        }
-        if let Some(bytes) = settings.maximum_packet_size {
-            untrapped(guest.call_set_maximum_packet_size(&mut *store, options, bytes));
-        }
-        if let Some(aliases) = settings.topic_aliases {
-            untrapped(guest.call_set_topic_alias_maximum(&mut *store, options, aliases));
-            untrapped(guest.call_set_outbound_topic_aliases(&mut *store, options, aliases));
-        }
-        if settings.acknowledge_by_hand {
-            untrapped(guest.call_set_acknowledge_by_hand(&mut *store, options, true));
-        }
-        if settings.discards_messages {
-            untrapped(guest.call_set_restore_messages(&mut *store, options, false));
-        }
-        if let Some(clean_start) = settings.clean_start {
-            untrapped(guest.call_set_clean_start(&mut *store, options, clean_start));
-        }
-        if let Some((first, longest)) = settings.reconnect {
-            untrapped(guest.call_set_reconnect(&mut *store, options, true));
-            untrapped(guest.call_set_reconnect_delays_ms(&mut *store, options, millis(first), millis(longest)));
-        }
-        for url in &settings.fallbacks {
-            untrapped(guest.call_add_fallback(&mut *store, options, url));
-        }
-        if let Some(snapshot) = &settings.snapshot {
-            untrapped(guest.call_set_snapshot(&mut *store, options, snapshot));
-        }
-        if let Some(TlsSettings { ca_pem, fingerprint, client, server_name }) = &settings.tls {
-            if !ca_pem.is_empty() {
-                untrapped(guest.call_add_ca(&mut *store, options, ca_pem.as_bytes()));
-            }
-            if let Some(fingerprint) = fingerprint {
-                untrapped(guest.call_add_fingerprint(&mut *store, options, fingerprint));
-            }
-            untrapped(guest.call_set_only_own_ca(&mut *store, options, true));
-            if let Some((chain, key)) = client {
-                let (chain, key) = (chain.as_bytes(), key.as_bytes());
-                untrapped(guest.call_set_client_certificate(&mut *store, options, chain, key));
-            }
-            if let Some(name) = server_name {
-                untrapped(guest.call_set_server_name(&mut *store, options, name));
-            }
-        }
-        if let Some(timeout) = settings.connect_timeout {
-            untrapped(guest.call_set_connect_timeout_ms(&mut *store, options, millis(timeout)));
-        }
-        if let Some(timeout) = settings.response_timeout {
-            untrapped(guest.call_set_response_timeout_ms(&mut *store, options, millis(timeout)));
-        }
-        if let Some(messages) = settings.in_flight_limit {
-            untrapped(guest.call_set_in_flight_limit(&mut *store, options, messages));
-        }
-        if let Some(bytes) = settings.backlog_limit {
-            untrapped(guest.call_set_backlog_limit(&mut *store, options, bytes));
-        }
-        if let Some(attempts) = settings.attempts_per_message {
-            untrapped(guest.call_set_attempts_per_message(&mut *store, options, attempts));
-        }
-        if settings.skip_refused_messages {
-            untrapped(guest.call_set_skip_refused_messages(&mut *store, options, true));
-        }
-        if let Some(timeout) = settings.first_connect {
-            untrapped(guest.call_set_first_connect_ms(&mut *store, options, millis(timeout)));
-        }
-        options
+        options(store, mqtt, settings)
     }
 }
 
-/// Leave to connect to the address of the URL, if it is one, and to wherever else the settings name.
-fn leave(url: &str, settings: &Settings) -> Permissions {
-    let urls = std::iter::once(url).chain(settings.fallbacks.iter().map(String::as_str));
-    let addresses = urls.filter_map(|url| {
-        let url: BrokerUrl = url.parse().ok()?;
-        Some(SocketAddr::new(url.host.parse::<IpAddr>().ok()?, url.port))
-    });
-    Permissions { addresses: addresses.chain(settings.leave.iter().copied()).collect(), ..Permissions::default() }
-}
-
-fn untrapped<R>(result: wasmtime::Result<R>) -> R {
-    result.unwrap_or_else(|trap| panic!("the component trapped: {trap:?}"))
-}
-
-fn millis(timeout: Duration) -> u32 {
-    timeout.as_millis().try_into().expect("a timeout of some seconds")
-}
-
-/// The Reason Code with this number, which the component has.
-fn reason_code(number: u8) -> ReasonCode {
-    ReasonCode::from_u8(number).expect("a Reason Code of MQTT")
-}
-
-impl From<wit::Qos> for QoS {
-    fn from(qos: wit::Qos) -> Self {
-        match qos {
-            wit::Qos::AtMostOnce => Self::AtMostOnce,
-            wit::Qos::AtLeastOnce => Self::AtLeastOnce,
-            wit::Qos::ExactlyOnce => Self::ExactlyOnce,
-        }
-    }
-}
-
-impl From<QoS> for wit::Qos {
-    fn from(qos: QoS) -> Self {
-        match qos {
-            QoS::AtMostOnce => Self::AtMostOnce,
-            QoS::AtLeastOnce => Self::AtLeastOnce,
-            QoS::ExactlyOnce => Self::ExactlyOnce,
-        }
-    }
-}
-
-impl From<&Subscription<'_>> for wit::Subscription {
-    fn from(subscription: &Subscription<'_>) -> Self {
-        let mut options = wit::SubscriptionOptions::empty();
-        for (option, is_set) in [
-            (wit::SubscriptionOptions::NO_LOCAL, subscription.no_local),
-            (wit::SubscriptionOptions::RETAIN_AS_PUBLISHED, subscription.retain_as_published),
-            (wit::SubscriptionOptions::RETAINED_IF_NEW, subscription.retain_handling == RetainHandling::SendIfNew),
-            (wit::SubscriptionOptions::NO_RETAINED, subscription.retain_handling == RetainHandling::DoNotSend),
-        ] {
-            if is_set {
-                options |= option;
-            }
-        }
-        Self { filter: subscription.filter.to_owned(), maximum_qos: subscription.maximum_qos.into(), options }
-    }
-}
-
-impl From<&Publish<'_>> for wit::Publication {
-    fn from(publish: &Publish<'_>) -> Self {
-        use wit::Property;
-        let said = &publish.properties;
-        let text = str::to_owned;
-        let single = [
-            said.message_expiry_interval.map(Property::MessageExpiryIntervalSeconds),
-            said.content_type.map(text).map(Property::ContentType),
-            said.response_topic.map(text).map(Property::ResponseTopic),
-            said.correlation_data.map(<[u8]>::to_vec).map(Property::CorrelationData),
-            said.topic_alias.map(Property::TopicAlias),
-        ];
-        let pairs = owned(&said.user_properties).into_iter().map(Property::UserProperty);
-        let properties: Vec<_> = single.into_iter().flatten().chain(pairs).collect();
-        let payload = publish.payload.to_vec();
-        let payload = match String::from_utf8(payload) {
-            Ok(text) if said.payload_format_indicator == Some(true) => wit::Payload::Text(text),
-            Ok(text) => wit::Payload::Bytes(text.into_bytes()),
-            Err(error) => wit::Payload::Bytes(error.into_bytes()),
-        };
-        Self { topic: publish.topic.to_owned(), payload, qos: publish.qos.into(), retain: publish.retain, properties }
-    }
-}
-
-impl From<wit::Message> for Message {
-    fn from(received: wit::Message) -> Self {
-        let mut message = Self::default();
-        message.topic = received.topic;
-        message.qos = received.qos.into();
-        message.retain = received.retain;
-        message.dup = received.duplicate;
-        message.subscription_identifiers = received.subscription_identifiers.unwrap_or_default();
-        match received.payload {
-            wit::Payload::Text(text) => {
-                message.payload = text.into_bytes();
-                message.payload_format_indicator = Some(true);
-            }
-            wit::Payload::Bytes(bytes) => message.payload = bytes,
-        }
-        for property in received.properties.unwrap_or_default() {
-            match property {
-                wit::Property::MessageExpiryIntervalSeconds(seconds) => message.message_expiry_interval = Some(seconds),
-                wit::Property::ContentType(content_type) => message.content_type = Some(content_type),
-                wit::Property::ResponseTopic(topic) => message.response_topic = Some(topic),
-                wit::Property::CorrelationData(data) => message.correlation_data = Some(data),
-                wit::Property::TopicAlias(alias) => panic!("an alias, {alias}, on a received message"),
-                wit::Property::UserProperty(pair) => message.user_properties.push(pair),
-            }
-        }
-        message
-    }
-}
-
-fn owned(user_properties: &UserProperties<'_>) -> Vec<(String, String)> {
-    user_properties.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+/// What a call has come to: these return when it is over.
+const fn done<R>(result: R) -> R {
+    result
 }

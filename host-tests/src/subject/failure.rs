@@ -2,8 +2,6 @@
 
 use mqtt_wasi::{Error, ReasonCode};
 
-use crate::bindings::exports::mqtt_wasi::client::mqtt as wit;
-
 /// A failure as the WIT interface tells it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
@@ -54,9 +52,12 @@ kinds! {
     WrongCall {
         InvalidUrl = "invalid-url",
         TlsNotSupported = "tls-not-supported",
+        TlsOptionNotSupported = "tls-option-not-supported",
         WebSocketNotSupported = "websocket-not-supported",
         ProxyNotSupported = "proxy-not-supported",
         TlsConfiguration = "tls-configuration",
+        WebSocketConfiguration = "websocket-configuration",
+        InvalidProxy = "invalid-proxy",
         InvalidArgument = "invalid-argument",
         PacketTooLarge = "packet-too-large",
         QosNotSupported = "qos-not-supported",
@@ -82,6 +83,9 @@ kinds! {
         SessionLost = "session-lost",
     }
     Refused {
+        WebSocketRefused = "websocket-refused",
+        WebSocketRedirect = "websocket-redirect",
+        ProxyRefused = "proxy-refused",
         PublishRefused = "publish-refused",
         SubscribeRefused = "subscribe-refused",
         RepliesRefused = "replies-refused",
@@ -103,6 +107,8 @@ kinds! {
         ConnectionReset = "connection-reset",
         AccessDenied = "access-denied",
         NetworkFailed = "network-failed",
+        WebSocketClosed = "websocket-closed",
+        TlsClosedAfterCertificateRequest = "tls-closed-after-certificate-request",
     }
     NotTrusted {
         TlsUnknownIssuer = "tls-unknown-issuer",
@@ -119,12 +125,24 @@ kinds! {
         TlsCut = "tls-cut",
         TlsTruncated = "tls-truncated",
         TlsFailed = "tls-failed",
+        WebSocketNotAuthorized = "websocket-not-authorized",
+        ProxyNotAuthorized = "proxy-not-authorized",
     }
     ProtocolBroken {
         Malformed = "malformed",
         ProtocolError = "protocol-error",
         NotMqtt = "not-mqtt",
         Mqtt3Only = "mqtt-3-only",
+        WebSocketNotHttp = "websocket-not-http",
+        WebSocketNoUpgrade = "websocket-no-upgrade",
+        WebSocketWrongAccept = "websocket-wrong-accept",
+        WebSocketSubprotocol = "websocket-subprotocol",
+        WebSocketExtension = "websocket-extension",
+        WebSocketMaskedFrame = "websocket-masked-frame",
+        WebSocketTextFrame = "websocket-text-frame",
+        WebSocketFrameTooLarge = "websocket-frame-too-large",
+        WebSocketInvalidFrame = "websocket-invalid-frame",
+        ProxyInvalidAnswer = "proxy-invalid-answer",
     }
 }
 
@@ -156,22 +174,5 @@ impl From<Error> for Failure {
         let failure = Self::named(error.name(), code, message);
         assert_eq!(class, failure.class, "{}", error.name());
         failure
-    }
-}
-
-impl From<wit::Failure> for Failure {
-    fn from(failure: wit::Failure) -> Self {
-        let class = match failure.kind {
-            wit::FailureKind::WrongCall => mqtt_wasi::ErrorKind::WrongCall,
-            wit::FailureKind::TryLater => mqtt_wasi::ErrorKind::TryLater,
-            wit::FailureKind::TimedOut => mqtt_wasi::ErrorKind::TimedOut,
-            wit::FailureKind::Refused => mqtt_wasi::ErrorKind::Refused,
-            wit::FailureKind::ConnectionOver => mqtt_wasi::ErrorKind::ConnectionOver,
-            wit::FailureKind::NotTrusted => mqtt_wasi::ErrorKind::NotTrusted,
-            wit::FailureKind::ProtocolBroken => mqtt_wasi::ErrorKind::ProtocolBroken,
-        };
-        let named = Self::named(&failure.name, failure.code, failure.message);
-        assert_eq!(class, named.class, "{}", failure.name);
-        named
     }
 }

@@ -3,17 +3,21 @@
 
 mod asynchronous;
 mod component;
+mod component_p3;
 mod failure;
 mod native;
+mod over_websocket;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use asynchronous::Async;
-pub use component::{Beside, Component};
+pub use component::{Beside, Component, ComponentOf, WideComponent};
+pub use component_p3::ComponentP3;
 pub use failure::{ErrorKind, Failure};
-use mqtt_wasi::{Message, Publish, QoS, ReasonCode, Stats, Subscription};
+use mqtt_wasi::{Message, Publish, QoS, ReasonCode, Stats, Subscription, WillMessage};
 pub use native::Native;
+pub use over_websocket::OverWebSocket;
 
 /// Makes each of these generic functions a test of each [`Subject`].
 ///
@@ -29,6 +33,16 @@ macro_rules! each_subject {
     };
     // The latter are about what happens within calls, which the async client does not wait for.
     ($($test:ident),+ $(,)?; only when called: $($pulled:ident),* $(,)?) => {
+        $crate::each_subject!($($test),+; not for component_p3; only when called: $($pulled),*);
+        mod component_p3 {
+            $(#[test] fn $test() { super::$test::<$crate::subject::ComponentP3>(); })+
+        }
+    };
+    // What the component for WASI 0.3 is built without.
+    ($($test:ident),+ $(,)?; not for component_p3) => {
+        $crate::each_subject!($($test),+; not for component_p3; only when called:);
+    };
+    ($($test:ident),+; not for component_p3; only when called: $($pulled:ident),*) => {
         mod native {
             $(#[test] fn $test() { super::$test::<$crate::subject::Native>(); })+
             $(#[test] fn $pulled() { super::$pulled::<$crate::subject::Native>(); })*
@@ -39,6 +53,42 @@ macro_rules! each_subject {
         mod component {
             $(#[test] fn $test() { super::$test::<$crate::subject::Component>(); })+
             $(#[test] fn $pulled() { super::$pulled::<$crate::subject::Component>(); })*
+        }
+    };
+}
+
+/// Makes each of these generic functions, which are about TLS, a test of each [`Subject`] and of the component for
+/// engines with wide arithmetic, whose cryptography is another build of the same.
+#[macro_export]
+macro_rules! each_subject_with_tls {
+    ($($test:ident),+ $(,)?) => {
+        $crate::each_subject!($($test),+);
+        mod component_with_wide_arithmetic {
+            $(#[test] fn $test() { super::$test::<$crate::subject::WideComponent>(); })+
+        }
+    };
+}
+
+/// Makes each of these generic functions a test of each [`Subject`] over WebSocket, through a
+/// [gateway](crate::gateway::Gateway). A client that closes its connection waits for half a second until what it said
+/// last was read, which the gateway has to do by then.
+#[macro_export]
+macro_rules! each_subject_over_websocket {
+    ($($test:ident),+ $(,)?) => {
+        mod native_over_websocket {
+            $(#[test] fn $test() {
+                $crate::timing::undisturbed(super::$test::<$crate::subject::OverWebSocket<$crate::subject::Native>>);
+            })+
+        }
+        mod asynchronous_over_websocket {
+            $(#[test] fn $test() {
+                $crate::timing::undisturbed(super::$test::<$crate::subject::OverWebSocket<$crate::subject::Async>>);
+            })+
+        }
+        mod component_over_websocket {
+            $(#[test] fn $test() {
+                $crate::timing::undisturbed(super::$test::<$crate::subject::OverWebSocket<$crate::subject::Component>>);
+            })+
         }
     };
 }
@@ -59,6 +109,12 @@ pub trait Subject: Sized {
 
     /// Connects again.
     fn reconnect(&mut self) -> Result<bool, Failure>;
+
+    /// Has TLS follow these settings from the next connection on.
+    ///
+    /// # Errors
+    /// Those of settings that cannot be used.
+    fn use_tls(&mut self, tls: &TlsSettings) -> Result<(), Failure>;
 
     /// Publishes a message.
     fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure>;
@@ -167,6 +223,8 @@ pub enum Happening {
     Disconnected(Failure),
     /// An attempt to connect again has failed.
     AttemptFailed(Failure),
+    /// So many in a row were closed soon, for no reason that was told.
+    RepeatedlyClosed,
     /// There is a new one.
     Reconnected {
         /// Whether the broker still had the session.
@@ -187,7 +245,11 @@ pub enum Happening {
 }
 
 /// How long what must come may take.
-pub const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// How long a client waits for CONNACK, and for other answers, unless a test has it wait less: a busy machine may stand
+/// still for seconds.
+const LONG_TIMEOUTS: [Duration; 2] = [SOON, Duration::from_secs(90)];
 
 /// What a test sets of the connect options; the rest is at its default.
 #[derive(Debug, Clone, Default)]
@@ -206,7 +268,11 @@ pub struct Settings {
     pub reconnect: Option<(Duration, Duration)>,
     /// Other brokers to try.
     pub fallbacks: Vec<String>,
-    /// Whom to trust and what to show at `mqtts://` URLs.
+    /// Headers of the opening request of WebSocket.
+    pub websocket_headers: Vec<(String, String)>,
+    /// The proxy to connect through.
+    pub proxy: Option<String>,
+    /// Whom to trust and what to show at `mqtts://` and `wss://` URLs.
     pub tls: Option<TlsSettings>,
     /// Where else there is leave to connect to, if leave is needed.
     pub leave: Vec<SocketAddr>,
@@ -234,4 +300,20 @@ pub struct Settings {
     pub skip_refused_messages: bool,
     /// How long the first connection may take, with as many attempts as that allows.
     pub first_connect: Option<Duration>,
+    /// The Will Message.
+    pub will: Option<WillMessage>,
+    /// User Name and Password.
+    pub login: Option<(&'static str, &'static str)>,
+    /// A User Property of CONNECT.
+    pub user_property: Option<(&'static str, &'static str)>,
+    /// Whether the broker is asked for Response Information and for reasons, or neither, which is not the default.
+    pub request_information: Option<bool>,
+}
+
+impl Settings {
+    /// How long CONNACK and other answers may take.
+    fn timeouts(&self) -> [Duration; 2] {
+        let [connect, response] = LONG_TIMEOUTS;
+        [self.connect_timeout.unwrap_or(connect), self.response_timeout.unwrap_or(response)]
+    }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use mqtt_wasi::codec::{SubscribeProperties, UnsubscribeProperties};
 use mqtt_wasi::transport::TcpTransport;
 use mqtt_wasi::{
-    Client, Delivery, Error, Event, Message, Options, Publish, QoS, ReasonCode, Reconnect, Reply, Snapshot, Stats,
-    Subscription, TlsOptions,
+    Client, ConnectChanges, Delivery, Error, Event, Message, Options, Publish, QoS, ReasonCode, Reconnect, Reply,
+    Snapshot, Stats, Subscription, TlsOptions,
 };
 
 use super::{Answer, Failure, Happening, Settings, Subject, TlsSettings};
@@ -26,6 +26,11 @@ impl Subject for Native {
 
     fn reconnect(&mut self) -> Result<bool, Failure> {
         Ok(self.client.reconnect()?)
+    }
+
+    fn use_tls(&mut self, tls: &TlsSettings) -> Result<(), Failure> {
+        let tls = Some(tls_options(tls)?);
+        Ok(self.client.update(ConnectChanges { tls, ..ConnectChanges::default() })?)
     }
 
     fn publish(&mut self, message: &Publish<'_>) -> Result<ReasonCode, Failure> {
@@ -123,6 +128,7 @@ pub(super) fn happening(event: Event) -> Happening {
     match event {
         Event::Disconnected(error) => Happening::Disconnected(error.into()),
         Event::AttemptFailed { error, .. } => Happening::AttemptFailed(error.into()),
+        Event::RepeatedlyClosed { .. } => Happening::RepeatedlyClosed,
         Event::MessageGivenUp { topic, .. } => Happening::MessageGivenUp(topic),
         Event::Connected { session_present } => Happening::Reconnected { session_present },
         Event::SubscriptionRestored { filter, .. } => Happening::SubscriptionRestored(filter),
@@ -143,10 +149,16 @@ pub(super) fn options(settings: &Settings) -> Result<Options, Failure> {
     if let Some(tls) = &settings.tls {
         options = options.tls(tls_options(tls)?);
     }
+    if let Some(proxy) = &settings.proxy {
+        options = options.proxy(proxy);
+    }
+    for (name, value) in &settings.websocket_headers {
+        options = options.websocket_header(name, value);
+    }
     Ok(options)
 }
 
-fn tls_options(settings: &TlsSettings) -> Result<TlsOptions, Error> {
+pub(super) fn tls_options(settings: &TlsSettings) -> Result<TlsOptions, Error> {
     let mut tls = TlsOptions::new().only_own_ca();
     if !settings.ca_pem.is_empty() {
         tls = tls.ca(&settings.ca_pem)?;
@@ -193,12 +205,8 @@ impl From<&Settings> for Options {
         for url in &settings.fallbacks {
             options = options.fallback(url);
         }
-        if let Some(timeout) = settings.connect_timeout {
-            options = options.connect_timeout(timeout);
-        }
-        if let Some(timeout) = settings.response_timeout {
-            options = options.response_timeout(timeout);
-        }
+        let [connect, response] = settings.timeouts();
+        options = options.connect_timeout(connect).response_timeout(response);
         if let Some(messages) = settings.in_flight_limit {
             options = options.in_flight_limit(messages);
         }
@@ -209,6 +217,18 @@ impl From<&Settings> for Options {
             options = options.attempts_per_message(attempts);
         }
         options = options.skip_refused_messages(settings.skip_refused_messages);
+        if let Some(will) = &settings.will {
+            options = options.will(will.clone());
+        }
+        if let Some((user_name, password)) = settings.login {
+            options = options.login(user_name, password);
+        }
+        if let Some((name, value)) = settings.user_property {
+            options = options.user_property(name, value);
+        }
+        if let Some(request) = settings.request_information {
+            options = options.request_response_information(request).request_problem_information(request);
+        }
         options
     }
 }

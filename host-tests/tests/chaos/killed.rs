@@ -229,7 +229,11 @@ impl Life {
         let len = match self.stream.read(buffer) {
             Ok(0) => panic!("the broker closed the connection"),
             Ok(len) => len,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) =>
+            {
+                return;
+            }
             Err(error) => panic!("{error}"),
         };
         self.session.received(len, self.now());

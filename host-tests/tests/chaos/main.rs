@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::thread;
 
 use host_tests::broker::Mosquitto;
-use host_tests::each_subject;
 use host_tests::proxy::{Random, seed};
 use host_tests::subject::Subject;
+use host_tests::{each_subject, each_subject_over_websocket};
 use load::{Load, Peer, Terms};
 use mqtt_wasi::QoS;
 use witness::Witness;
@@ -24,6 +24,11 @@ each_subject!(
     messages_arrive_though_the_broker_is_stopped_and_started_50_times,
     messages_arrive_though_the_broker_is_killed,
     messages_in_flight_to_a_broker_that_is_killed_arrive,
+);
+
+each_subject_over_websocket!(
+    messages_arrive_through_a_connection_that_is_cut_500_times,
+    messages_arrive_though_the_broker_is_stopped_and_started_50_times,
 );
 
 const CUTS: u32 = 500;

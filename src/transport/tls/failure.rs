@@ -37,7 +37,7 @@ impl Tls {
 
     /// What this client has, if that is known.
     fn offer(&self) -> &'static str {
-        if self.notes.is_foreign { "compare the configuration with the broker's" } else { OFFER }
+        if self.notes.is_foreign { "compare the configuration or the provider with the broker's" } else { OFFER }
     }
 
     /// What it means that the broker ended the connection with this alert.
@@ -48,9 +48,9 @@ impl Tls {
             "" => format!("the broker sent the alert {number}"),
             name => format!("the broker sent the alert {name} ({number})"),
         };
-        // In TLS 1.3 the client is done before the broker has looked at what it was shown.
-        let is_over = self.is_established
-            && (self.has_heard || self.connection.protocol_version() != Some(ProtocolVersion::TLSv1_3));
+        // In TLS 1.3 the client is done before the broker has looked at what it was shown, and some look later in 1.2.
+        let may_look = self.notes.was_asked() || self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let is_over = self.is_established && (self.has_heard || !may_look);
         if is_over {
             return TlsFailure::Other.because(&format!("{said} after the handshake"));
         }
@@ -91,6 +91,45 @@ impl Tls {
             _ => TlsFailure::Other,
         };
         if advice.is_empty() { failure.because(&said) } else { failure.because(&format!("{said}: {advice}")) }
+    }
+}
+
+impl Tls {
+    /// What the end of the connection means that looks like this.
+    pub(super) fn ended(&self, end: TransportError) -> TransportError {
+        self.unsaid().unwrap_or(end)
+    }
+
+    /// What is the matter where the broker asks for a client certificate and ends the connection without a word: with
+    /// an alert it would have told. Some servers look at certificates when the handshake is over, and by then it may
+    /// be something else that they mind.
+    pub(super) fn unsaid(&self) -> Option<TransportError> {
+        if self.has_heard || !self.notes.was_asked() {
+            return None;
+        }
+        let (failure, got) = if self.notes.was_shown() {
+            (TlsFailure::ClientCertificateRefused, "it got the one in the options")
+        } else if self.notes.has_identity {
+            let got = "it got none, since it accepts no signature that the client's key can make";
+            (TlsFailure::ClientCertificateRequired, got)
+        } else {
+            (TlsFailure::ClientCertificateRequired, "it got none")
+        };
+        Some(if self.is_established {
+            TlsFailure::ClosedAfterCertificateRequest.because(got)
+        } else {
+            failure.because(&format!("{got}, and it ended the connection within the handshake, without an alert"))
+        })
+    }
+
+    /// What may be the matter where the broker says no in another language than that of TLS.
+    #[cfg(feature = "ws")]
+    pub(super) fn asked(&self) -> &'static str {
+        match (self.notes.was_asked(), self.notes.was_shown()) {
+            (false, _) => "",
+            (true, false) => "it had asked for a client certificate, and got none",
+            (true, true) => "it had asked for the client certificate, and may not accept it",
+        }
     }
 }
 

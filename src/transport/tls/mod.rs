@@ -70,6 +70,8 @@ struct Tls {
     has_ended: bool,
     /// Whether the connection ended without that.
     is_cut: bool,
+    /// How the transport below was reset, if it was. What came before that is still read: it may tell why.
+    reset: Option<TransportError>,
     /// Why TLS failed, if it did. After that there is nothing but this.
     failure: Option<TransportError>,
     /// Whether there is an alert that tells the peer so.
@@ -111,7 +113,19 @@ impl<T> TlsTransport<T> {
         &self.inner
     }
 
-    #[cfg(feature = "tokio")]
+    /// Whether the handshake is done.
+    #[cfg(feature = "ws")]
+    pub(crate) const fn is_established(&self) -> bool {
+        self.tls.is_established
+    }
+
+    /// What became of a client certificate, if the broker asked for one.
+    #[cfg(feature = "ws")]
+    pub(crate) fn asked(&self) -> &'static str {
+        self.tls.asked()
+    }
+
+    #[cfg(any(feature = "component-p3", feature = "proxy", feature = "tokio"))]
     pub(crate) const fn inner_mut(&mut self) -> &mut T {
         &mut self.inner
     }
@@ -171,7 +185,7 @@ impl<T: Transport> TlsTransport<T> {
                 return Ok(true);
             }
             if self.tls.is_cut {
-                return Err(TlsFailure::Cut.because(self.tls.asked()));
+                return Err(self.tls.ended(TlsFailure::Cut.because("")));
             }
             if self.move_records(true, Some(until))? == Transferred::default() {
                 return Ok(false);
@@ -197,12 +211,39 @@ impl<T: Transport> TlsTransport<T> {
     /// Moves records both ways once.
     fn move_records(&mut self, wants_input: bool, until: Option<Instant>) -> Result<Transferred, TransportError> {
         let tls = &mut self.tls;
+        if tls.reset.is_some() {
+            return self.read_what_is_left();
+        }
         let room = if wants_input && !tls.has_ended { tls.room() } else { 0..0 };
-        let moved = self.inner.transfer(&tls.outgoing[tls.sent..], &mut tls.incoming[room], until)?;
+        let is_reading = !room.is_empty();
+        let moved = match self.inner.transfer(&tls.outgoing[tls.sent..], &mut tls.incoming[room], until) {
+            Err(error) if error.kind == TransportErrorKind::ConnectionReset => {
+                tls.reset = Some(error.clone());
+                return if is_reading { self.read_what_is_left() } else { Err(self.tls.ended(error)) };
+            }
+            moved => moved?,
+        };
         tls.sent += moved.sent;
         tls.end += moved.received;
         tls.is_cut |= moved.closed && !tls.has_ended;
         Ok(moved)
+    }
+
+    /// Reads what came before the transport was reset. A peer that closes a connection with bytes unread resets it, and
+    /// may have sent an alert before that.
+    fn read_what_is_left(&mut self) -> Result<Transferred, TransportError> {
+        let tls = &mut self.tls;
+        let room = if tls.has_ended { 0..0 } else { tls.room() };
+        let now = self.inner.now();
+        let received = match self.inner.transfer(&[], &mut tls.incoming[room], Some(now)) {
+            Ok(Transferred { received: received @ 1.., .. }) => received,
+            _ => {
+                let reset = tls.reset.clone().unwrap_or_else(|| TlsFailure::Cut.because(""));
+                return Err(tls.ended(reset));
+            }
+        };
+        tls.end += received;
+        Ok(Transferred { received, ..Transferred::default() })
     }
 }
 
@@ -225,11 +266,13 @@ impl<T: Transport> Transport for TlsTransport<T> {
                 return Ok(Transferred { received, ..Transferred::default() });
             }
             if self.tls.has_ended && !incoming.is_empty() {
-                return Ok(Transferred { closed: true, ..Transferred::default() });
+                return match self.tls.unsaid() {
+                    None => Ok(Transferred { closed: true, ..Transferred::default() }),
+                    Some(failure) => Err(failure),
+                };
             }
             if self.tls.is_cut {
-                let asked = if self.tls.has_heard { "" } else { self.tls.asked() };
-                return Err(TlsFailure::Truncated.because(asked));
+                return Err(self.tls.ended(TlsFailure::Truncated.because("")));
             }
             let moved = self.move_records(!incoming.is_empty(), until)?;
             let sent = self.tls.take_sent();
@@ -237,6 +280,10 @@ impl<T: Transport> Transport for TlsTransport<T> {
                 return Ok(Transferred { sent, ..Transferred::default() });
             }
         }
+    }
+
+    fn now_after_transfer(&self) -> Instant {
+        self.inner.now_after_transfer()
     }
 
     fn close(&mut self) {
@@ -265,6 +312,7 @@ impl Tls {
             has_heard: false,
             has_ended: false,
             is_cut: false,
+            reset: None,
             failure: None,
             has_alert: false,
             incoming: Vec::new(),
@@ -419,15 +467,6 @@ impl Tls {
             (self.start, self.end) = (0, 0);
         }
     }
-
-    /// What may have been the matter where the broker ends the connection without a word.
-    fn asked(&self) -> &'static str {
-        match (self.notes.was_asked(), self.notes.was_shown()) {
-            (false, _) => "",
-            (true, false) => "the broker had asked for a client certificate, and got none",
-            (true, true) => "the broker had asked for the client certificate, and may not accept it",
-        }
-    }
 }
 
 fn encode(mut data: EncodeTlsData<'_, ClientConnectionData>, outgoing: &mut Vec<u8>) {
@@ -442,4 +481,54 @@ fn encode(mut data: EncodeTlsData<'_, ClientConnectionData>, outgoing: &mut Vec<
 
 fn configuration(why: &str) -> TransportError {
     TlsFailure::Configuration.because(why)
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use alloc::string::String;
+    use core::time::Duration;
+
+    use super::*;
+
+    /// Resets the connection at the first write, after the peer has said this.
+    #[derive(Debug)]
+    struct Resetting {
+        said: &'static [u8],
+        is_reset: bool,
+    }
+
+    impl Transport for Resetting {
+        fn now(&self) -> Instant {
+            Instant::ZERO
+        }
+
+        fn transfer(
+            &mut self,
+            _: &[u8],
+            incoming: &mut [u8],
+            _: Option<Instant>,
+        ) -> Result<Transferred, TransportError> {
+            if !core::mem::replace(&mut self.is_reset, true) {
+                return Err(TransportError { kind: TransportErrorKind::ConnectionReset, message: String::new() });
+            }
+            let received = self.said.len();
+            incoming[..received].copy_from_slice(core::mem::take(&mut self.said));
+            Ok(Transferred { received, closed: received == 0, ..Transferred::default() })
+        }
+
+        fn close(&mut self) {}
+    }
+
+    fn failure(said: &'static [u8]) -> TransportErrorKind {
+        let inner = Resetting { said, is_reset: false };
+        let until = Instant::ZERO + Duration::from_secs(10);
+        TlsTransport::connect(inner, "broker.example", TlsOptions::new(), until).unwrap_err().kind
+    }
+
+    #[test]
+    fn alert_before_a_reset_is_read() {
+        let handshake_failure = &[21, 3, 3, 0, 2, 2, 40];
+        assert_eq!(failure(handshake_failure), TransportErrorKind::Tls(TlsFailure::NothingInCommon));
+        assert_eq!(failure(&[]), TransportErrorKind::ConnectionReset);
+    }
 }

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use rustls::client::{Resumption, UnbufferedClientConnection};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
@@ -53,6 +54,7 @@ pub struct TlsOptions {
     client: Option<Arc<CertifiedKey>>,
     server_name: Option<String>,
     alpn: Vec<Vec<u8>>,
+    provider: Option<Arc<CryptoProvider>>,
     config: Option<Arc<ClientConfig>>,
     #[cfg(feature = "std")]
     accepts_any: bool,
@@ -105,6 +107,7 @@ impl TlsOptions {
             client: None,
             server_name: None,
             alpn: Vec::new(),
+            provider: None,
             config: None,
             #[cfg(feature = "std")]
             accepts_any: false,
@@ -290,6 +293,58 @@ impl TlsOptions {
         self
     }
 
+    /// Has handshakes and records done by this provider of rustls' algorithms, in place of the one in pure Rust: ring
+    /// and aws-lc-rs, which are partly C and assembler, are faster on native targets. Features of this crate have both:
+    /// `TlsOptions::ring` and `TlsOptions::aws_lc_rs`.
+    ///
+    /// Everything else here holds as before. Which certificates and keys can be given does not change: a client's key
+    /// still signs by the provider in pure Rust.
+    ///
+    #[doc = std_example!()]
+    /// use mqtt_wasi::TlsOptions;
+    /// use rustls::crypto::CryptoProvider;
+    ///
+    /// // The same provider, with but one suite of ciphers.
+    /// let provider = CryptoProvider {
+    ///     cipher_suites: vec![rustls_rustcrypto::TLS13_CHACHA20_POLY1305_SHA256],
+    ///     ..rustls_rustcrypto::provider()
+    /// };
+    /// let tls = TlsOptions::new().provider(provider);
+    /// ```
+    #[must_use]
+    pub fn provider(mut self, provider: impl Into<Arc<CryptoProvider>>) -> Self {
+        self.provider = Some(provider.into());
+        self
+    }
+
+    /// [`TlsOptions::provider`] with ring.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Options, TlsOptions};
+    ///
+    /// let options = Options::new().tls(TlsOptions::new().ring());
+    /// assert!(options.validate().is_ok());
+    /// ```
+    #[cfg(feature = "ring")]
+    #[must_use]
+    pub fn ring(self) -> Self {
+        self.provider(rustls::crypto::ring::default_provider())
+    }
+
+    /// [`TlsOptions::provider`] with aws-lc-rs.
+    ///
+    /// ```
+    /// use mqtt_wasi::{Options, TlsOptions};
+    ///
+    /// let options = Options::new().tls(TlsOptions::new().aws_lc_rs());
+    /// assert!(options.validate().is_ok());
+    /// ```
+    #[cfg(feature = "aws-lc-rs")]
+    #[must_use]
+    pub fn aws_lc_rs(self) -> Self {
+        self.provider(rustls::crypto::aws_lc_rs::default_provider())
+    }
+
     /// Uses this configuration of rustls, in place of all options here except [`TlsOptions::server_name`]. What it
     /// verifies is its maker's choice.
     ///
@@ -330,7 +385,8 @@ impl TlsOptions {
 
     /// Makes the configuration, once for all connections of a client, so that they can resume TLS sessions.
     pub(crate) fn connector(self) -> Result<TlsConnector, TransportError> {
-        let notes = Arc::new(Notes::new(self.client.is_some(), self.config.is_some()));
+        let is_foreign = self.config.is_some() || self.provider.is_some();
+        let notes = Arc::new(Notes::new(self.client.is_some(), is_foreign));
         let server_name = match self.server_name.map(ServerName::try_from) {
             Some(Ok(name)) => Some(name),
             Some(Err(_)) => return Err(configuration("the server name is neither a DNS name nor an IP address")),
@@ -350,10 +406,10 @@ impl TlsOptions {
         if self.trusts_mozilla {
             trust.roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-        let provider = provider();
+        let provider = self.provider.unwrap_or_else(|| Arc::new(provider()));
         let verifies = Verifies::new(trust, provider.signature_verification_algorithms, notes.clone());
         let shows = Shows { key: self.client, notes: notes.clone() };
-        let mut config = ClientConfig::builder_with_details(Arc::new(provider), Arc::new(clock()))
+        let mut config = ClientConfig::builder_with_details(provider, Arc::new(clock()))
             .with_safe_default_protocol_versions()
             .map_err(|error| configuration(&words(&error)))?
             .dangerous()
@@ -403,7 +459,13 @@ const fn clock() -> rustls::time_provider::DefaultTimeProvider {
     rustls::time_provider::DefaultTimeProvider
 }
 
-#[cfg(all(not(feature = "std"), feature = "component", target_arch = "wasm32"))]
+#[cfg(all(
+    not(feature = "std"),
+    any(
+        all(feature = "wasi", target_os = "wasi", target_env = "p2"),
+        all(feature = "component", target_arch = "wasm32")
+    )
+))]
 const fn clock() -> crate::transport::wasi::WallClock {
     crate::transport::wasi::WallClock
 }

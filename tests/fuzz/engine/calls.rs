@@ -1,13 +1,14 @@
 //! Calls of any kind, and what they are made of.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::task::{Poll, Wake, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use mqtt_wasi::codec::{Disconnect, DisconnectProperties, Publish, PublishProperties, QoS, ReasonCode, Subscription};
-use mqtt_wasi::engine::{Call, CallId, Engine, Operation, Requesting, Step};
-use mqtt_wasi::{Error, Event, Instant, Message, Reason, Reply, SubscribeReason};
+use mqtt_wasi::engine::{Call, CallId, Requesting};
+use mqtt_wasi::{Instant, Reply};
+
+use super::support::{Bell, Running};
 
 /// Topic Filters. What is published below matches most of them.
 pub(crate) const FILTERS: [&str; 5] = ["a", "a/b", "a/#", "+/b", "$share/g/a"];
@@ -77,110 +78,12 @@ pub(crate) enum Kind {
     Replying(usize),
 }
 
-/// What a call has come to.
-#[derive(Debug)]
-pub(crate) enum Came {
-    Done,
-    Published(#[expect(dead_code, reason = "shown when something fails")] ReasonCode),
-    Batch(usize),
-    Subscribed(#[expect(dead_code, reason = "shown when something fails")] usize),
-    Connected,
-    Replied,
-    Event(#[expect(dead_code, reason = "shown when something fails")] Event),
-    Step(Step),
-}
-
-impl From<()> for Came {
-    fn from((): ()) -> Self {
-        Self::Done
-    }
-}
-
-impl From<Reason> for Came {
-    fn from(reason: Reason) -> Self {
-        Self::Published(reason.reason_code)
-    }
-}
-
-impl From<Vec<Result<ReasonCode, Error>>> for Came {
-    fn from(results: Vec<Result<ReasonCode, Error>>) -> Self {
-        Self::Batch(results.len())
-    }
-}
-
-impl From<SubscribeReason> for Came {
-    fn from(reason: SubscribeReason) -> Self {
-        Self::Subscribed(reason.reason_codes.len())
-    }
-}
-
-impl From<bool> for Came {
-    fn from(_: bool) -> Self {
-        Self::Connected
-    }
-}
-
-impl From<Message> for Came {
-    fn from(_: Message) -> Self {
-        Self::Replied
-    }
-}
-
-impl From<Event> for Came {
-    fn from(event: Event) -> Self {
-        Self::Event(event)
-    }
-}
-
-impl From<Step> for Came {
-    fn from(step: Step) -> Self {
-        Self::Step(step)
-    }
-}
-
-/// A call of any kind.
-pub(crate) trait Running {
-    fn poll(&mut self, engine: &mut Engine, waker: Option<&Waker>, now: Instant) -> Poll<Result<Came, Error>>;
-    fn id(&self) -> Option<CallId>;
-}
-
-pub(crate) struct RunningCall<O>(pub(crate) Call<O>);
-
-impl<O: Operation> Running for RunningCall<O>
-where
-    O::Output: Into<Came>,
-{
-    fn poll(&mut self, engine: &mut Engine, waker: Option<&Waker>, now: Instant) -> Poll<Result<Came, Error>> {
-        engine.poll_call(&mut self.0, waker, &mut || now).map(|result| result.map(Into::into))
-    }
-
-    fn id(&self) -> Option<CallId> {
-        self.0.id()
-    }
-}
-
 /// A request whose reply is asked for later.
 pub(crate) struct Submitting {
     pub(crate) call: Call<Requesting<'static>>,
     /// Whoever wants the reply.
     pub(crate) owner: Arc<()>,
     pub(crate) deadline: Option<Instant>,
-}
-
-/// Counts how often it is woken.
-#[derive(Debug, Default)]
-pub(crate) struct Bell(AtomicUsize);
-
-impl Bell {
-    pub(crate) fn rings(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 /// Somebody who sleeps until it is woken.

@@ -3,6 +3,7 @@
 //! Each check is a function of the [`Tree`] that returns problems, and has tests with a good and a bad text.
 
 mod blocks;
+mod cargo_commands;
 mod figures;
 mod layout;
 mod links;
@@ -45,7 +46,7 @@ impl Problem {
 pub(crate) fn check() -> Result<()> {
     step("checking the documentation");
     let tree = Tree::read(root())?;
-    let (interface, id) = package::parse()?;
+    let (interface, id) = package::P2.parse()?;
     let mut problems = [
         layout::check(&tree),
         names::check(&tree, &interface, id),
@@ -53,6 +54,7 @@ pub(crate) fn check() -> Result<()> {
         links::check(&tree),
         pages::check(&tree),
         figures::check(&tree),
+        cargo_commands::check(&tree, &cargo_commands::Packages::read()?),
     ]
     .concat();
     problems.sort();

@@ -95,6 +95,24 @@ fn fenced(page: &str) -> Vec<Code> {
     blocks
 }
 
+/// The lines of the `sh` blocks of a page, with their numbers.
+pub(super) fn shell_lines(page: &str) -> Vec<(usize, String)> {
+    let lines = |code: Code| -> Vec<(usize, String)> {
+        code.text.lines().zip(code.line + 1..).map(|(line, number)| (number, line.trim().to_owned())).collect()
+    };
+    fenced(page).into_iter().filter(|code| code.has("sh")).flat_map(lines).collect()
+}
+
+/// The pieces of code within the text of a page, with the numbers of their lines.
+pub(super) fn code_spans(page: &str) -> Vec<(usize, String)> {
+    let events = Parser::new_ext(page, Options::ENABLE_TABLES).into_offset_iter();
+    let spans = events.filter_map(|(event, range)| match event {
+        Event::Code(code) => Some((page[..range.start].matches('\n').count() + 1, code.into_string())),
+        _ => None,
+    });
+    spans.collect()
+}
+
 /// The commands in the `sh` blocks of a page: each line, with the lines that continue it and its here-document.
 pub(crate) fn commands(page: &str) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::process::read;
 
 /// The folders of Rust sources that have docs or messages for users.
-const RUST: [&str; 4] = ["src/", "examples/", "xtask/src/", "bench/src/"];
+const RUST: [&str; 6] = ["src/", "examples/", "cli/src/", "testing/src/", "xtask/src/", "bench/src/"];
 
 /// A file with text in it.
 #[derive(Debug)]

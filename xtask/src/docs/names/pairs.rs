@@ -48,7 +48,9 @@ const WIT_ONLY: &str = "Rust has it in another form: a trait, an argument, or a 
 const LENT: &str = "Rust hands it out beside the message";
 const FREE: &str = "a free function has to name what it works on";
 const RUST_ONLY: &str = "for programs in Rust alone: a type, a trait or a shorthand that WIT cannot have";
-const NOT_BUILT: &str = "no component is built with it yet";
+const NATIVE_ONLY: &str = "WASI has no such sockets";
+const NO_STORE: &str = "components have snapshots";
+const NO_STREAMS: &str = "components take payloads as a whole";
 const BY_VALUE: &str = "Rust takes it as a value, WIT part by part";
 const LONGER: &str = "says what is meant without the type's name before it";
 
@@ -154,8 +156,10 @@ pub(super) const PAIRS: &[Pair] = &[
             except("set-snapshot", "resume", "Rust has a type that says that it is a snapshot"),
             except("set-skip-unknown-properties", "unknown-properties", "two choices: a type in Rust"),
             except("set-acknowledge-by-hand", "", "`receive_unacknowledged` in Rust"),
-            except("add-websocket-header", "", NOT_BUILT),
-            except("set-proxy", "", NOT_BUILT),
+            except("", "proxy-from-environment", RUST_ONLY),
+            except("", "bind-address", NATIVE_ONLY),
+            except("", "tcp-keep-alive", NATIVE_ONLY),
+            except("", "socket-buffers", NATIVE_ONLY),
             except("", "longest-delay", "the second argument of `set-reconnect-delays-ms`"),
             except("", "new", "the constructor"),
             except("", "login", RUST_ONLY),
@@ -163,6 +167,9 @@ pub(super) const PAIRS: &[Pair] = &[
             except("", "authenticator", RUST_ONLY),
             except("", "tls", RUST_ONLY),
             except("", "config", RUST_ONLY),
+            except("", "provider", RUST_ONLY),
+            except("", "ring", NATIVE_ONLY),
+            except("", "aws-lc-rs", NATIVE_ONLY),
             except("", "json-envelope", RUST_ONLY),
             except("", "validate", "checked when the client connects"),
             except("", "dangerous-accept-any-certificate", "not for components"),
@@ -264,7 +271,14 @@ pub(super) const LISTS: &[List] = &[
             (EXPORTS, "wrong_call("),
             ("src/component/convert.rs", "wrong_call("),
         ],
-        except: &[],
+        except: &[
+            ("store-in-use", NO_STORE),
+            ("store-of-another-client", NO_STORE),
+            ("store-read-only", NO_STORE),
+            ("store-torn", NO_STORE),
+            ("store-version", NO_STORE),
+            ("stream-unreadable", NO_STREAMS),
+        ],
     },
     List {
         wit: "mqtt.failure-kind.try-later",
@@ -280,7 +294,17 @@ pub(super) const LISTS: &[List] = &[
     List {
         wit: "mqtt.failure-kind.connection-over",
         rust: &[(ERRORS, "(ConnectionOver, "), (ERRORS, "(ErrorKind::ConnectionOver, ")],
-        except: &[("stopped", "the async client alone has a task that can be gone")],
+        except: &[
+            ("stopped", "the async client alone has a task that can be gone"),
+            ("store-failed", NO_STORE),
+            ("store-full", NO_STORE),
+            ("stream-abandoned", NO_STREAMS),
+            ("stream-cut", NO_STREAMS),
+            ("stream-failed", NO_STREAMS),
+            ("stream-lost", NO_STREAMS),
+            ("stream-stalled", NO_STREAMS),
+            ("stream-too-short", NO_STREAMS),
+        ],
     },
     List {
         wit: "mqtt.failure-kind.not-trusted",
