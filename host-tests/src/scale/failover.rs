@@ -57,17 +57,24 @@ pub struct Seen {
 }
 
 /// What all clients go by.
-#[derive(Default)]
 struct Orders {
     is_over: AtomicBool,
     /// How many clients have subscribed, or cannot.
     ready: AtomicUsize,
+    /// Until how many have, nobody publishes: on a busy machine those that publish would keep the others from subscribing.
+    clients: usize,
+}
+
+impl Orders {
+    fn has_begun(&self) -> bool {
+        self.ready.load(Ordering::SeqCst) >= self.clients
+    }
 }
 
 impl Failover {
     /// Connects so many clients, a third of each form, to the nodes in turn, and kills the first node.
     pub fn run(cluster: &mut Cluster, clients: usize) -> Self {
-        let orders = Orders::default();
+        let orders = Orders { is_over: AtomicBool::new(false), ready: AtomicUsize::new(0), clients };
         let start = Instant::now();
         let killed = thread::scope(|scope| {
             let running: Vec<_> = (0..clients)
@@ -83,7 +90,7 @@ impl Failover {
                     })
                 })
                 .collect();
-            while orders.ready.load(Ordering::SeqCst) < clients {
+            while !orders.has_begun() {
                 thread::sleep(Duration::from_millis(100));
             }
             thread::sleep(BEFORE);
@@ -211,6 +218,10 @@ impl Seen {
             waited: Duration::ZERO,
             is_connected: false,
         };
+        while !orders.has_begun() {
+            seen.take_message(&mut client, Duration::from_millis(200));
+            seen.take_events(&mut client, start);
+        }
         for number in 0_u32.. {
             if orders.is_over.load(Ordering::SeqCst) {
                 break;
