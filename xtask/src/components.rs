@@ -9,7 +9,7 @@ use std::{fs, iter, process, thread};
 
 use crate::abi;
 use crate::args::BuildOptions;
-use crate::binaryen::Binaryen;
+use crate::binaryen::{Binaryen, Kind};
 use crate::error::{At, Error, Result};
 use crate::package::{self, Package};
 use crate::process::{run, step};
@@ -436,7 +436,8 @@ impl Component {
         let built_len = bytes.len();
         let mut names = HashMap::new();
         if self.is_shrunk() {
-            (bytes, names) = shrink::shrink(&bytes, binaryen, self.is_wide())?;
+            let is_small = self.profile() == SMALL_PROFILE && !self.is_fast();
+            (bytes, names) = shrink::shrink(&bytes, binaryen, Kind { is_wide: self.is_wide(), is_small })?;
         }
         if let Some((package, world)) = self.world {
             package.add_docs(&mut bytes, world)?;

@@ -10,7 +10,7 @@ use wasm_encoder::{
 };
 use wasmparser::{Parser, Validator, WasmFeatures};
 
-use crate::binaryen::Binaryen;
+use crate::binaryen::{Binaryen, Kind};
 use crate::error::{Error, Result};
 
 /// What the imports of a nested component begin with: the component around it gives them, nobody else.
@@ -21,21 +21,21 @@ const INNER_IMPORT: &str = "import-";
 pub(crate) fn shrink(
     component: &[u8],
     binaryen: Option<&Binaryen>,
-    is_wide: bool,
+    kind: Kind,
 ) -> Result<(Vec<u8>, HashMap<String, String>)> {
-    let mut smaller = Smaller { binaryen, is_wide, names: Names::default(), depth: 0 };
+    let mut smaller = Smaller { binaryen, kind, names: Names::default(), depth: 0 };
     let mut encoded = Component::new();
     smaller.parse_component(&mut encoded, Parser::new(0), component).map_err(|error| Error::Wasm(error.to_string()))?;
     let bytes = encoded.finish();
     let mut features = WasmFeatures::default();
-    features.set(WasmFeatures::WIDE_ARITHMETIC, is_wide);
+    features.set(WasmFeatures::WIDE_ARITHMETIC, kind.is_wide);
     Validator::new_with_features(features).validate_all(&bytes).map_err(|error| Error::Wasm(error.to_string()))?;
     Ok((bytes, smaller.names.0))
 }
 
 struct Smaller<'a> {
     binaryen: Option<&'a Binaryen>,
-    is_wide: bool,
+    kind: Kind,
     names: Names,
     /// How many components there are around this one.
     depth: u32,
@@ -103,7 +103,7 @@ impl ReencodeComponent for Smaller<'_> {
         utils::parse_core_module(self, &mut encoded, parser, module)?;
         let mut bytes = encoded.finish();
         if let Some(binaryen) = self.binaryen {
-            bytes = binaryen.optimise(&bytes, self.is_wide).map_err(reencode::Error::UserError)?;
+            bytes = binaryen.optimise(&bytes, self.kind).map_err(reencode::Error::UserError)?;
         }
         component.section(&RawSection { id: ComponentSectionId::CoreModule.into(), data: &bytes });
         Ok(())
