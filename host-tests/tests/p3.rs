@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use host_tests::bindings_p3::exports::mqtt_wasi::client::mqtt::{Payload, Qos};
-use host_tests::broker::{Embedded, each_broker, url};
+use host_tests::broker::{Embedded, Mosquitto, each_broker, url};
 use host_tests::components::{compose, load};
 use host_tests::runtime::{Permissions, Runtime};
 use host_tests::scripted::Scripted;
@@ -23,22 +23,43 @@ static GUEST: LazyLock<Runtime> = LazyLock::new(|| {
     Runtime::p3(&composed.unwrap_or_else(|error| panic!("{error:?}"))).unwrap_or_else(|error| panic!("{error:?}"))
 });
 
-/// Has the guest run one of its stories to its end.
-fn tell(story: &str, url: &str, permissions: &Permissions) {
+/// Has the guest run one of its stories to its end. Returns how much memory both components had then.
+fn tell(story: &str, url: &str, permissions: &Permissions) -> usize {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let told = runtime.block_on(async {
+    let told: wasmtime::Result<_> = runtime.block_on(async {
         let mut store = GUEST.store(permissions);
+        store.limiter(|host| host);
         let instance = GUEST.linker().instantiate_async(&mut store, GUEST.component()).await?;
         let run = instance.get_typed_func::<(String, String), (Result<(), String>,)>(&mut store, "run")?;
         let arguments = (story.to_owned(), url.to_owned());
-        store.run_concurrent(async |host| run.call_concurrent(host, arguments).await).await?
+        let told = store.run_concurrent(async |host| run.call_concurrent(host, arguments).await).await??;
+        Ok((told, store.data().memory_bytes()))
     });
-    let (told,) = told.unwrap_or_else(|trap| panic!("{story} trapped: {trap:?}"));
+    let ((told,), memory_bytes) = told.unwrap_or_else(|trap| panic!("{story} trapped: {trap:?}"));
     told.unwrap_or_else(|failure| panic!("{story}: {failure}"));
+    memory_bytes
 }
 
 fn tell_at_each_broker(story: &str) {
-    each_broker(|broker| tell(story, &url(broker), &Permissions::to(broker)));
+    each_broker(|broker| {
+        tell(story, &url(broker), &Permissions::to(broker));
+    });
+}
+
+#[test]
+fn largest_message_goes_from_a_stream_into_a_stream() {
+    let Some(mosquitto) = Mosquitto::start() else { return };
+    let broker = mosquitto.address();
+    let memory_bytes = tell("stream", &url(broker), &Permissions::to(broker));
+    println!("{memory_bytes} bytes of memory at most, for 256 MiB");
+    assert!(memory_bytes < 4 * 1024 * 1024, "{memory_bytes} bytes");
+}
+
+#[test]
+fn streams_may_end_early_and_be_dropped() {
+    let Some(mosquitto) = Mosquitto::start() else { return };
+    let broker = mosquitto.address();
+    tell("stream-edges", &url(broker), &Permissions::to(broker));
 }
 
 #[test]

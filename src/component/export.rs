@@ -287,6 +287,11 @@ impl wit::GuestConnectOptions for ExportedOptions {
         set_pending_request_limit: u32 => session.pending_request_limit, |requests: u32| requests as usize;
     }
 
+    #[cfg(feature = "component-p3")]
+    fn set_stream_above(&self, bytes: u32) {
+        self.options.borrow_mut().session.stream_above = bytes;
+    }
+
     fn set_clean_start(&self, clean_start: bool) {
         self.clean_start.set(Some(clean_start));
         self.options.borrow_mut().session.clean_start = clean_start;

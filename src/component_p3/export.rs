@@ -99,6 +99,8 @@ impl bulk::Guest for Component {
 pub(crate) struct ExportedClient {
     handle: Handle,
     acknowledges_by_hand: bool,
+    /// Whether messages go to those who listen for streams, and to nobody else.
+    streams: bool,
     /// How many requests there may be to answer.
     most_requests: usize,
     responder: ResponderId,
@@ -150,15 +152,20 @@ impl ExportedClient {
             None => (false, Options::new()),
         };
         let most_requests = options.session.pending_request_limit;
+        let streams = options.session.stream_above < u32::MAX;
         let layers = layers(&options)?;
         let mut engine = Engine::new(Some(url), options, u64::from_ne_bytes(random::bytes()))?;
         prepare(&mut engine);
+        if streams {
+            engine.deliver_to_listeners();
+        }
         let responder = engine.open_responder(Responder::new());
         let shared = Rc::new(Shared::new(engine));
         spawn(Driver::new(Rc::clone(&shared), layers));
         Ok(Self {
             handle: Handle(shared),
             acknowledges_by_hand,
+            streams,
             most_requests,
             responder,
             incoming: RefCell::default(),
@@ -172,12 +179,34 @@ impl ExportedClient {
         Ok(wit::Client::new(self))
     }
 
-    fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Shared {
         &self.handle.0
     }
 
-    async fn run<O: Operation + Unpin>(&self, operation: O) -> Result<O::Output, Error> {
+    /// For what may outlive the client, which ends nevertheless when it is dropped.
+    pub(super) fn share(&self) -> Rc<Shared> {
+        Rc::clone(&self.handle.0)
+    }
+
+    pub(super) const fn streams(&self) -> bool {
+        self.streams
+    }
+
+    pub(super) const fn acknowledges_by_hand(&self) -> bool {
+        self.acknowledges_by_hand
+    }
+
+    pub(super) async fn run<O: Operation + Unpin>(&self, operation: O) -> Result<O::Output, Error> {
         self.shared().run(operation).await
+    }
+
+    /// Messages, and so requests, go one way or the other.
+    fn require_receiving(&self) -> Result<(), wit::Failure> {
+        if self.streams {
+            let message = "messages of a client with set-stream-above are for streams.listen: use another client";
+            return Err(wrong_call("invalid-argument", message));
+        }
+        Ok(())
     }
 
     async fn publish_said(&self, said: Said<'_>) -> Result<Reason, wit::Failure> {
@@ -192,6 +221,7 @@ impl ExportedClient {
         timeout_ms: Option<u32>,
         mut read: impl FnMut(&Publish<'_>, Option<Delivery>, &mut T) -> bool,
     ) -> Result<T, wit::Failure> {
+        self.require_receiving()?;
         if max == 0 {
             return Ok(T::default());
         }
@@ -351,6 +381,7 @@ impl wit::GuestClient for ExportedClient {
     }
 
     async fn next_request(&self, timeout_ms: Option<u32>) -> Result<Option<wit::IncomingRequest>, wit::Failure> {
+        self.require_receiving()?;
         if self.incoming.borrow().len() >= self.most_requests.max(1) {
             let message = "too many requests wait to be answered: reply to some, or release them";
             return Err(failure(wit::FailureKind::TryLater, "too-many-requests", message.into()));

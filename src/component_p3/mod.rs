@@ -12,3 +12,4 @@
 mod driver;
 mod export;
 mod shared;
+mod streams;

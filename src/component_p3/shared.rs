@@ -8,7 +8,7 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
-use crate::engine::{Call, Engine, Operation};
+use crate::engine::{Call, CallId, Engine, Operation};
 use crate::error::Error;
 use crate::time::Instant;
 use crate::transport::{Closing, now, sleep_until};
@@ -185,6 +185,13 @@ impl Drop for Waiting<'_> {
 pub(super) struct Running<'a, O> {
     shared: &'a Shared,
     call: Call<O>,
+}
+
+impl<O> Running<'_, O> {
+    /// Which call it is, once the engine knows of it.
+    pub(super) const fn id(&self) -> Option<CallId> {
+        self.call.id()
+    }
 }
 
 impl<O: Operation + Unpin> Future for Running<'_, O> {

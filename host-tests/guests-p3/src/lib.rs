@@ -9,7 +9,7 @@ wit_bindgen::generate!({
         package mqtt-wasi:host-tests;
 
         world guest {
-            include mqtt-wasi:client/imports@0.3.0;
+            include mqtt-wasi:client/imports-streams@0.3.0;
             import wasi:clocks/monotonic-clock@0.3.0;
 
             /// Runs the story with this name against the broker at this URL.
@@ -24,8 +24,12 @@ use std::fmt::Debug;
 use std::pin::pin;
 
 use futures::future::{Either, join, join_all, select};
-use mqtt_wasi::client::mqtt::{self, Client, ConnectOptions, Failure, Payload, Qos, connect};
+use mqtt_wasi::client::mqtt::{
+    self, Client, ConnectOptions, Failure, Payload, Publication, Qos, Subscription, connect,
+};
+use mqtt_wasi::client::streams::{StreamedMessage, listen, publish_stream};
 use wasi::clocks::monotonic_clock;
+use wit_bindgen::rt::async_support::{StreamResult, StreamWriter};
 
 struct Stories;
 
@@ -40,6 +44,8 @@ impl Guest for Stories {
             "connect" => connect_elsewhere(&url).await,
             "at-once" => at_once(&url).await,
             "drop" => drop_at_once(&url).await,
+            "stream" => stream(&url).await,
+            "stream-edges" => stream_edges(&url).await,
             _ => return Err(format!("there is no story {story}")),
         };
         told.map_err(|failure| format!("{failure:?}"))
@@ -162,6 +168,167 @@ async fn drop_at_once(url: &str) -> Result<(), Failure> {
     let [message] = &heir.receive(1, Some(60_000)).await?[..] else { panic!("the will") };
     assert_eq!(message.topic, "p3/will");
     heir.disconnect(None).await
+}
+
+/// The longest payload of a message at QoS 1 whose Topic Name has one byte, with room for a Subscription Identifier.
+const LONGEST: u64 = 268_435_455 - 6 - 5;
+
+/// The byte of a payload at this place.
+fn byte(place: u64) -> u8 {
+    (place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8
+}
+
+/// Writes so many bytes of a payload, or until nobody reads them; how many were read.
+async fn write(mut to: StreamWriter<u8>, len: u64) -> u64 {
+    let (mut bytes, mut place) = (Vec::new(), 0);
+    while place < len && bytes.is_empty() {
+        let end = len.min(place + 32 * 1024);
+        bytes.extend((place..end).map(byte));
+        bytes = to.write_all(bytes).await;
+        place = end - bytes.len() as u64;
+    }
+    place
+}
+
+/// Reads all of a payload, and takes its time in the middle of it.
+async fn read(message: &mut StreamedMessage, pause_ms: u64) -> u64 {
+    let (mut place, half) = (0, message.payload_bytes / 2);
+    let mut bytes = Vec::with_capacity(16 * 1024);
+    loop {
+        let result;
+        (result, bytes) = message.payload.read(bytes).await;
+        for got in &bytes {
+            assert_eq!(*got, byte(place), "the byte at {place}");
+            place += 1;
+        }
+        if place >= half && place - (bytes.len() as u64) < half {
+            monotonic_clock::wait_until(monotonic_clock::now() + pause_ms * 1_000_000).await;
+        }
+        bytes.clear();
+        if !matches!(result, StreamResult::Complete(_)) {
+            return place;
+        }
+    }
+}
+
+fn files(qos: Qos) -> Publication {
+    let payload = Payload::Bytes(Vec::new());
+    Publication { topic: "f".into(), payload, qos, retain: false, properties: Vec::new() }
+}
+
+async fn with_streams(url: &str) -> Result<Client, Failure> {
+    let options = ConnectOptions::new();
+    options.set_keep_alive_seconds(5);
+    options.set_response_timeout_ms(600_000);
+    options.set_maximum_packet_size(268_435_460);
+    options.set_stream_above(100_000);
+    connect(url.to_owned(), Some(&options)).await
+}
+
+fn all(filter: &str) -> Subscription {
+    Subscription { filter: filter.into(), maximum_qos: Qos::AtLeastOnce, options: mqtt::SubscriptionOptions::empty() }
+}
+
+/// The largest message that there can be, out of a stream and into one, both slower than the broker waits for a ping.
+async fn stream(url: &str) -> Result<(), Failure> {
+    let (publisher, subscriber) = (with_streams(url).await?, with_streams(url).await?);
+    let messages = listen(&subscriber, all("f")).await?;
+    let (to, payload) = wit_stream::new();
+    let sent = join(publish_stream(&publisher, files(Qos::AtLeastOnce), payload, LONGEST), write(to, LONGEST));
+    let received = async {
+        let mut message = messages.next(None).await?.expect("it waits for as long as it takes");
+        assert_eq!(message.payload_bytes, LONGEST);
+        assert_eq!(read(&mut message, 9_000).await, LONGEST);
+        message.end.await
+    };
+    let ((answer, written), received) = join(sent, received).await;
+    received?;
+    assert_eq!((answer?.code, written), (0, LONGEST));
+    for client in [publisher, subscriber] {
+        let reconnects = client.stats().into_iter().find(|(name, _)| name == "reconnects");
+        assert_eq!(reconnects.map(|(_, count)| count), Some(0));
+        client.disconnect(None).await?;
+    }
+    Ok(())
+}
+
+/// Streams that end early, that are dropped, and messages that are too small for one.
+async fn stream_edges(url: &str) -> Result<(), Failure> {
+    const LEN: u64 = 300_000;
+    let (publisher, subscriber) = (with_streams(url).await?, with_streams(url).await?);
+    let messages = listen(&subscriber, all("f")).await?;
+    let send = |payload_bytes: u64, given: u64, qos: Qos| {
+        let (to, payload) = wit_stream::new();
+        join(publish_stream(&publisher, files(qos), payload, payload_bytes), write(to, given))
+    };
+    let next = || async { Ok::<_, Failure>(messages.next(None).await?.expect("it waits for as long as it takes")) };
+    assert!(messages.next(Some(10)).await?.is_none(), "nothing was sent");
+    for refused in [subscriber.receive(1, Some(0)).await.err(), subscriber.next_request(Some(0)).await.err()] {
+        assert_eq!(refused.expect("messages are for `messages`").kind, mqtt::FailureKind::WrongCall);
+    }
+    let plain = connect(url.to_owned(), None).await?;
+    assert!(listen(&plain, all("f")).await.is_err_and(|failure| failure.kind == mqtt::FailureKind::WrongCall));
+    plain.disconnect(None).await?;
+
+    // What is behind its length is not sent.
+    for (len, given) in [(0, 0), (5, 5), (5, 100), (LEN, LEN), (LEN, 2 * LEN)] {
+        for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            let ((answer, _), message) = join(send(len, given, qos), next()).await;
+            let (answer, mut message) = (answer?, message?);
+            assert_eq!((answer.code, message.payload_bytes), (0, len));
+            assert!(matches!(&message.message.payload, Payload::Bytes(none) if none.is_empty()));
+            assert_eq!(read(&mut message, 0).await, len);
+            message.end.await?;
+        }
+    }
+
+    // The next message comes when nobody wants the first one's payload.
+    let (sent, first) = join(send(LEN, LEN, Qos::AtLeastOnce), next()).await;
+    sent.0?;
+    drop(first?);
+    let (sent, second) = join(send(LEN, LEN, Qos::AtLeastOnce), next()).await;
+    sent.0?;
+    let StreamedMessage { payload, end, .. } = second?;
+    drop(payload);
+    end.await?;
+
+    // Nothing was sent, and the connection is as before.
+    let (refused, _) = send(LEN, 0, Qos::AtLeastOnce).await;
+    let failure = refused.expect_err("the stream has nothing");
+    assert_eq!((failure.kind, failure.name.as_str()), (mqtt::FailureKind::WrongCall, "stream-unreadable"));
+    assert!(publisher.is_connected());
+    let (refused, _) = send(300_000_000, 1, Qos::AtLeastOnce).await;
+    assert_eq!(refused.expect_err("there is no such packet").kind, mqtt::FailureKind::WrongCall);
+    assert!(publisher.is_connected());
+
+    // A packet that cannot be finished ends the connection, and the broker drops it.
+    let (cut, _) = send(LEN, 1_000, Qos::AtLeastOnce).await;
+    let failure = cut.expect_err("the stream is too short");
+    assert_eq!((failure.kind, failure.name.as_str()), (mqtt::FailureKind::ConnectionOver, "stream-too-short"));
+    assert!(!publisher.is_connected());
+    publisher.reconnect().await?;
+    // As does a call that is given up in the middle.
+    let (mut to, payload) = wit_stream::new();
+    let publish = publish_stream(&publisher, files(Qos::AtLeastOnce), payload, LEN);
+    let give_up = async {
+        assert!(given_up(publish, 200).await, "the stream has not ended");
+    };
+    join(give_up, to.write_all(vec![0; 1_000])).await;
+    assert!(!publisher.is_connected());
+    publisher.reconnect().await?;
+
+    // A client that is gone ends the streams of its messages.
+    let (sent, lost) = join(send(50 * LEN, 50 * LEN, Qos::AtMostOnce), async {
+        let message = next().await?;
+        drop(subscriber);
+        let StreamedMessage { mut payload, end, .. } = message;
+        while let (StreamResult::Complete(_), _) = payload.read(Vec::with_capacity(100_000)).await {}
+        Ok::<_, Failure>(end.await)
+    })
+    .await;
+    sent.0?;
+    assert_eq!(lost?.expect_err("not all of it came").name, "stream-lost");
+    publisher.disconnect(None).await
 }
 
 /// Whether the call was still under way when it was given up, after so many milliseconds.
