@@ -788,7 +788,7 @@ impl Error {
         self.kind_and_name().1
     }
 
-    const fn kind_and_name(&self) -> (ErrorKind, &'static str) {
+    pub(crate) const fn kind_and_name(&self) -> (ErrorKind, &'static str) {
         use ErrorKind::{ConnectionOver, ProtocolBroken, Refused, TimedOut, WrongCall};
         match self {
             Self::Malformed(_) => (ProtocolBroken, "malformed"),

@@ -11,6 +11,9 @@ use crate::respond::Reply;
 
 const CONTENT_TYPE: &str = "application/json";
 
+/// What serde writes between what it found and what it should have found.
+const EXPECTED: &str = ", expected ";
+
 impl Message {
     /// Reads the payload as JSON.
     ///
@@ -73,8 +76,10 @@ fn why(error: &serde_json::Error) -> String {
     if !error.is_data() || text.starts_with("missing field") || text.starts_with("duplicate field") {
         return text;
     }
-    match text.rsplit_once(", expected ") {
-        Some((_, expected)) => format!("expected {expected}"),
+    // Not `rsplit_once`, whose search for a text is 800 bytes of a program.
+    let expected = text.as_bytes().windows(EXPECTED.len()).rposition(|window| window == EXPECTED.as_bytes());
+    match expected.and_then(|at| text.get(at + EXPECTED.len()..)) {
+        Some(expected) => format!("expected {expected}"),
         None if error.line() > 0 => format!("a wrong value at line {} column {}", error.line(), error.column()),
         None => "its type refused".into(),
     }

@@ -235,7 +235,8 @@ impl From<CallError> for wit::Failure {
 impl From<Error> for wit::Failure {
     #[inline(never)]
     fn from(error: Error) -> Self {
-        let kind = match error.kind() {
+        let (kind, name) = error.kind_and_name();
+        let kind = match kind {
             ErrorKind::WrongCall => wit::FailureKind::WrongCall,
             ErrorKind::TryLater => wit::FailureKind::TryLater,
             ErrorKind::TimedOut => wit::FailureKind::TimedOut,
@@ -248,7 +249,7 @@ impl From<Error> for wit::Failure {
             Error::RequestFailed(failure) => failure.text.clone(),
             error => error.to_string(),
         };
-        Self { code: error.reason_code().map(|code| code as u8), ..failure(kind, error.name(), message) }
+        Self { code: error.reason_code().map(|code| code as u8), ..failure(kind, name, message) }
     }
 }
 

@@ -8,11 +8,15 @@ use super::options::Reconnect;
 use crate::codec::ReasonCode;
 #[cfg(feature = "proxy")]
 use crate::error::ProxyFailure;
+#[cfg(feature = "store")]
+use crate::error::StoreErrorKind;
+#[cfg(feature = "stream")]
+use crate::error::StreamError;
 #[cfg(any(feature = "proxy", feature = "ws"))]
 use crate::error::TransportError;
 #[cfg(feature = "ws")]
 use crate::error::WebSocketFailure;
-use crate::error::{Error, ErrorKind, ProtocolError, Reason, TlsFailure, TransportErrorKind};
+use crate::error::{Error, ProtocolError, Reason, TlsFailure, TransportErrorKind};
 use crate::url::{BrokerUrl, UrlError};
 
 /// The brokers that a client may connect to, and where it stands with them.
@@ -212,8 +216,16 @@ pub(super) fn is_final(error: &Error) -> bool {
         | Error::Call(_)
         | Error::Mqtt3Only
         | Error::Authentication(_) => true,
-        // Nobody but the program can change it.
-        _ => error.kind() == ErrorKind::WrongCall,
+        // Nobody but the program can change it. Not by `Error::kind`, which would bring the names of all errors into
+        // every program.
+        Error::Url(_) | Error::Snapshot(_) => true,
+        #[cfg(feature = "json")]
+        Error::Json(_) => true,
+        #[cfg(feature = "store")]
+        Error::Store(error) => !matches!(error.kind, StoreErrorKind::Full | StoreErrorKind::Failed),
+        #[cfg(feature = "stream")]
+        Error::Stream(StreamError::SourceUnreadable(_)) => true,
+        _ => false,
     }
 }
 
@@ -231,9 +243,37 @@ mod tests {
     use alloc::string::ToString;
 
     use super::*;
-    use crate::error::{TlsFailure, TransportError};
+    use crate::error::{ErrorKind, SnapshotError, TlsFailure, TransportError};
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_only_the_program_can_change_is_final() {
+        let mut errors = [Error::Url(UrlError::Host), Error::Snapshot(SnapshotError::Corrupt), Error::Timeout].to_vec();
+        #[cfg(feature = "json")]
+        errors.push(Error::Json("not JSON".into()));
+        #[cfg(feature = "store")]
+        errors.extend(
+            [
+                StoreErrorKind::Full,
+                StoreErrorKind::ReadOnly,
+                StoreErrorKind::Torn,
+                StoreErrorKind::Version,
+                StoreErrorKind::InUse,
+                StoreErrorKind::OtherClient,
+                StoreErrorKind::Failed,
+            ]
+            .map(|kind| Error::Store(crate::error::StoreError { kind, message: String::new() })),
+        );
+        #[cfg(feature = "stream")]
+        errors.extend(
+            [StreamError::SourceUnreadable("closed".into()), StreamError::SourceStalled, StreamError::PayloadLost]
+                .map(Error::Stream),
+        );
+        for error in errors {
+            assert_eq!(is_final(&error), error.kind() == ErrorKind::WrongCall, "{error:?}");
+        }
+    }
 
     fn brokers(urls: &[&str]) -> Brokers {
         let fallbacks: Vec<String> = urls[1..].iter().map(ToString::to_string).collect();
