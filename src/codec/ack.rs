@@ -48,6 +48,11 @@ impl<'a> Ack<'a> {
         [(packet_type as u8) << 4, 2, high, low]
     }
 
+    /// Whether it says Success and nothing else.
+    pub(super) fn is_success(&self) -> bool {
+        self.reason_code == ReasonCode::Success && self.properties.is_empty()
+    }
+
     pub(super) fn read(reader: &mut Reader<'a>, options: DecodeOptions) -> Result<Self, DecodeError> {
         let mut ack = Self::success(reader.packet_id()?);
         if !reader.is_empty() {
@@ -62,7 +67,7 @@ impl<'a> Ack<'a> {
     /// Writes the shortest form, which leaves out Success and an empty Property Length.
     pub(super) fn write(&self, sink: &mut impl Sink, packet_type: PacketType) {
         sink.u16(self.packet_id.get());
-        if self.reason_code != ReasonCode::Success || !self.properties.is_empty() {
+        if !self.is_success() {
             sink.reason_code(self.reason_code, packet_type);
         }
         if !self.properties.is_empty() {

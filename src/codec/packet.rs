@@ -401,6 +401,12 @@ impl<'a> Packet<'a> {
         if let Self::Publish(publish) = self {
             return publish.encode(buffer);
         }
+        if let Self::Puback(ack) | Self::Pubrec(ack) | Self::Pubcomp(ack) = self
+            && ack.is_success()
+        {
+            buffer.extend_from_slice(&Ack::success_bytes(self.packet_type(), ack.packet_id));
+            return Ok(());
+        }
         self.frame::<ANY>(buffer, false)
     }
 

@@ -360,6 +360,7 @@ macro_rules! properties {
             }
 
             /// Writes a Property Length and the properties behind it.
+            #[cfg_attr(not(target_family = "wasm"), inline)]
             pub(super) fn write(&self, sink: &mut impl Sink) {
                 if self.is_empty() { sink.u8(0) } else { sink.block(self, "Property Length") }
             }

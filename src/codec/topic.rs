@@ -246,9 +246,9 @@ const fn zero_bytes(word: u64) -> u64 {
 
 /// The share name and the filter of `$share/{name}/{filter}`.
 fn split_share(filter: &str) -> Result<(&str, &str), TopicError> {
-    let mut levels = filter.splitn(3, '/').skip(1);
-    match (levels.next(), levels.next()) {
-        (Some(name), Some(filter)) if !name.is_empty() && !filter.is_empty() && !has_wildcard(name) => {
+    let levels = filter.strip_prefix("$share/").map(|levels| levels.split_at(level_len(levels.as_bytes())));
+    match levels.map(|(name, rest)| (name, rest.strip_prefix('/'))) {
+        Some((name, Some(filter))) if !name.is_empty() && !filter.is_empty() && !has_wildcard(name) => {
             Ok((name, filter))
         }
         _ => Err(TopicError::InvalidShare),

@@ -6,6 +6,8 @@
     all(feature = "component", target_arch = "wasm32")
 ))]
 mod addresses;
+#[cfg(all(feature = "std", any(target_os = "android", target_os = "linux")))]
+mod gather;
 #[cfg(all(feature = "host-tls", not(feature = "tls")))]
 mod host_tls;
 #[cfg(all(

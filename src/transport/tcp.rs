@@ -12,6 +12,8 @@ use std::{
 
 #[cfg(not(all(target_os = "wasi", target_env = "p2")))]
 use super::addresses::Addresses;
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use super::gather::Gather;
 use super::{Transferred, Transport};
 use crate::error::{TransportError, TransportErrorKind};
 use crate::time::Instant;
@@ -31,6 +33,9 @@ pub(super) struct Tcp {
     /// Whether the peer took nothing when it was last written to.
     is_stalled: bool,
     is_closed: bool,
+    /// `None` for a Unix socket, which holds nothing back.
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    gather: Option<Gather>,
 }
 
 impl Tcp {
@@ -72,11 +77,19 @@ impl Tcp {
 
     pub(super) fn new(stream: TcpStream) -> Result<Self, TransportError> {
         stream.set_nonblocking(false)?;
-        // One write holds all there is to say, so waiting for more (Nagle's algorithm) only delays it.
+        // One write holds all there is to say, so waiting for more (Nagle's algorithm) only delays it. `Gather` knows
+        // when it does not.
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(STALLED))?;
         stream.set_read_timeout(None)?;
-        Ok(Self { stream, read_timeout: None, is_stalled: false, is_closed: false })
+        Ok(Self {
+            stream,
+            read_timeout: None,
+            is_stalled: false,
+            is_closed: false,
+            #[cfg(any(target_os = "android", target_os = "linux"))]
+            gather: Some(Gather::default()),
+        })
     }
 
     /// A Unix socket, which the same calls of the system read, write and close.
@@ -85,11 +98,22 @@ impl Tcp {
         let stream = std::os::unix::net::UnixStream::connect(path).map_err(|error| of_socket(path, error))?;
         let stream = TcpStream::from(std::os::fd::OwnedFd::from(stream));
         stream.set_write_timeout(Some(STALLED))?;
-        Ok(Self { stream, read_timeout: None, is_stalled: false, is_closed: false })
+        Ok(Self {
+            stream,
+            read_timeout: None,
+            is_stalled: false,
+            is_closed: false,
+            #[cfg(any(target_os = "android", target_os = "linux"))]
+            gather: None,
+        })
     }
 
     /// Writes what the peer takes, waiting for that a little if it `may_wait`; `None` when the peer takes nothing.
     fn write(&mut self, bytes: &[u8], may_wait: bool) -> Result<Option<usize>, TransportError> {
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        if let Some(gather) = &mut self.gather {
+            gather.before_write(&self.stream, bytes.len(), now);
+        }
         if !may_wait {
             self.stream.set_nonblocking(true)?;
         }
@@ -154,6 +178,8 @@ impl Transport for Tcp {
                 return Ok(received(read));
             }
         }
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        self.gather.iter_mut().for_each(Gather::interrupt);
         if incoming.is_empty() {
             std::thread::sleep(self.remaining(until).unwrap_or(Duration::ZERO));
             return Ok(Transferred::default());
@@ -173,6 +199,8 @@ impl Transport for Tcp {
             return;
         }
         self.is_closed = true;
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        drop(self.gather.take());
         // Closing with bytes unread would make the system take back what was sent, so they are read.
         let until = self.now() + LINGER;
         if self.stream.shutdown(Shutdown::Write).is_ok() {

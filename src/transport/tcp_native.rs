@@ -72,6 +72,9 @@ impl TcpTransport {
 
     /// The stream itself. Not on `wasm32-wasip2`, where a connection is one of the host and not a `TcpStream`.
     ///
+    /// `TCP_NODELAY` is set. On Linux the transport turns it off while it is given many small writes in a row, and on
+    /// again behind them, so what the caller sets does not last.
+    ///
     #[doc = example!()]
     /// # let address = broker.address();
     /// use std::time::Duration;
