@@ -249,9 +249,9 @@ mod tests {
         50 * count
     }
 
-    /// The peer acknowledges nothing for 40 ms unless it has something to say: so long the end of the loop would wait.
-    #[test]
-    fn the_end_of_a_loop_waits_for_no_acknowledgement() {
+    /// How long the end of a loop took to arrive, the median of some. The peer acknowledges nothing for 40 ms unless it
+    /// has something to say: so long it would wait.
+    fn wait_for_the_end() -> Duration {
         let (mut socket, times) = connection();
         let mut gather = Gather::default();
         let (mut total, mut waits) = (0, std::vec::Vec::new());
@@ -266,7 +266,14 @@ mod tests {
             waits.push(arrived.saturating_duration_since(end));
         }
         waits.sort_unstable();
-        assert!(waits[10] < Duration::from_millis(20), "{waits:?}");
+        waits[10]
+    }
+
+    #[test]
+    fn the_end_of_a_loop_waits_for_no_acknowledgement() {
+        // A busy machine may be late. If the loop waited, it would be each time.
+        let waits: std::vec::Vec<_> = (0..4).map(|_| wait_for_the_end()).collect();
+        assert!(waits.iter().any(|wait| *wait < Duration::from_millis(20)), "{waits:?}");
     }
 
     #[test]
