@@ -183,7 +183,7 @@ impl ExportedClient {
         &self.handle.0
     }
 
-    /// For what may outlive the client, which ends nevertheless when it is dropped.
+    /// For what may outlive the client, which still ends when it is dropped.
     pub(super) fn share(&self) -> Rc<Shared> {
         Rc::clone(&self.handle.0)
     }
