@@ -286,7 +286,7 @@ impl<T: Transport> Client<T> {
     /// topic. Messages are sent in the order of the calls. Blocks for at most [`Options::response_timeout`].
     ///
     /// Each call is a write to the network. For many messages at QoS 0, [`Client::enqueue`] is a tenth of that. On
-    /// Linux the messages of a loop at QoS 0 share the packets of TCP, and one may leave three milliseconds later for
+    /// Linux the messages of a loop at QoS 0 share the packets of TCP, and one may leave a millisecond later for
     /// that.
     ///
     /// # Errors

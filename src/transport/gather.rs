@@ -2,7 +2,7 @@
 //!
 //! With `TCP_NODELAY` each write is a packet, which costs about twice what the write costs alone. Without it, what is
 //! written while the peer has not acknowledged everything waits for that, up to 40 ms. So it is set, except in loops of
-//! small writes that nothing else comes between. There a thread sends every three milliseconds what was held back, and
+//! small writes that nothing else comes between. There a thread sends each millisecond what was held back, and
 //! it ends the loop when there is none any more.
 //!
 //! Only where the system sends at once what it has held back when `TCP_NODELAY` is set, as Linux does.
