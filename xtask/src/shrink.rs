@@ -203,6 +203,8 @@ mod tests {
 
     use super::*;
 
+    const PLAIN: Kind = Kind { is_wide: false, is_small: false };
+
     #[test]
     fn short_names_differ_and_are_names_in_components() {
         let names: HashSet<_> = (0..5_000).map(nth).collect();
@@ -238,13 +240,13 @@ mod tests {
         let component = component.finish();
 
         // Where the two differed, it would not validate.
-        let (smaller, names) = shrink(&component, None, false).unwrap();
+        let (smaller, names) = shrink(&component, None, PLAIN).unwrap();
         assert!(smaller.len() + 50 < component.len());
         assert_eq!(names["a:long/name#[method]of.an-export"], "a");
     }
 
     #[test]
     fn what_is_no_component_is_refused() {
-        assert!(matches!(shrink(b"\0asm\x0d\0\x01\0\x07", None, false), Err(Error::Wasm(_))));
+        assert!(matches!(shrink(b"\0asm\x0d\0\x01\0\x07", None, PLAIN), Err(Error::Wasm(_))));
     }
 }
