@@ -249,7 +249,8 @@ mod tests {
 
     #[test]
     fn what_only_the_program_can_change_is_final() {
-        let mut errors = [Error::Url(UrlError::Host), Error::Snapshot(SnapshotError::Corrupt), Error::Timeout].to_vec();
+        let mut errors = Vec::new();
+        errors.extend([Error::Url(UrlError::Host), Error::Snapshot(SnapshotError::Corrupt), Error::Timeout]);
         #[cfg(feature = "json")]
         errors.push(Error::Json("not JSON".into()));
         #[cfg(feature = "store")]
