@@ -11,17 +11,11 @@ use mqtt_wasi::codec::PacketType;
 use mqtt_wasi::{Publish, QoS, ReasonCode};
 
 each_subject!(
+    answer_behind_a_flood_wants_messages_received_first,
     both_can_send_more_than_the_network_holds,
     acknowledgement_that_is_all_that_comes_makes_room,
     broker_that_stops_reading_is_a_timeout_and_loses_nothing,
 );
-
-/// What `docs/wasi-0.3.md` says of a flood of messages that nobody receives.
-mod not_over_wasi_0_3 {
-    use super::*;
-
-    each_subject!(answer_behind_a_flood_wants_messages_received_first; not for component_p3);
-}
 
 each_subject_over_websocket!(
     answer_behind_a_flood_wants_messages_received_first,

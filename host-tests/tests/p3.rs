@@ -50,9 +50,12 @@ fn tell_at_each_broker(story: &str) {
 fn largest_message_goes_from_a_stream_into_a_stream() {
     let Some(mosquitto) = Mosquitto::start() else { return };
     let broker = mosquitto.address();
-    let memory_bytes = tell("stream", &url(broker), &Permissions::to(broker));
-    println!("{memory_bytes} bytes of memory at most, for 256 MiB");
-    assert!(memory_bytes < 4 * 1024 * 1024, "{memory_bytes} bytes");
+    // Its Keep Alive is short, and moving so much takes the processor for long.
+    undisturbed(|| {
+        let memory_bytes = tell("stream", &url(broker), &Permissions::to(broker));
+        println!("{memory_bytes} bytes of memory at most, for 256 MiB");
+        assert!(memory_bytes < 4 * 1024 * 1024, "{memory_bytes} bytes");
+    });
 }
 
 #[test]

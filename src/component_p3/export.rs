@@ -156,6 +156,7 @@ impl ExportedClient {
         let layers = layers(&options)?;
         let mut engine = Engine::new(Some(url), options, u64::from_ne_bytes(random::bytes()))?;
         prepare(&mut engine);
+        engine.allow_calls_at_once();
         if streams {
             engine.deliver_to_listeners();
         }

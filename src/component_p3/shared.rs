@@ -113,7 +113,7 @@ impl Shared {
             let taken = self.with(|engine| {
                 if let Some(taken) = take(engine) {
                     // Answers that were behind it.
-                    engine.catch_up(now());
+                    engine.took_messages(now());
                     return Poll::Ready(Ok(Some(taken)));
                 }
                 match engine.require_open() {

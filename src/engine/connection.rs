@@ -760,13 +760,19 @@ impl Engine {
         if !self.is_behind() {
             self.is_stuck = false;
             self.timers.stop(Timer::Stuck);
-        } else if self.delivers()
+        } else if self.has_others()
             && !self.is_stuck
             && self.calls.await_broker()
             && self.timers.get(Timer::Stuck).is_none()
         {
             self.timers.set(Timer::Stuck, self.now + STUCK);
         }
+    }
+
+    /// Somebody takes messages: whoever waits for an answer behind them has another second.
+    pub(super) fn restart_stuck(&mut self) {
+        self.is_stuck = false;
+        self.timers.stop(Timer::Stuck);
     }
 
     /// A number to spread attempts with (splitmix64). It keeps no secret.

@@ -286,6 +286,8 @@ pub struct Engine {
 
     calls: Calls,
     events: Events,
+    /// Whether several calls are under way at once, and one may take the messages that another waits behind.
+    has_calls_at_once: bool,
     /// Whether broker's answers were behind messages for so long that calls which wait for them fail.
     is_stuck: bool,
     /// Whether nothing was to be read at the last turn.
@@ -382,6 +384,7 @@ impl Engine {
             observed: observe::Connection::none(),
             calls: Calls::default(),
             events: Events::default(),
+            has_calls_at_once: false,
             is_stuck: false,
             was_paused: false,
             owes_turn: false,
@@ -434,6 +437,34 @@ impl Engine {
     /// Whether messages go to listeners.
     const fn delivers(&self) -> bool {
         self.delivery.is_some()
+    }
+
+    /// From now on several calls may be under way at once, and messages are taken one by one beside them. A call whose
+    /// answer is behind messages that nobody takes then fails after a second, in which somebody may take them, and not
+    /// at once.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, Subscription};
+    /// use mqtt_wasi::engine::{Connecting, Engine, Publishing, Subscribing};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// engine.allow_calls_at_once();
+    /// network.run(&mut engine, Connecting)?;
+    /// let subscriptions = &[Subscription::new("sensors/+", QoS::AtMostOnce)];
+    /// network.run(&mut engine, Subscribing { subscriptions, properties: Default::default() })?;
+    /// network.run(&mut engine, Publishing(&Publish::new("sensors/kitchen", "21.5").qos(QoS::AtLeastOnce)))?;
+    /// assert_eq!(engine.receive().expect("a message").topic, "sensors/kitchen");
+    /// engine.took_messages(network.now());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
+    pub const fn allow_calls_at_once(&mut self) {
+        self.has_calls_at_once = true;
+    }
+
+    /// Whether those who wait for answers behind messages wait for others to take them.
+    const fn has_others(&self) -> bool {
+        self.delivers() || self.has_calls_at_once
     }
 
     /// From now on the user authenticates step by step, with [`NextStep`] and [`Engine::answer_challenge`].
@@ -1002,6 +1033,29 @@ impl Engine {
         self.now = now;
         self.pump();
         self.admit();
+    }
+
+    /// As [`Engine::catch_up`], when messages were taken beside [other calls](Engine::allow_calls_at_once): those whose
+    /// answers are behind more of them have another second.
+    ///
+    #[doc = memory_example!()]
+    /// use mqtt_wasi::codec::{Publish, QoS, Subscription};
+    /// use mqtt_wasi::engine::{Connecting, Engine, Publishing, Subscribing};
+    /// use mqtt_wasi::Options;
+    ///
+    /// let mut engine = Engine::new(Some("mqtt://broker.local"), Options::new(), 0)?;
+    /// engine.allow_calls_at_once();
+    /// network.run(&mut engine, Connecting)?;
+    /// let subscriptions = &[Subscription::new("jobs", QoS::AtMostOnce)];
+    /// network.run(&mut engine, Subscribing { subscriptions, properties: Default::default() })?;
+    /// network.run(&mut engine, Publishing(&Publish::new("jobs", "print").qos(QoS::AtLeastOnce)))?;
+    /// while engine.receive().is_some() {}
+    /// engine.took_messages(network.now());
+    /// # Ok::<(), mqtt_wasi::Error>(())
+    /// ```
+    pub fn took_messages(&mut self, now: Instant) {
+        self.restart_stuck();
+        self.catch_up(now);
     }
 
     /// The next event, if there is one.

@@ -299,7 +299,7 @@ impl Engine {
             self.now = clock();
             self.pump();
             let is_sent = matches!(self.calls.get(id).map(|entry| &entry.state), Some(State::Sent(_)));
-            if is_sent && self.is_behind() && !self.delivers() {
+            if is_sent && self.is_behind() && !self.has_others() {
                 // The request goes on, and its reply may be asked for again.
                 return Poll::Ready(Err(Error::AnswerBehindMessages));
             }
@@ -547,7 +547,7 @@ impl Engine {
 
     /// Ends a call whose answer is behind messages that nobody takes except the one who waits for it.
     fn fail_if_behind(&mut self, id: CallId) {
-        if self.is_behind() && (!self.delivers() || self.is_stuck) {
+        if self.is_behind() && (!self.has_others() || self.is_stuck) {
             self.fail_call_behind_messages(id);
         }
     }

@@ -6,7 +6,7 @@ use mqtt_wasi::{Authenticator, CallError, Error, Event, Options, Reconnect};
 
 use crate::calls::Came;
 use crate::packets::{connack, disconnect, publish};
-use crate::scenario::{BOTH, Mode, SECOND, Scenario, options};
+use crate::scenario::{ALL, Mode, SECOND, Scenario, options};
 use crate::token::{METHOD, Question, Token, auth, options_with, terms};
 
 fn connected_with(mode: Mode, options: Options) -> Scenario {
@@ -29,7 +29,7 @@ fn challenge_again(s: &mut Scenario) {
 
 #[test]
 fn authenticator_answers_challenges_until_the_broker_takes_the_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options_with(&Token::default()));
         let connecting = s.connect();
         s.expect_dial("a:1883");
@@ -69,7 +69,7 @@ impl Authenticator for Silent {
 
 #[test]
 fn authenticator_may_begin_without_data() {
-    for mode in BOTH {
+    for mode in ALL {
         // What the options say is of no matter then.
         let options = options().authentication(METHOD, Some(b"stale".to_vec())).authenticator(Silent);
         let mut s = Scenario::new(mode, options);
@@ -95,7 +95,7 @@ fn authenticator_may_begin_without_data() {
 
 #[test]
 fn authenticator_that_cannot_begin_ends_the_attempt() {
-    for mode in BOTH {
+    for mode in ALL {
         let token = Token::default();
         token.fails_at(Question::Start);
         let mut s = Scenario::new(mode, options_with(&token).reconnect(Reconnect::default()));
@@ -117,7 +117,7 @@ fn authenticator_that_cannot_begin_ends_the_attempt() {
 
 #[test]
 fn authenticator_without_an_answer_ends_the_attempt() {
-    for mode in BOTH {
+    for mode in ALL {
         let token = Token::default();
         token.fails_at(Question::Challenge);
         let mut s = Scenario::new(mode, options_with(&token).reconnect(Reconnect::default()));
@@ -136,7 +136,7 @@ fn authenticator_without_an_answer_ends_the_attempt() {
 
 #[test]
 fn broker_that_the_authenticator_does_not_trust_is_left() {
-    for mode in BOTH {
+    for mode in ALL {
         let token = Token::default();
         token.fails_at(Question::Finish);
         let mut s = Scenario::new(mode, options_with(&token).reconnect(Reconnect::default()));
@@ -155,7 +155,7 @@ fn broker_that_the_authenticator_does_not_trust_is_left() {
 
 #[test]
 fn nothing_is_sent_before_the_broker_is_trusted() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options_with(&Token::default()));
         s.authenticator_takes_its_time();
         let connecting = s.connect();
@@ -176,7 +176,7 @@ fn nothing_is_sent_before_the_broker_is_trusted() {
 
 #[test]
 fn authenticating_again_waits_for_the_one_under_way() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected_with(mode, options_with(&Token::default()));
         let calls = [s.authenticate(), s.authenticate(), s.authenticate()];
         for call in calls {
@@ -193,7 +193,7 @@ fn authenticating_again_waits_for_the_one_under_way() {
 
 #[test]
 fn authenticating_again_goes_on_behind_one_that_took_too_long() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected_with(mode, options_with(&Token::default()).response_timeout(10 * SECOND));
         let first = s.authenticate();
         s.expect_sent(auth(ReasonCode::ReAuthenticate, "token"));
@@ -212,7 +212,7 @@ fn authenticating_again_goes_on_behind_one_that_took_too_long() {
 
 #[test]
 fn authenticator_that_cannot_begin_again_leaves_the_connection_as_it_is() {
-    for mode in BOTH {
+    for mode in ALL {
         let token = Token::default();
         let mut s = connected_with(mode, options_with(&token));
         token.fails_at(Question::Start);
@@ -226,7 +226,7 @@ fn authenticator_that_cannot_begin_again_leaves_the_connection_as_it_is() {
 
 #[test]
 fn authenticating_again_in_vain_ends_the_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         for question in [Question::Challenge, Question::Finish] {
             let token = Token::default();
             let mut s = connected_with(mode, options_with(&token).reconnect(Reconnect::default()));
@@ -251,7 +251,7 @@ fn authenticating_again_in_vain_ends_the_connection() {
 
 #[test]
 fn broker_that_refuses_to_authenticate_again_ends_the_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected_with(mode, options_with(&Token::default()));
         let call = s.authenticate();
         s.expect_sent(auth(ReasonCode::ReAuthenticate, "token"));
@@ -263,7 +263,7 @@ fn broker_that_refuses_to_authenticate_again_ends_the_connection() {
 
 #[test]
 fn connection_that_is_made_meanwhile_authenticates_as_well() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected_with(mode, options_with(&Token::default()).reconnect(Reconnect::default()));
         let under_way = s.authenticate();
         s.expect_sent(auth(ReasonCode::ReAuthenticate, "token"));
@@ -281,7 +281,7 @@ fn connection_that_is_made_meanwhile_authenticates_as_well() {
 
 #[test]
 fn answer_that_is_about_an_attempt_that_was_given_up_is_ignored() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options_with(&Token::default()));
         s.authenticator_takes_its_time();
         let connecting = s.connect();
@@ -307,7 +307,7 @@ fn answer_that_is_about_an_attempt_that_was_given_up_is_ignored() {
 
 #[test]
 fn authenticator_that_panics_when_it_is_to_begin_ends_the_attempt() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options_with(&Token::default()));
         s.authenticator_takes_its_time();
         let connecting = s.connect();
@@ -322,7 +322,7 @@ fn authenticator_that_panics_when_it_is_to_begin_ends_the_attempt() {
 
 #[test]
 fn authenticator_that_panics_at_a_challenge_ends_the_attempt() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options_with(&Token::default()));
         s.authenticator_takes_its_time();
         let connecting = s.connect();
@@ -339,7 +339,7 @@ fn authenticator_that_panics_at_a_challenge_ends_the_attempt() {
 
 #[test]
 fn authenticator_that_panics_over_connack_ends_the_attempt() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options_with(&Token::default()));
         s.authenticator_takes_its_time();
         let connecting = s.connect();
@@ -356,7 +356,7 @@ fn authenticator_that_panics_over_connack_ends_the_attempt() {
 
 #[test]
 fn authenticator_that_panics_when_it_begins_again_leaves_the_connection_as_it_is() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected_with(mode, options_with(&Token::default()));
         s.authenticator_takes_its_time();
         let under_way = s.authenticate();
@@ -386,7 +386,7 @@ fn by_hand(mode: Mode) -> Scenario {
 
 #[test]
 fn user_authenticates_step_by_step() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = by_hand(mode);
         let step = s.ask(NextStep);
         s.expect_pending(step);
@@ -412,7 +412,7 @@ fn user_authenticates_step_by_step() {
 
 #[test]
 fn next_step_ends_with_the_attempt() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = by_hand(mode);
         let step = s.ask(NextStep);
         s.broker_sends(Packet::Connack(Connack { reason_code: ReasonCode::NotAuthorized, ..Connack::default() }));
@@ -430,7 +430,7 @@ fn next_step_ends_with_the_attempt() {
 
 #[test]
 fn who_has_no_authenticator_cannot_authenticate_again() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options(), ConnackProperties::default());
         let call = s.authenticate();
         s.expect_failed(call, CallError::NothingToAuthenticate);

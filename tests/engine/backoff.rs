@@ -5,7 +5,7 @@ use std::time::Duration;
 use mqtt_wasi::codec::{ConnackProperties, Disconnect, Packet, PacketType, QoS, ReasonCode};
 use mqtt_wasi::{Error, Event, Reconnect};
 
-use crate::scenario::{BOTH, Dial, Habits, Mode, SECOND, Scenario, options, unreachable};
+use crate::scenario::{ALL, Dial, Habits, Mode, SECOND, Scenario, options, unreachable};
 
 const CLOSES_AT_SUBSCRIBE: Habits = Habits { closes_at: Some(PacketType::Subscribe), ..Habits::GOOD };
 
@@ -34,7 +34,7 @@ fn told_of_closing(s: &mut Scenario) -> Vec<u32> {
 
 #[test]
 fn subscribing_ends_in_time_where_the_broker_closes_at_it() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = persistent(mode, 8 * SECOND, Reconnect::default());
         s.look_away(CLOSES_AT_SUBSCRIBE);
         let subscribing = s.subscribe("a");
@@ -58,7 +58,7 @@ fn subscribing_ends_in_time_where_the_broker_closes_at_it() {
 
 #[test]
 fn attempts_grow_rare() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = persistent(mode, 600 * SECOND, Reconnect::default());
         s.look_away(CLOSES_AT_SUBSCRIBE);
         let subscribing = s.subscribe("a");
@@ -77,7 +77,7 @@ fn attempts_grow_rare() {
 
 #[test]
 fn attempts_to_reach_nobody_grow_rare() {
-    for mode in BOTH {
+    for mode in ALL {
         for dial in [Dial::Fails, Dial::Hangs] {
             let mut s = persistent(mode, SECOND, Reconnect::default());
             s.look_away(Habits { dial, ..Habits::GOOD });
@@ -91,7 +91,7 @@ fn attempts_to_reach_nobody_grow_rare() {
 
 #[test]
 fn connection_that_lasted_makes_the_delays_begin_anew() {
-    for mode in BOTH {
+    for mode in ALL {
         let policy = Reconnect { longest_delay: 30 * SECOND, ..Reconnect::default() };
         let mut s = persistent(mode, SECOND, policy);
         for _ in 0..10 {
@@ -115,7 +115,7 @@ fn connection_that_lasted_makes_the_delays_begin_anew() {
 
 #[test]
 fn connection_that_did_not_last_does_not() {
-    for mode in BOTH {
+    for mode in ALL {
         let policy = Reconnect { longest_delay: 30 * SECOND, ..Reconnect::default() };
         let mut s = persistent(mode, SECOND, policy);
         s.look_away(Habits::GOOD);
@@ -138,7 +138,7 @@ fn connection_that_did_not_last_does_not() {
 /// each takes the other's place as often as it connects.
 #[test]
 fn clients_that_throw_each_other_out_are_told_and_do_it_rarely() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = persistent(mode, SECOND, Reconnect::default());
         s.look_away(Habits::GOOD);
         let mut delays = Vec::new();
@@ -162,7 +162,7 @@ fn clients_that_throw_each_other_out_are_told_and_do_it_rarely() {
 
 #[test]
 fn network_that_cuts_connections_that_lasted_is_no_other_client() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = persistent(mode, SECOND, Reconnect::default());
         s.look_away(Habits::GOOD);
         for _ in 0..10 {
@@ -179,7 +179,7 @@ fn network_that_cuts_connections_that_lasted_is_no_other_client() {
 
 #[test]
 fn reason_that_is_told_is_no_sign_of_another_client() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = persistent(mode, SECOND, Reconnect::default());
         s.look_away(Habits::GOOD);
         for _ in 0..10 {
@@ -193,7 +193,7 @@ fn reason_that_is_told_is_no_sign_of_another_client() {
 
 #[test]
 fn client_gives_up_after_as_many_attempts_as_it_is_told() {
-    for mode in BOTH {
+    for mode in ALL {
         let policy = Reconnect { attempts: Some(2), ..Reconnect::default() };
         let mut s = persistent(mode, 60 * SECOND, policy);
         let message = s.publish(QoS::AtLeastOnce, "a", "1");
@@ -220,7 +220,7 @@ fn client_gives_up_after_as_many_attempts_as_it_is_told() {
 
 #[test]
 fn failed_attempts_are_told_ever_less_often_while_they_fail_alike() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = persistent(mode, 60 * SECOND, Reconnect { longest_delay: 5 * SECOND, ..Reconnect::default() });
         s.broker_closes();
         s.expect_closed();

@@ -7,11 +7,11 @@ use mqtt_wasi::{CallError, Error, Reconnect};
 
 use crate::calls::Came;
 use crate::packets::{puback, publish};
-use crate::scenario::{BOTH, Habits, SECOND, Scenario, a_message, options};
+use crate::scenario::{ALL, Habits, SECOND, Scenario, a_message, options};
 
 #[test]
 fn batch_has_a_result_for_each_message_when_the_connection_ends_half_way() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options().in_flight_limit(2), ConnackProperties::default());
         let messages = ["1", "2", "3", "4", "5"].map(|payload| a_message(QoS::AtLeastOnce, "a", payload));
         let batch = s.publish_all(&messages);
@@ -29,7 +29,7 @@ fn batch_has_a_result_for_each_message_when_the_connection_ends_half_way() {
 
 #[test]
 fn batch_goes_on_over_the_next_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().in_flight_limit(2).reconnect(Reconnect::default());
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         let messages = ["1", "2", "3"].map(|payload| a_message(QoS::AtLeastOnce, "a", payload));
@@ -51,7 +51,7 @@ fn batch_goes_on_over_the_next_connection() {
 
 #[test]
 fn batch_at_qos_0_goes_on_over_the_next_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options().reconnect(Reconnect::default()), Default::default());
         let messages = ["1", "2", "3"].map(|payload| a_message(QoS::AtMostOnce, "a", payload));
         s.network_takes(7);
@@ -71,7 +71,7 @@ fn batch_at_qos_0_goes_on_over_the_next_connection() {
 
 #[test]
 fn batch_at_qos_0_tells_what_left_from_what_did_not() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options(), ConnackProperties::default());
         let messages = ["1", "2", "3"].map(|payload| a_message(QoS::AtMostOnce, "a", payload));
         let batch = s.publish_all(&messages);
@@ -87,7 +87,7 @@ fn batch_at_qos_0_tells_what_left_from_what_did_not() {
 
 #[test]
 fn time_of_a_batch_begins_anew_with_each_answer() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().response_timeout(10 * SECOND).in_flight_limit(1);
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         let messages = ["1", "2", "3"].map(|payload| a_message(QoS::AtLeastOnce, "a", payload));
@@ -107,7 +107,7 @@ fn time_of_a_batch_begins_anew_with_each_answer() {
 
 #[test]
 fn message_that_is_none_fails_and_the_others_do_not() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         let messages = [("a", "1"), ("a/#", "2"), ("a", "3")];
         let batch = s.publish_all(&messages.map(|(topic, payload)| a_message(QoS::AtLeastOnce, topic, payload)));
@@ -123,7 +123,7 @@ fn message_that_is_none_fails_and_the_others_do_not() {
 
 #[test]
 fn no_messages_have_no_results() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         let batch = s.publish_all(&[]);
         s.expect(batch, Came::Batch(Vec::new()));
@@ -133,7 +133,7 @@ fn no_messages_have_no_results() {
 
 #[test]
 fn more_than_fits_into_one_write_is_published() {
-    for mode in BOTH {
+    for mode in ALL {
         for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
             let mut s = Scenario::connected_with(mode, options().outbound_limit(300_000), Default::default());
             s.look_away(Habits::GOOD);
@@ -154,7 +154,7 @@ fn more_than_fits_into_one_write_is_published() {
 
 #[test]
 fn qos_may_be_mixed() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options().in_flight_limit(1), ConnackProperties::default());
         let messages =
             [(QoS::AtLeastOnce, "1"), (QoS::AtMostOnce, "2"), (QoS::AtLeastOnce, "3"), (QoS::AtMostOnce, "4")];
@@ -172,7 +172,7 @@ fn qos_may_be_mixed() {
 
 #[test]
 fn batch_of_nothing_is_done_though_there_is_no_room() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options().outbound_limit(64), ConnackProperties::default());
         s.network_stalls();
         let fills_the_buffer = s.publish(QoS::AtMostOnce, "a", &"x".repeat(60));

@@ -8,11 +8,11 @@ use mqtt_wasi::{Error, Event, Reconnect};
 
 use crate::memory;
 use crate::packets::{puback, publish};
-use crate::scenario::{BOTH, EVER, Habits, Mode, SECOND, Scenario, a_message, options};
+use crate::scenario::{ALL, EVER, Habits, Mode, SECOND, Scenario, a_message, options};
 
 /// Makes a call again and again, and gives it up each time; nothing more is kept in the end.
 fn give_up<O: Operation>(s: &mut Scenario, mode: Mode, times: u32, operation: impl Fn(u64) -> O) {
-    let waker = (mode == Mode::Listeners).then_some(Waker::noop());
+    let waker = (mode != Mode::OneByOne).then_some(Waker::noop());
     let (kept, mut live) = (s.engine.kept(), 0);
     for round in 0..times {
         if round == times / 10 {
@@ -31,7 +31,7 @@ fn give_up<O: Operation>(s: &mut Scenario, mode: Mode, times: u32, operation: im
 
 #[test]
 fn events_that_nobody_waits_for_any_more() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         give_up(&mut s, mode, 100_000, |_| NextEvent { timeout: EVER });
         give_up(&mut s, mode, 100_000, |_| NextEvent { timeout: 10 * SECOND });
@@ -41,7 +41,7 @@ fn events_that_nobody_waits_for_any_more() {
 
 #[test]
 fn requests_that_are_given_up() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options().outbound_limit(64), ConnackProperties::default());
         let first = s.request("first", SECOND);
         s.broker_grants("replies/c");
@@ -63,7 +63,7 @@ fn requests_that_are_given_up() {
 
 #[test]
 fn messages_that_are_given_up_in_the_queue() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options().in_flight_limit(1), ConnackProperties::default());
         let in_flight = s.publish(QoS::AtLeastOnce, "a", "1");
         s.expect_sent(publish(QoS::AtLeastOnce, 1, "a", "1"));
@@ -129,7 +129,7 @@ fn listeners_that_come_and_go_while_there_is_no_connection() {
 
 #[test]
 fn events_that_nobody_asks_for() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().reconnect(Reconnect::default());
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         s.look_away(Habits::GOOD);

@@ -11,7 +11,7 @@ use mqtt_wasi::{Authenticator, Error, Event, Options, Reconnect, Responder};
 
 use crate::calls::Came;
 use crate::packets::{self, connack, disconnect, puback, publish, suback, unsuback};
-use crate::scenario::{BOTH, Mode, SECOND, Scenario, a_message, decode, options, unreachable};
+use crate::scenario::{ALL, Mode, SECOND, Scenario, a_message, decode, options, unreachable};
 
 const QOS_0: QoS = QoS::AtMostOnce;
 const QOS_1: QoS = QoS::AtLeastOnce;
@@ -67,7 +67,7 @@ fn connect_anew(s: &mut Scenario, session_present: bool, terms: ConnackPropertie
 
 #[test]
 fn broker_that_is_not_trusted_is_not_listened_to() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, reconnecting().authenticator(Distrustful(1)), terms());
         let listener = (mode == Mode::Listeners).then(|| s.listen_to_everything(Overflow::default()));
         let message = s.publish(QOS_1, "a", "1");
@@ -92,7 +92,7 @@ fn broker_that_is_not_trusted_is_not_listened_to() {
 
 #[test]
 fn broker_that_is_not_trusted_is_told_nothing() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, reconnecting().authenticator(Distrustful(1)), terms());
         let in_flight = s.publish(QOS_1, "secret", "1");
         s.expect_sent(publish(QOS_1, 1, "secret", "1"));
@@ -114,7 +114,7 @@ fn broker_that_is_not_trusted_is_told_nothing() {
 
 #[test]
 fn message_that_did_not_leave_is_not_taken_for_sent_when_the_next_broker_errs() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, reconnecting(), ConnackProperties::default());
         s.network_stalls();
         let message = s.publish(QOS_0, "a", "1");
@@ -135,7 +135,7 @@ fn message_that_did_not_leave_is_not_taken_for_sent_when_the_next_broker_errs() 
 
 #[test]
 fn batch_tells_what_had_left_when_the_connection_ended() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         let len = packets::bytes(&publish(QOS_0, 0, "a", "1")).len();
         s.network_takes(3 * len);
@@ -152,7 +152,7 @@ fn batch_tells_what_had_left_when_the_connection_ended() {
 
 #[test]
 fn message_that_the_next_broker_does_not_take_is_told_of_though_nobody_waits_for_it() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, reconnecting(), ConnackProperties::default());
         let payload = "x".repeat(100);
         let enqueued = s.ask(Enqueueing(Box::leak(Box::new(a_message(QOS_1, "a", &payload)))));
@@ -383,7 +383,7 @@ fn redirects_with_days_between_them_are_all_followed() {
 
 #[test]
 fn policy_goes_on_when_connecting_by_hand_fails() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, reconnecting(), ConnackProperties::default());
         let message = s.publish(QOS_1, "a", "1");
         s.expect_sent(publish(QOS_1, 1, "a", "1"));
@@ -407,7 +407,7 @@ fn policy_goes_on_when_connecting_by_hand_fails() {
 
 #[test]
 fn message_that_did_not_leave_is_not_taken_for_sent_when_the_user_leaves_before_the_next_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, reconnecting(), ConnackProperties::default());
         s.network_stalls();
         let message = s.publish(QOS_0, "a", "1");
@@ -432,7 +432,7 @@ fn message_that_did_not_leave_is_not_taken_for_sent_when_the_user_leaves_before_
 
 #[test]
 fn batch_tells_what_had_left_over_an_earlier_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, reconnecting(), ConnackProperties::default());
         let len = packets::bytes(&publish(QOS_0, 0, "a", "1")).len();
         s.network_takes(len + 3);

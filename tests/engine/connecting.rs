@@ -6,7 +6,7 @@ use mqtt_wasi::{CallError, ConnectChanges, Error, Event, Options, ProtocolError,
 
 use crate::calls::Came;
 use crate::packets::{disconnect, puback, publish, reply, resent, unsuback};
-use crate::scenario::{Asked, BOTH, EVER, Mode, SECOND, Scenario, options, unreachable};
+use crate::scenario::{ALL, Asked, EVER, Mode, SECOND, Scenario, options, unreachable};
 
 fn with_fallback() -> Options {
     options().fallback("mqtt://b")
@@ -37,7 +37,7 @@ fn connect_at_last(s: &mut Scenario) {
 
 #[test]
 fn reconnecting_tries_the_fallbacks_without_a_policy() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, with_fallback(), ConnackProperties::default());
         let connecting = s.connect();
         s.expect_sent(normal_disconnect());
@@ -53,7 +53,7 @@ fn reconnecting_tries_the_fallbacks_without_a_policy() {
 
 #[test]
 fn connecting_fails_with_the_last_failure() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, with_fallback());
         let connecting = s.connect();
         s.expect_dial("a:1883");
@@ -77,7 +77,7 @@ fn connecting_fails_with_the_last_failure() {
 
 #[test]
 fn refusal_that_no_other_broker_would_change_ends_it() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, with_fallback().reconnect(Reconnect::default()));
         let connecting = s.connect();
         let waiting = s.wait_for_connection();
@@ -105,7 +105,7 @@ fn refusal_that_no_other_broker_would_change_ends_it() {
 
 #[test]
 fn calls_that_wait_are_done_once_there_is_a_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options());
         let connecting = s.connect();
         let waiting = s.wait_for_connection();
@@ -126,7 +126,7 @@ fn calls_that_wait_are_done_once_there_is_a_connection() {
 
 #[test]
 fn reconnecting_while_disconnecting_does_both() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         s.network_stalls();
         let disconnecting = s.disconnect();
@@ -146,7 +146,7 @@ fn reconnecting_while_disconnecting_does_both() {
 
 #[test]
 fn reconnecting_while_disconnecting_does_not_wait_for_a_dead_network() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         s.network_stalls();
         let disconnecting = s.disconnect();
@@ -163,7 +163,7 @@ fn reconnecting_while_disconnecting_does_not_wait_for_a_dead_network() {
 
 #[test]
 fn disconnecting_while_reconnecting_has_the_last_word() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         s.network_stalls();
         let connecting = s.connect();
@@ -178,7 +178,7 @@ fn disconnecting_while_reconnecting_has_the_last_word() {
 
 #[test]
 fn what_waits_is_sent_before_disconnecting() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options().in_flight_limit(1), ConnackProperties::default());
         s.network_stalls();
         let once = s.publish(QoS::AtMostOnce, "a", "0");
@@ -200,7 +200,7 @@ fn what_waits_is_sent_before_disconnecting() {
 
 #[test]
 fn what_is_asked_while_reconnecting_waits_for_the_next_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         s.network_stalls();
         let connecting = s.connect();
@@ -221,7 +221,7 @@ fn what_is_asked_while_reconnecting_waits_for_the_next_connection() {
 
 #[test]
 fn disconnecting_again_gives_the_last_bytes_no_more_time() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         s.network_stalls();
         let first = s.disconnect();
@@ -236,7 +236,7 @@ fn disconnecting_again_gives_the_last_bytes_no_more_time() {
 
 #[test]
 fn disconnecting_twice_sends_one_disconnect() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         s.network_stalls();
         let calls = [s.disconnect(), s.disconnect()];
@@ -251,7 +251,7 @@ fn disconnecting_twice_sends_one_disconnect() {
 
 #[test]
 fn reconnecting_goes_on_where_a_lost_connection_is_being_closed() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         s.network_stalls();
         s.broker_sends(crate::packets::connack(false, ConnackProperties::default()));
@@ -270,7 +270,7 @@ fn reconnecting_goes_on_where_a_lost_connection_is_being_closed() {
 
 #[test]
 fn disconnecting_while_dialing_is_done_at_once() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options().reconnect(Reconnect::default()));
         let connecting = s.connect();
         s.expect_dial("a:1883");
@@ -288,7 +288,7 @@ fn disconnecting_while_dialing_is_done_at_once() {
 
 #[test]
 fn disconnecting_while_the_broker_is_greeted_is_done_at_once() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options().reconnect(Reconnect::default()));
         let connecting = s.connect();
         s.expect_dial("a:1883");
@@ -305,7 +305,7 @@ fn disconnecting_while_the_broker_is_greeted_is_done_at_once() {
 
 #[test]
 fn disconnecting_while_an_attempt_is_due_is_done_at_once() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().reconnect(Reconnect::default());
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         s.broker_closes();
@@ -319,7 +319,7 @@ fn disconnecting_while_an_attempt_is_due_is_done_at_once() {
 
 #[test]
 fn connecting_while_an_attempt_is_due_does_not_wait_for_it() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().reconnect(Reconnect::default());
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         s.broker_closes();
@@ -335,7 +335,7 @@ fn connecting_while_an_attempt_is_due_does_not_wait_for_it() {
 
 #[test]
 fn what_comes_of_an_earlier_attempt_is_ignored() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options());
         let first = s.connect();
         s.expect_dial("a:1883");
@@ -364,7 +364,7 @@ fn what_comes_of_an_earlier_attempt_is_ignored() {
 
 #[test]
 fn broker_that_does_not_answer_is_left_for_the_next() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, with_fallback().connect_timeout(3 * SECOND));
         let connecting = s.connect();
         s.expect_dial("a:1883");
@@ -383,7 +383,7 @@ fn broker_that_does_not_answer_is_left_for_the_next() {
 
 #[test]
 fn broker_that_names_another_is_followed() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options().reconnect(Reconnect::default()));
         let connecting = s.connect();
         s.expect_dial("a:1883");
@@ -406,7 +406,7 @@ fn broker_that_names_another_is_followed() {
 
 #[test]
 fn brokers_that_name_each_other_are_followed_three_times() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options().reconnect(Reconnect { attempts: Some(0), ..Reconnect::default() }));
         let connecting = s.connect();
         for host in ["a:1883", "b:1883", "b:1883", "b:1883"] {
@@ -423,7 +423,7 @@ fn brokers_that_name_each_other_are_followed_three_times() {
 
 #[test]
 fn without_a_policy_nobody_else_is_logged_in_to() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options());
         let connecting = s.connect();
         s.expect_dial("a:1883");
@@ -438,7 +438,7 @@ fn without_a_policy_nobody_else_is_logged_in_to() {
 
 #[test]
 fn why_the_broker_closed_the_connection_is_read_though_nothing_can_be_written() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         let message = s.publish(QoS::AtLeastOnce, "a", "1");
         s.take_sent();
@@ -471,7 +471,7 @@ fn with_a_message_at_the_end(mode: Mode, options: Options, does_leave: bool) -> 
 
 #[test]
 fn message_that_left_before_the_end_of_its_connection_is_published() {
-    for mode in BOTH {
+    for mode in ALL {
         let (mut s, message) = with_a_message_at_the_end(mode, options(), true);
         s.expect_sent(publish(QoS::AtMostOnce, 0, "a", "0"));
         s.expect_published(message);
@@ -480,7 +480,7 @@ fn message_that_left_before_the_end_of_its_connection_is_published() {
 
 #[test]
 fn message_that_never_leaves_fails_with_its_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let (mut s, message) = with_a_message_at_the_end(mode, options(), false);
         s.expect_failed(message, Error::ConnectionClosed);
     }
@@ -488,7 +488,7 @@ fn message_that_never_leaves_fails_with_its_connection() {
 
 #[test]
 fn message_that_leaves_over_the_next_connection_is_published() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().reconnect(Reconnect::default());
         let (mut s, message) = with_a_message_at_the_end(mode, options, false);
         s.expect_pending(message);
@@ -502,7 +502,7 @@ fn message_that_leaves_over_the_next_connection_is_published() {
 
 #[test]
 fn what_the_broker_did_not_answer_is_asked_again_over_the_next_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().clean_start(false).session_expiry_interval(3600).reconnect(Reconnect::default());
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         let request = s.request("q", EVER);
@@ -536,7 +536,7 @@ fn what_the_broker_did_not_answer_is_asked_again_over_the_next_connection() {
 
 #[test]
 fn end_of_the_connection_is_told_before_that_nothing_more_will_happen() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         let events = [s.next_event(EVER), s.next_event(EVER)];
         s.broker_closes();
@@ -550,7 +550,7 @@ fn end_of_the_connection_is_told_before_that_nothing_more_will_happen() {
 
 #[test]
 fn user_may_make_the_connections() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::of(mode, None, options());
         s.attach();
         let waiting = s.wait_for_connection();
@@ -596,7 +596,7 @@ fn connects_again(s: &mut Scenario) -> (Asked, Vec<u8>) {
 
 #[test]
 fn half_of_a_login_may_be_the_options_and_the_other_half_the_urls() {
-    for mode in BOTH {
+    for mode in ALL {
         for (options, login) in [
             (options().password("new"), ("user", &b"new"[..])),
             (options().user_name("other"), ("other", b"old")),
@@ -617,7 +617,7 @@ fn half_of_a_login_may_be_the_options_and_the_other_half_the_urls() {
 
 #[test]
 fn what_connect_says_can_change_from_one_connection_to_the_next() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options(), ConnackProperties::default());
         let will = WillMessage::new("status", "gone");
         let changes = ConnectChanges {
@@ -677,7 +677,7 @@ fn changes_that_connect_has_no_bytes_for_change_nothing() {
 
 #[test]
 fn peer_that_closes_instead_of_answering_connect_is_told_of_as_such() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options());
         let connecting = s.connect();
         s.expect_dial("a:1883");

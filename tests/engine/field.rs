@@ -14,7 +14,7 @@ use mqtt_wasi::{
 };
 
 use crate::packets::{bytes, connack, puback, publish, resent};
-use crate::scenario::{BOTH, Dial, Habits, Mode, SECOND, Scenario, options, transport_failed, unreachable};
+use crate::scenario::{ALL, Dial, Habits, Mode, SECOND, Scenario, options, transport_failed, unreachable};
 
 fn refused(reason_code: ReasonCode) -> Packet<'static> {
     Packet::Connack(Connack { reason_code, ..Connack::default() })
@@ -25,7 +25,7 @@ fn refused(reason_code: ReasonCode) -> Packet<'static> {
 
 #[test]
 fn call_that_waits_in_vain_for_a_connection_tells_why_there_is_none() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().response_timeout(300 * SECOND).reconnect(Reconnect::default());
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         let message = s.publish(QoS::AtLeastOnce, "a", "1");
@@ -56,7 +56,7 @@ fn call_that_waits_in_vain_for_a_connection_tells_why_there_is_none() {
 
 #[test]
 fn cause_is_gone_with_the_next_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().response_timeout(5 * SECOND).reconnect(Reconnect::default());
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         assert_eq!(s.engine.last_failure(), None);
@@ -76,7 +76,7 @@ fn cause_is_gone_with_the_next_connection() {
 
 #[test]
 fn failed_attempts_are_told_of_rarely_also_where_brokers_fail_in_different_ways() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().fallback("mqtt://b").reconnect(Reconnect::default());
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         s.broker_closes();
@@ -108,7 +108,7 @@ fn failed_attempts_are_told_of_rarely_also_where_brokers_fail_in_different_ways(
 
 #[test]
 fn refused_logins_are_told_of_by_their_reason_codes() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().reconnect(Reconnect::default());
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         s.broker_closes();
@@ -134,7 +134,7 @@ fn refused_logins_are_told_of_by_their_reason_codes() {
 
 #[test]
 fn policy_does_not_cover_the_first_connection_by_default() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options().reconnect(Reconnect::default()));
         let connecting = s.connect();
         s.expect_dial("a:1883");
@@ -147,7 +147,7 @@ fn policy_does_not_cover_the_first_connection_by_default() {
 
 #[test]
 fn policy_can_cover_the_first_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let policy = Reconnect { first_connect: Some(600 * SECOND), ..Reconnect::default() };
         let mut s = Scenario::new(mode, options().fallback("mqtt://b").reconnect(policy));
         let connecting = s.connect();
@@ -173,7 +173,7 @@ fn policy_can_cover_the_first_connection() {
 
 #[test]
 fn first_connection_has_its_time() {
-    for mode in BOTH {
+    for mode in ALL {
         let policy = Reconnect { first_connect: Some(100 * SECOND), ..Reconnect::default() };
         let mut s = Scenario::new(mode, options().reconnect(policy));
         let connecting = s.connect();
@@ -188,7 +188,7 @@ fn first_connection_has_its_time() {
 
 #[test]
 fn first_connection_ends_with_what_is_final_and_with_the_attempts() {
-    for mode in BOTH {
+    for mode in ALL {
         let policy = Reconnect { first_connect: Some(Duration::MAX), ..Reconnect::default() };
         let mut s = Scenario::new(mode, options().reconnect(policy.clone()));
         let connecting = s.connect();
@@ -215,7 +215,7 @@ fn first_connection_ends_with_what_is_final_and_with_the_attempts() {
 
 #[test]
 fn user_decides_which_failures_are_final() {
-    for mode in BOTH {
+    for mode in ALL {
         let policy = Reconnect::default().retry_if(|error| {
             let is_refused = error.reason_code() == Some(ReasonCode::NotAuthorized);
             is_refused || *error == Error::ConnectionClosed
@@ -270,7 +270,7 @@ fn expect_number(s: &mut Scenario, number: u32) {
 
 #[test]
 fn user_is_asked_before_each_attempt() {
-    for mode in BOTH {
+    for mode in ALL {
         let told = Arc::default();
         let mut s = Scenario::new(mode, numbered(options().reconnect(Reconnect::default()), &told));
         let connecting = s.connect();
@@ -296,7 +296,7 @@ fn user_is_asked_before_each_attempt() {
 
 #[test]
 fn user_is_asked_about_connections_of_its_own_too() {
-    for mode in BOTH {
+    for mode in ALL {
         let told = Arc::default();
         let mut s = Scenario::of(mode, None, numbered(options(), &told));
         for number in 0..2 {
@@ -352,7 +352,7 @@ fn user_that_panics_or_says_what_cannot_be_sent_ends_it() {
     assert_eq!(error.name(), "authentication-failed");
     s.leave_the_rest();
 
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(
             mode,
             options.clone().before_connect(|_| {
@@ -375,7 +375,7 @@ const POISON: &[u8] = b"\x32\x07\x00\x02a\0\x00\x07\x00";
 
 #[test]
 fn message_that_comes_again_and_again_and_has_to_be_refused_ends_it() {
-    for mode in BOTH {
+    for mode in ALL {
         let policy = Reconnect { refusals: 4, ..Reconnect::default() };
         let mut s = Scenario::connected_with(mode, options().reconnect(policy), ConnackProperties::default());
         for connection in 1..=4 {
@@ -408,7 +408,7 @@ fn message_that_comes_again_and_again_and_has_to_be_refused_ends_it() {
 
 #[test]
 fn connections_in_between_that_end_otherwise_begin_the_count_anew() {
-    for mode in BOTH {
+    for mode in ALL {
         let policy = Reconnect { refusals: 2, ..Reconnect::default() };
         let mut s = Scenario::connected_with(mode, options().reconnect(policy), ConnackProperties::default());
         for _ in 0..5 {
@@ -432,7 +432,7 @@ fn connections_in_between_that_end_otherwise_begin_the_count_anew() {
 
 #[test]
 fn message_is_skipped_and_told_of_if_the_options_say_so() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().skip_refused_messages(true);
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         s.broker_sends_bytes(POISON);
@@ -446,7 +446,7 @@ fn message_is_skipped_and_told_of_if_the_options_say_so() {
 
 #[test]
 fn call_of_a_message_that_is_given_up_ends() {
-    for mode in BOTH {
+    for mode in ALL {
         let options =
             options().reconnect(Reconnect::default()).attempts_per_message(2).response_timeout(3_600 * SECOND);
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
@@ -482,7 +482,7 @@ fn call_of_a_message_that_is_given_up_ends() {
 
 #[test]
 fn call_that_may_not_wait_does_what_can_be_done_at_once() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().response_timeout(Duration::ZERO);
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         let message = s.publish(QoS::AtMostOnce, "a", "0");

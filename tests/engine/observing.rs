@@ -15,7 +15,7 @@ use tracing::subscriber::{DefaultGuard, set_default};
 use tracing::{Metadata, Subscriber};
 
 use crate::packets::{ack, id, puback, publish};
-use crate::scenario::{BOTH, Mode, SECOND, Scenario, a_message, kept, options};
+use crate::scenario::{ALL, Mode, SECOND, Scenario, a_message, kept, options};
 
 /// A span or an event, as it was told.
 #[derive(Debug, Clone, Default)]
@@ -156,7 +156,7 @@ fn a_connection_has_a_span_from_the_attempt_to_its_end() {
 
 #[test]
 fn each_call_has_a_span_with_what_it_is_about() {
-    for mode in BOTH {
+    for mode in ALL {
         let (log, _guard) = Log::begin();
         let mut s = Scenario::connected(mode);
         let message = s.publish(QoS::AtLeastOnce, "sensors/kitchen", "21.5");
@@ -212,7 +212,7 @@ fn a_call_that_fails_tells_why_and_one_that_is_dropped_ends() {
 
 #[test]
 fn messages_that_come_are_told_of_once() {
-    for mode in BOTH {
+    for mode in ALL {
         let (log, _guard) = Log::begin();
         let mut s = Scenario::connected(mode);
         let listener = (mode == Mode::Listeners).then(|| s.listen_to_everything(Overflow::default()));
@@ -261,7 +261,7 @@ impl Authenticator for Confidant {
 
 #[test]
 fn nothing_that_may_be_secret_is_told() {
-    for mode in BOTH {
+    for mode in ALL {
         let (log, _guard) = Log::begin();
         let options = options()
             .login("secret user", "secret password")

@@ -4,7 +4,7 @@ use mqtt_wasi::codec::{ConnackProperties, Packet, QoS, ReasonCode, Subscription}
 use mqtt_wasi::{CallError, Error, Reconnect};
 
 use crate::packets::{puback, publish, reply, suback, unsuback};
-use crate::scenario::{Asked, BOTH, EVER, Habits, Mode, SECOND, Scenario, options};
+use crate::scenario::{ALL, Asked, EVER, Habits, Mode, SECOND, Scenario, options};
 use crate::token::{Token, auth, options_with, terms};
 
 /// A client with one message in flight, and no room for another.
@@ -32,7 +32,7 @@ fn reply_to(correlation: &[u8]) -> Packet<'_> {
 
 #[test]
 fn what_needs_no_quota_does_not_wait_for_it() {
-    for mode in BOTH {
+    for mode in ALL {
         let (mut s, in_flight) = without_quota(mode);
         let waiting = s.publish(QoS::ExactlyOnce, "a", "2");
         s.expect_nothing_sent();
@@ -61,7 +61,7 @@ fn what_needs_no_quota_does_not_wait_for_it() {
 
 #[test]
 fn messages_are_sent_in_the_order_they_came() {
-    for mode in BOTH {
+    for mode in ALL {
         let (mut s, in_flight) = without_quota(mode);
         let waiting = ["2", "3", "4"].map(|payload| s.publish(QoS::AtLeastOnce, "a", payload));
         s.expect_nothing_sent();
@@ -97,7 +97,7 @@ fn nobody_is_woken_in_vain() {
 
 #[test]
 fn message_that_was_given_up_keeps_its_quota_until_it_is_acknowledged() {
-    for mode in BOTH {
+    for mode in ALL {
         let (mut s, in_flight) = without_quota(mode);
         let waiting = s.publish(QoS::AtLeastOnce, "a", "2");
         s.cancel(in_flight);
@@ -111,7 +111,7 @@ fn message_that_was_given_up_keeps_its_quota_until_it_is_acknowledged() {
 
 #[test]
 fn all_are_woken_for_whom_there_is_room() {
-    for mode in BOTH {
+    for mode in ALL {
         let terms = ConnackProperties { receive_maximum: Some(3), ..ConnackProperties::default() };
         let mut s = Scenario::connected_with(mode, options(), terms);
         let messages = ["1", "2", "3", "4", "5", "6", "7"].map(|payload| s.publish(QoS::AtLeastOnce, "a", payload));
@@ -134,7 +134,7 @@ fn all_are_woken_for_whom_there_is_room() {
 
 #[test]
 fn request_that_waits_for_quota_keeps_no_other_from_its_place() {
-    for mode in BOTH {
+    for mode in ALL {
         let (mut s, in_flight) = without_quota(mode);
         let first = s.request_at(QoS::AtLeastOnce, "first", EVER);
         s.broker_grants("replies/c");
@@ -153,7 +153,7 @@ fn request_that_waits_for_quota_keeps_no_other_from_its_place() {
 
 #[test]
 fn nobody_overtakes_who_waits() {
-    for mode in BOTH {
+    for mode in ALL {
         let (mut s, in_flight) = without_quota(mode);
         let waiting = s.publish(QoS::AtLeastOnce, "a", "2");
         // There is quota, and whose it is has not come for it.
@@ -176,7 +176,7 @@ fn nobody_overtakes_who_waits() {
 
 #[test]
 fn who_leaves_the_queue_makes_way() {
-    for mode in BOTH {
+    for mode in ALL {
         for is_cancelled in [false, true] {
             let (mut s, in_flight) = without_quota(mode);
             s.wait(SECOND);
@@ -203,7 +203,7 @@ fn who_leaves_the_queue_makes_way() {
 
 #[test]
 fn who_leaves_the_queue_when_it_is_its_turn_makes_way() {
-    for mode in BOTH {
+    for mode in ALL {
         let (mut s, in_flight) = without_quota(mode);
         let leaves = s.publish(QoS::AtLeastOnce, "a", "2");
         let stays = s.publish(QoS::AtLeastOnce, "a", "3");
@@ -220,7 +220,7 @@ fn who_leaves_the_queue_when_it_is_its_turn_makes_way() {
 
 #[test]
 fn place_of_a_request_is_free_when_it_was_answered() {
-    for mode in BOTH {
+    for mode in ALL {
         let (mut s, first, correlation) = without_place(mode, EVER);
         let second = s.request("second", EVER);
         let third = s.request("third", EVER);
@@ -239,7 +239,7 @@ fn place_of_a_request_is_free_when_it_was_answered() {
 
 #[test]
 fn place_of_a_request_is_free_when_its_time_is_up() {
-    for mode in BOTH {
+    for mode in ALL {
         let (mut s, first, correlation) = without_place(mode, SECOND);
         let second = s.request("second", EVER);
         s.wait(SECOND);
@@ -253,7 +253,7 @@ fn place_of_a_request_is_free_when_its_time_is_up() {
 
 #[test]
 fn place_of_a_request_is_free_when_it_was_cancelled() {
-    for mode in BOTH {
+    for mode in ALL {
         let (mut s, first, _) = without_place(mode, EVER);
         let second = s.request("second", EVER);
         let third = s.request("third", EVER);
@@ -268,7 +268,7 @@ fn place_of_a_request_is_free_when_it_was_cancelled() {
 
 #[test]
 fn place_of_a_request_is_free_when_its_connection_is_over_for_good() {
-    for mode in BOTH {
+    for mode in ALL {
         let (mut s, first, _) = without_place(mode, EVER);
         let second = s.request("second", EVER);
         s.broker_closes();
@@ -290,7 +290,7 @@ fn place_of_a_request_is_free_when_its_connection_is_over_for_good() {
 
 #[test]
 fn requests_that_wait_for_their_response_topic_go_on_over_the_next_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().reconnect(Reconnect::default());
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         let requests = ["first", "second"].map(|payload| s.request(payload, EVER));
@@ -312,7 +312,7 @@ fn requests_that_wait_for_their_response_topic_go_on_over_the_next_connection() 
 
 #[test]
 fn places_of_requests_are_free_again_though_the_connection_was_lost_meanwhile() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().reconnect(Reconnect::default()).pending_request_limit(1);
         let mut s = Scenario::connected_with(mode, options, ConnackProperties::default());
         let first = s.request("first", 5 * SECOND);
@@ -337,7 +337,7 @@ fn places_of_requests_are_free_again_though_the_connection_was_lost_meanwhile() 
 
 #[test]
 fn message_that_is_too_large_for_the_room_there_is_waits_and_is_not_overtaken() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options().outbound_limit(64), ConnackProperties::default());
         s.network_stalls();
         let first = s.publish(QoS::AtMostOnce, "a", &"1".repeat(40));

@@ -6,7 +6,7 @@ use mqtt_wasi::{CallError, Event, Options, Request, Responder};
 
 use crate::memory;
 use crate::packets::{message, puback};
-use crate::scenario::{BOTH, Mode, SECOND, Scenario, options};
+use crate::scenario::{ALL, Mode, SECOND, Scenario, options};
 
 /// A client that replies to what comes.
 struct Replier {
@@ -65,7 +65,7 @@ fn request(qos: QoS, packet_id: u16, correlation: &str) -> Packet<'_> {
 
 #[test]
 fn request_is_acknowledged_behind_its_reply() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut r = Replier::new(mode, ConnackProperties::default());
         r.s.broker_sends(request(QoS::AtLeastOnce, 7, "x"));
         let request = r.next().expect("a request");
@@ -81,7 +81,7 @@ fn request_is_acknowledged_behind_its_reply() {
 
 #[test]
 fn finished_request_that_comes_again_is_answered_once_there_is_quota() {
-    for mode in BOTH {
+    for mode in ALL {
         let terms = ConnackProperties { receive_maximum: Some(1), ..ConnackProperties::default() };
         let mut r = Replier::new(mode, terms);
         r.s.broker_sends(request(QoS::AtLeastOnce, 7, "x"));
@@ -105,7 +105,7 @@ fn finished_request_that_comes_again_is_answered_once_there_is_quota() {
 
 #[test]
 fn reply_waits_for_quota() {
-    for mode in BOTH {
+    for mode in ALL {
         let terms = ConnackProperties { receive_maximum: Some(1), ..ConnackProperties::default() };
         let mut r = Replier::new(mode, terms);
         r.s.broker_sends_all(&[request(QoS::AtLeastOnce, 7, "x"), request(QoS::AtLeastOnce, 8, "y")]);
@@ -126,7 +126,7 @@ fn reply_waits_for_quota() {
 
 #[test]
 fn reply_that_is_too_large_is_an_error_and_the_next_one_works() {
-    for mode in BOTH {
+    for mode in ALL {
         let terms = ConnackProperties { maximum_packet_size: Some(64), ..ConnackProperties::default() };
         let mut r = Replier::new(mode, terms);
         r.s.broker_sends_all(&[request(QoS::AtLeastOnce, 7, "x"), request(QoS::AtLeastOnce, 8, "y")]);
@@ -151,7 +151,7 @@ fn reply_that_is_too_large_is_an_error_and_the_next_one_works() {
 
 #[test]
 fn request_that_came_again_is_acknowledged_though_its_reply_is_too_large() {
-    for mode in BOTH {
+    for mode in ALL {
         let terms = ConnackProperties { maximum_packet_size: Some(64), ..ConnackProperties::default() };
         let mut r = Replier::new(mode, terms);
         r.s.broker_sends_all(&[request(QoS::AtLeastOnce, 7, "x"), request(QoS::AtLeastOnce, 8, "x")]);
@@ -167,7 +167,7 @@ fn request_that_came_again_is_acknowledged_though_its_reply_is_too_large() {
 
 #[test]
 fn reply_waits_for_the_next_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().clean_start(false).session_expiry_interval(3600).reconnect(Default::default());
         let mut r = Replier::with(mode, options, ConnackProperties::default());
         r.s.broker_sends(request(QoS::AtLeastOnce, 7, "x"));
@@ -196,7 +196,7 @@ fn reply_waits_for_the_next_connection() {
 #[cfg(feature = "json")]
 #[test]
 fn reply_to_a_topic_that_is_none_is_an_error_and_the_next_one_works() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut r = Replier::with(mode, options().json_envelope(true), ConnackProperties::default());
         // What a payload says is not checked before.
         r.s.broker_sends(Packet::Publish(message(QoS::AtLeastOnce, 7, "q", r##"{"replyTo":"#"}"##)));
@@ -220,7 +220,7 @@ fn reply_to_a_topic_that_is_none_is_an_error_and_the_next_one_works() {
 
 #[test]
 fn running_request_that_comes_ever_again_takes_no_memory() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut r = Replier::new(mode, ConnackProperties::default());
         r.s.broker_sends(request(QoS::AtMostOnce, 0, "x"));
         let running = r.next().expect("a request");
@@ -247,7 +247,7 @@ fn running_request_that_comes_ever_again_takes_no_memory() {
 
 #[test]
 fn running_request_that_comes_ever_again_is_acknowledged_each_time() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut r = Replier::new(mode, ConnackProperties::default());
         r.s.broker_sends(request(QoS::AtLeastOnce, 1, "x"));
         let running = r.next().expect("a request");
@@ -271,7 +271,7 @@ fn running_request_that_comes_ever_again_is_acknowledged_each_time() {
 
 #[test]
 fn request_that_is_given_up_is_worked_on_when_it_comes_again() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut r = Replier::new(mode, ConnackProperties::default());
         r.s.broker_sends(request(QoS::AtMostOnce, 0, "x"));
         let given_up = r.next().expect("a request");
@@ -286,7 +286,7 @@ fn request_that_is_given_up_is_worked_on_when_it_comes_again() {
 
 #[test]
 fn request_can_still_be_answered_after_a_reply_that_is_too_large() {
-    for mode in BOTH {
+    for mode in ALL {
         let terms = ConnackProperties { maximum_packet_size: Some(64), ..ConnackProperties::default() };
         let mut r = Replier::new(mode, terms);
         r.s.broker_sends(request(QoS::AtLeastOnce, 7, "x"));

@@ -189,6 +189,33 @@ fn who_takes_messages_one_by_one_is_told_at_once_that_an_answer_is_behind_them()
 }
 
 #[test]
+fn who_takes_messages_beside_other_calls_has_a_second_to_do_so() {
+    let options = options().backlog_limit(4096);
+    let mut s = Scenario::connected_with(Mode::AtOnce, options, ConnackProperties::default());
+    let message = s.publish(QoS::AtLeastOnce, "b", "1");
+    s.expect_sent(publish(QoS::AtLeastOnce, 1, "b", "1"));
+    let payload = "x".repeat(1024);
+    s.broker_sends_all(&[publish(QoS::AtMostOnce, 0, "a", &payload); 64]);
+    s.broker_sends(puback(1));
+    for _ in 0..8 {
+        s.wait(Duration::from_millis(999));
+        s.expect_pending(message);
+        assert!(s.receive().is_some());
+    }
+    s.wait(Duration::from_millis(999));
+    s.expect_pending(message);
+    s.wait(Duration::from_millis(1));
+    s.expect_failed(message, Error::AnswerBehindMessages);
+    let late = s.publish(QoS::AtLeastOnce, "b", "2");
+    s.expect_sent(publish(QoS::AtLeastOnce, 2, "b", "2"));
+    s.broker_sends(puback(2));
+    s.wait(SECOND);
+    s.expect_failed(late, Error::AnswerBehindMessages);
+    while s.receive().is_some() {}
+    s.expect_usable();
+}
+
+#[test]
 fn message_that_waits_comes_once_though_its_connection_is_lost() {
     for session_present in [false, true] {
         let options = options().clean_start(false).session_expiry_interval(3600).reconnect(Default::default());

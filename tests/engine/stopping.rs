@@ -6,7 +6,7 @@ use mqtt_wasi::{CallError, Error};
 
 use crate::calls::Came;
 use crate::packets::publish;
-use crate::scenario::{Asked, BOTH, EVER, Mode, Scenario, a_message, options};
+use crate::scenario::{ALL, Asked, EVER, Mode, Scenario, a_message, options};
 use crate::token::{Token, options_with, terms};
 
 /// Something to ask for, and its name.
@@ -35,7 +35,7 @@ fn patient(mode: Mode) -> Scenario {
 
 #[test]
 fn calls_that_wait_for_answers_end() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = patient(mode);
         let first = s.request("first", EVER);
         s.broker_grants("replies/c");
@@ -55,7 +55,7 @@ fn calls_that_wait_for_answers_end() {
 
 #[test]
 fn calls_that_wait_for_room_end() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().response_timeout(EVER).in_flight_limit(1).outbound_limit(64).pending_request_limit(1);
         let mut s = Scenario::connected_with(mode, options, Default::default());
         let request = s.request("first", EVER);
@@ -86,7 +86,7 @@ fn calls_that_wait_for_room_end() {
 
 #[test]
 fn each_message_of_a_batch_has_its_result() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s =
             Scenario::connected_with(mode, options().response_timeout(EVER).in_flight_limit(2), Default::default());
         let messages: Vec<_> = ["1", "2", "3", "4"].map(|payload| a_message(QoS::AtLeastOnce, "a", payload)).into();
@@ -101,7 +101,7 @@ fn each_message_of_a_batch_has_its_result() {
 
 #[test]
 fn calls_that_wait_for_a_connection_end() {
-    for mode in BOTH {
+    for mode in ALL {
         for is_greeting in [false, true] {
             let mut s = Scenario::new(mode, options().response_timeout(EVER).connect_timeout(EVER));
             let connecting = s.connect();
@@ -128,7 +128,7 @@ fn calls_that_wait_for_a_connection_end() {
 
 #[test]
 fn calls_that_are_made_later_end_at_once() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = patient(mode);
         s.stop(Error::Stopped);
         for _ in 0..2 {
@@ -148,7 +148,7 @@ fn calls_that_are_made_later_end_at_once() {
 
 #[test]
 fn client_that_never_connected_is_stopped_too() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options());
         let call = s.publish(QoS::AtMostOnce, "a", "0");
         s.expect_failed(call, CallError::NotConnected);
@@ -162,7 +162,7 @@ fn client_that_never_connected_is_stopped_too() {
 
 #[test]
 fn disconnecting_is_done() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = patient(mode);
         s.network_stalls();
         let disconnecting = s.disconnect();
@@ -174,7 +174,7 @@ fn disconnecting_is_done() {
 
 #[test]
 fn authenticating_again_ends() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options_with(&Token::default()).response_timeout(EVER), terms());
         let under_way = s.authenticate();
         s.take_sent();
@@ -218,7 +218,7 @@ fn listener_that_waits_for_its_subscription_ends() {
 
 #[test]
 fn time_without_end_does_not_overflow() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = patient(mode);
         let request = s.request("q", EVER);
         s.broker_grants("replies/c");
@@ -236,7 +236,7 @@ fn time_without_end_does_not_overflow() {
 
 #[test]
 fn attempt_that_makes_a_connection_later_is_none_of_its_business() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options());
         let connecting = s.connect();
         s.expect_dial("a:1883");
@@ -250,7 +250,7 @@ fn attempt_that_makes_a_connection_later_is_none_of_its_business() {
 
 #[test]
 fn authenticator_that_answers_later_begins_nothing() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::new(mode, options_with(&Token::default()));
         s.authenticator_takes_its_time();
         let connecting = s.connect();
@@ -266,7 +266,7 @@ fn authenticator_that_answers_later_begins_nothing() {
 
 #[test]
 fn message_that_was_to_leave_with_the_next_turn_fails() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = patient(mode);
         s.users_leave();
         s.driver_leaves();

@@ -7,7 +7,7 @@ use mqtt_wasi::engine::{Overflow, PublishingStream};
 use mqtt_wasi::{CallError, Error, Event, Reconnect, StreamError};
 
 use crate::packets::{disconnect, puback, pubcomp, publish, pubrec, pubrel};
-use crate::scenario::{Asked, BOTH, Mode, SECOND, Scenario, kept, options};
+use crate::scenario::{ALL, Asked, Mode, SECOND, Scenario, kept, options};
 
 const QOS_0: QoS = QoS::AtMostOnce;
 const QOS_1: QoS = QoS::AtLeastOnce;
@@ -63,7 +63,7 @@ fn cut(cause: Error, may_have_arrived: bool) -> Error {
 
 #[test]
 fn streamed_message_is_published_at_every_qos() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected(mode);
         let payload = payload(300_000);
         let message = s.stream(QOS_0, "a", payload.len());
@@ -111,7 +111,7 @@ fn who_gives_the_payload_is_woken_when_there_is_room() {
 
 #[test]
 fn others_wait_for_the_streamed_message() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected(mode);
         let message = s.stream(QOS_0, "a", 2);
         s.give(message, "1");
@@ -147,7 +147,7 @@ fn messages_come_while_one_is_streamed() {
 
 #[test]
 fn source_has_all_the_time_that_the_keep_alive_leaves_it() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected(mode);
         let message = s.stream(QOS_1, "a", 3);
         let waiting = s.stream(QOS_1, "b", 1);
@@ -171,7 +171,7 @@ fn source_has_all_the_time_that_the_keep_alive_leaves_it() {
 
 #[test]
 fn network_that_takes_nothing_in_time_fails_the_call_and_ends_the_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected(mode);
         s.network_stalls();
         let message = s.stream(QOS_1, "a", 1_000_000);
@@ -185,7 +185,7 @@ fn network_that_takes_nothing_in_time_fails_the_call_and_ends_the_connection() {
 
 #[test]
 fn network_that_takes_a_little_at_a_time_is_waited_for() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected(mode);
         let payload = payload(1000);
         s.network_stalls();
@@ -205,7 +205,7 @@ fn network_that_takes_a_little_at_a_time_is_waited_for() {
 
 #[test]
 fn source_that_fails_ends_the_connection_and_the_client_makes_another() {
-    for mode in BOTH {
+    for mode in ALL {
         for why in [StreamError::SourceFailed("gone".into()), StreamError::SourceTooShort { missing: 2 }] {
             let mut s = reconnecting(mode);
             let message = s.stream(QOS_1, "a", 3);
@@ -230,7 +230,7 @@ fn source_that_fails_ends_the_connection_and_the_client_makes_another() {
 
 #[test]
 fn call_that_is_given_up_within_its_message_ends_the_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = reconnecting(mode);
         let message = s.stream(QOS_1, "a", 3);
         s.give(message, "1");
@@ -248,7 +248,7 @@ fn call_that_is_given_up_within_its_message_ends_the_connection() {
 
 #[test]
 fn call_that_is_given_up_before_or_behind_its_message_changes_nothing() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected(mode);
         let message = s.stream(QOS_1, "a", 1);
         let waiting = s.stream(QOS_1, "b", 1);
@@ -264,7 +264,7 @@ fn call_that_is_given_up_before_or_behind_its_message_changes_nothing() {
 
 #[test]
 fn connection_that_ends_fails_the_call_though_the_client_makes_another() {
-    for mode in BOTH {
+    for mode in ALL {
         for is_given in [false, true] {
             let mut s = reconnecting(mode);
             let message = s.stream(QOS_1, "a", 1);
@@ -287,7 +287,7 @@ fn connection_that_ends_fails_the_call_though_the_client_makes_another() {
 
 #[test]
 fn call_waits_for_a_connection_like_any_other() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = reconnecting(mode);
         s.broker_closes();
         s.expect_closed();
@@ -308,7 +308,7 @@ fn call_waits_for_a_connection_like_any_other() {
 
 #[test]
 fn message_that_the_broker_does_not_take_fails_at_once() {
-    for mode in BOTH {
+    for mode in ALL {
         let terms = ConnackProperties { maximum_packet_size: Some(1000), ..ConnackProperties::default() };
         let mut s = Scenario::connected_with(mode, options(), terms);
         let message = s.stream(QOS_1, "a", 1000);
@@ -319,7 +319,7 @@ fn message_that_the_broker_does_not_take_fails_at_once() {
 
 #[test]
 fn disconnect_gives_the_message_the_time_that_it_has_itself() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected(mode);
         let message = s.stream(QOS_0, "a", 2);
         s.give(message, "1");
@@ -336,7 +336,7 @@ fn disconnect_gives_the_message_the_time_that_it_has_itself() {
 
 #[test]
 fn disconnect_ends_within_a_message_that_takes_too_long() {
-    for mode in BOTH {
+    for mode in ALL {
         for fails in [false, true] {
             let mut s = connected(mode);
             let message = s.stream(QOS_0, "a", 2);
@@ -359,7 +359,7 @@ fn disconnect_ends_within_a_message_that_takes_too_long() {
 
 #[test]
 fn driver_that_stops_ends_the_call() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = connected(mode);
         let message = s.stream(QOS_0, "a", 2);
         s.give(message, "1");

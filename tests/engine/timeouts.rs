@@ -7,7 +7,7 @@ use mqtt_wasi::codec::{Packet, QoS, ReasonCode, Subscription};
 use mqtt_wasi::engine::Overflow;
 
 use crate::packets::{bytes, disconnect, puback, publish, reply, suback};
-use crate::scenario::{BOTH, EVER, Mode, SECOND, Scenario, options};
+use crate::scenario::{ALL, EVER, Mode, SECOND, Scenario, options};
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -17,7 +17,7 @@ fn hasty(mode: Mode) -> Scenario {
 
 #[test]
 fn message_that_takes_longer_than_the_keep_alive_arrives() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options().keep_alive(10), Default::default());
         let listener = (mode == Mode::Listeners).then(|| s.listen_to_everything(Overflow::default()));
         s.take_sent();
@@ -41,7 +41,7 @@ fn message_that_takes_longer_than_the_keep_alive_arrives() {
 
 #[test]
 fn answer_that_came_in_time_is_told_however_late_it_is_asked_for() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = hasty(mode);
         let request = s.request("q", RESPONSE_TIMEOUT);
         s.broker_grants("replies/c");
@@ -67,7 +67,7 @@ fn answer_that_came_in_time_is_told_however_late_it_is_asked_for() {
 
 #[test]
 fn answer_that_waits_to_be_read_when_time_is_up_came_in_time() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = hasty(mode);
         let message = s.publish(QoS::AtLeastOnce, "a", "1");
         s.expect_sent(publish(QoS::AtLeastOnce, 1, "a", "1"));
@@ -83,7 +83,7 @@ fn answer_that_waits_to_be_read_when_time_is_up_came_in_time() {
 
 #[test]
 fn answer_that_comes_too_late_changes_nothing() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = hasty(mode);
         let message = s.publish(QoS::AtLeastOnce, "a", "1");
         s.expect_sent(publish(QoS::AtLeastOnce, 1, "a", "1"));
@@ -98,7 +98,7 @@ fn answer_that_comes_too_late_changes_nothing() {
 
 #[test]
 fn outcome_is_never_overwritten() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = hasty(mode);
         let subscribing = s.subscribe("a");
         let published = s.publish(QoS::AtLeastOnce, "a", "1");
@@ -117,7 +117,7 @@ fn outcome_is_never_overwritten() {
 
 #[test]
 fn each_call_ends_by_its_own_deadline() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = hasty(mode);
         let first = s.publish(QoS::AtLeastOnce, "a", "1");
         s.expect_sent(publish(QoS::AtLeastOnce, 1, "a", "1"));
@@ -138,7 +138,7 @@ fn each_call_ends_by_its_own_deadline() {
 
 #[test]
 fn time_of_a_request_runs_while_it_waits_for_a_place() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected_with(mode, options().pending_request_limit(1), Default::default());
         let first = s.request("first", 2 * SECOND);
         s.broker_grants("replies/c");
@@ -161,7 +161,7 @@ fn time_of_a_request_runs_while_it_waits_for_a_place() {
 
 #[test]
 fn message_that_does_not_leave_in_time_fails() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = hasty(mode);
         s.network_stalls();
         let message = s.publish(QoS::AtMostOnce, "a", "0");
@@ -181,7 +181,7 @@ fn message_that_does_not_leave_in_time_fails() {
 
 #[test]
 fn time_runs_while_there_is_no_connection() {
-    for mode in BOTH {
+    for mode in ALL {
         let options = options().response_timeout(RESPONSE_TIMEOUT).reconnect(Default::default());
         let mut s = Scenario::connected_with(mode, options.connect_timeout(EVER), Default::default());
         let subscribing = s.subscribe("a");
@@ -215,7 +215,7 @@ fn time_runs_while_there_is_no_connection() {
 
 #[test]
 fn answer_that_came_before_the_end_of_the_connection_is_told() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = Scenario::connected(mode);
         let answered = s.publish(QoS::AtLeastOnce, "a", "1");
         let other = s.publish(QoS::AtLeastOnce, "a", "2");
@@ -229,7 +229,7 @@ fn answer_that_came_before_the_end_of_the_connection_is_told() {
 
 #[test]
 fn waiting_for_an_event_ends_by_its_own_time() {
-    for mode in BOTH {
+    for mode in ALL {
         let mut s = hasty(mode);
         let at_once = s.next_event(Duration::ZERO);
         s.expect_failed(at_once, Error::Timeout);

@@ -47,11 +47,13 @@ const MOST_TURNS: usize = 50_000;
 pub(crate) enum Mode {
     /// They are taken one by one, and calls are polled after each turn.
     OneByOne,
+    /// They are taken one by one beside other calls, and calls are polled when they are woken.
+    AtOnce,
     /// They go to listeners, and calls are polled when they are woken.
     Listeners,
 }
 
-pub(crate) const BOTH: [Mode; 2] = [Mode::OneByOne, Mode::Listeners];
+pub(crate) const ALL: [Mode; 3] = [Mode::OneByOne, Mode::AtOnce, Mode::Listeners];
 
 /// What an attempt to connect comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,8 +180,10 @@ impl Scenario {
 
     pub(crate) fn of(mode: Mode, url: Option<&str>, options: Options) -> Self {
         let mut engine = Engine::new(url, options, 7).expect("a good URL and good options");
-        if mode == Mode::Listeners {
-            engine.deliver_to_listeners();
+        match mode {
+            Mode::OneByOne => {}
+            Mode::AtOnce => engine.allow_calls_at_once(),
+            Mode::Listeners => engine.deliver_to_listeners(),
         }
         Self {
             engine,
@@ -404,13 +408,16 @@ impl Scenario {
     /// Takes the next message, where they are taken one by one.
     pub(crate) fn receive(&mut self) -> Option<String> {
         let message = self.engine.receive().map(|message| String::from_utf8_lossy(message.payload).into_owned());
+        if self.mode == Mode::AtOnce && message.is_some() {
+            self.engine.took_messages(self.now);
+        }
         self.settle();
         message
     }
 
     /// Looks for a message, where they are taken one by one, and finds none.
     pub(crate) fn receive_nothing(&mut self) -> Option<String> {
-        if self.mode == Mode::OneByOne { self.receive() } else { None }
+        if self.mode == Mode::Listeners { None } else { self.receive() }
     }
 
     /// The engine was called behind the story's back.
@@ -721,7 +728,7 @@ impl Scenario {
             Some(error) if received == 0 => self.engine.turned(Err(error.clone()), self.now),
             _ => self.engine.turned(Ok(Transferred { sent: len, received, closed }), self.now),
         }
-        if self.mode == Mode::OneByOne {
+        if self.mode != Mode::Listeners {
             // As whoever waits for the next message does.
             self.engine.catch_up(self.now);
         }
@@ -791,7 +798,7 @@ impl Scenario {
         call.heard = call.bell.rings();
         call.was_polled = true;
         let Some(running) = &mut call.running else { return false };
-        let waker = (self.mode == Mode::Listeners).then_some(&call.waker);
+        let waker = (self.mode != Mode::OneByOne).then_some(&call.waker);
         match running.poll(&mut self.engine, waker, self.now) {
             Poll::Pending => false,
             Poll::Ready(result) => {
@@ -812,7 +819,7 @@ impl Scenario {
         assert_eq!(self.engine.has_transport(), self.is_up, "engine and network agree on the transport");
         assert_eq!(self.engine.is_dialing(), self.attempt.is_some(), "engine and network agree on the attempt");
         assert!(!self.engine.is_connected() || self.is_up, "a connection has a transport");
-        if !self.users_are_away && self.mode == Mode::Listeners {
+        if !self.users_are_away && self.mode != Mode::OneByOne {
             self.check_that_nobody_sleeps_in_vain();
         }
     }
