@@ -4,7 +4,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::process::Command;
-use std::{fs, thread};
+use std::{fs, process, thread};
 
 use crate::components::replace;
 use crate::error::{At, Error, Result};
@@ -86,8 +86,8 @@ impl Binaryen {
         if let Ok(bytes) = fs::read(&optimised) {
             return Ok(bytes);
         }
-        // The same module may be in several components, which are made at the same time.
-        let own = format!("{:?}", thread::current().id());
+        // The same module may be in several components, which are made at the same time, by several programs.
+        let own = format!("{}.{:?}", process::id(), thread::current().id());
         let input = optimised.with_extension(format!("{own}.in.wasm"));
         replace(&input, module)?;
         let output = optimised.with_extension(format!("{own}.out.wasm"));

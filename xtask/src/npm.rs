@@ -1,6 +1,6 @@
 //! Programs from npm, at the versions of a lock file.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,6 +10,10 @@ use crate::process::run;
 /// Installs what `package-lock.json` in `source` says into `folder`, once; returns the folder of the programs.
 pub(crate) fn install(source: &Path, folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(folder).at(folder)?;
+    // Another command may be about to do the same: until this is closed, it waits.
+    let guard = folder.join("installing");
+    let installing = File::create(&guard).at(&guard)?;
+    installing.lock().at(&guard)?;
     let lock = source.join("package-lock.json");
     let locked = fs::read(&lock).at(&lock)?;
     let installed = folder.join("installed-package-lock.json");
