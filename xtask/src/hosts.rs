@@ -194,6 +194,6 @@ fn source(name: &str) -> PathBuf {
     workspace::root().join("examples/hosts").join(name)
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     workspace::target().join("hosts")
 }

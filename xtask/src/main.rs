@@ -51,7 +51,7 @@ fn execute(task: Task) -> Result<()> {
         Task::Help => println!("{}", args::HELP),
         Task::Toolchain => println!("{}", Toolchain::find_or_fetch()?),
         Task::Build(options) => components::build(&options)?,
-        Task::Languages(names) => languages_and_hosts(&names)?,
+        Task::Languages(names) => languages::build(&names)?,
         Task::Hosts(names) => hosts::build(&names)?,
         Task::Test(extra) => testing::run_all(&extra)?,
         Task::Properties(cases) => testing::properties(cases)?,
@@ -73,15 +73,6 @@ fn execute(task: Task) -> Result<()> {
         Task::Lint { docs_only: true } => docs::check()?,
     }
     Ok(())
-}
-
-/// Builds guests in these languages; those in all, and the packages for hosts, if none is named.
-fn languages_and_hosts(names: &[String]) -> Result<()> {
-    let guests = languages::build(names);
-    if names.is_empty() {
-        hosts::build(&[])?;
-    }
-    guests
 }
 
 /// Many more schedules than the tests go through.

