@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
@@ -46,6 +47,7 @@ pub(crate) struct Stage {
     address: SocketAddr,
     /// There is none against a real broker.
     sink: Option<Sink>,
+    leaves_nagle_on: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -77,7 +79,7 @@ impl Stage {
                 (sink.address(), Some(sink))
             }
         };
-        Self { job, address, sink, state: Mutex::default() }
+        Self { job, address, sink, leaves_nagle_on: AtomicBool::new(false), state: Mutex::default() }
     }
 
     /// Where the contender is to connect.
@@ -107,6 +109,16 @@ impl Stage {
 
     pub(crate) const fn job(&self) -> Job {
         self.job
+    }
+
+    /// The contender is to turn `TCP_NODELAY` off. Most have no switch for it.
+    pub(crate) fn leave_nagle_on(&self) {
+        self.leaves_nagle_on.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to.
+    pub(crate) fn leaves_nagle_on(&self) -> bool {
+        self.leaves_nagle_on.load(Ordering::Relaxed)
     }
 
     /// Has the sink send so many more messages, at the QoS and of the size that the job says. The contender has

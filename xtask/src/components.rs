@@ -310,6 +310,14 @@ fn all() -> Result<Vec<Component>> {
         artifact: "host_tests_guests_p3".into(),
         rustc_args: &[],
     });
+    components.push(Component {
+        name: "guests/bench_p3".into(),
+        world: None,
+        command: "rustc -p bench-guests-p3",
+        target: "--lib".into(),
+        artifact: "bench_guests_p3".into(),
+        rustc_args: &[],
+    });
     for (folder, command) in GUESTS {
         components.extend(programs(folder)?.into_iter().map(|guest| Component {
             name: format!("guests/{guest}"),

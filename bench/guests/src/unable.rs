@@ -17,12 +17,19 @@ impl<E: Display> From<E> for Unable {
     }
 }
 
-/// Tells the host how it went, which makes an `Unable` of it again: by standard error and by how the guest ends.
-pub(crate) fn tell(result: Result<(), Unable>) -> ExitCode {
-    match result {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Unable::Lacks(what)) => eprintln!("lacks: {what}"),
-        Err(Unable::Failed(why)) => eprintln!("failed: {why}"),
+impl Unable {
+    /// As the host is told, which makes an `Unable` of it again.
+    pub(crate) fn said(&self) -> String {
+        match self {
+            Self::Lacks(what) => format!("lacks: {what}"),
+            Self::Failed(why) => format!("failed: {why}"),
+        }
     }
+}
+
+/// Tells the host how it went, by standard error and by how the guest ends.
+pub(crate) fn tell(result: Result<(), Unable>) -> ExitCode {
+    let Err(unable) = result else { return ExitCode::SUCCESS };
+    eprintln!("{}", unable.said());
     ExitCode::FAILURE
 }

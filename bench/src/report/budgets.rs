@@ -9,6 +9,7 @@ use crate::results::{EngineResult, LatencyTable, Results};
 const PUBLISH: &str = "publish-0-64-pipelined";
 const COMPONENT: &str = "mqtt-wasi, component in wasmtime";
 const COMPONENT_ONE_CALL_EACH: &str = "mqtt-wasi, component, one call each";
+const COMPONENT_P3: &str = "mqtt-wasi, component for WASI 0.3";
 
 /// How many times the p50 of the blocking client a request of the async client may take.
 const MOST_ASYNC: f64 = 1.2;
@@ -43,6 +44,7 @@ pub(super) fn text(results: &Results, boards: &[Board<'_>]) -> String {
     budgets.push(of_component(publish, COMPONENT, "batched", 4e6));
     budgets.push(ahead_of_fastest("Publish at QoS 0, 64 B, batched, native", publish, LEAST_AHEAD));
     budgets.extend([PUBLISH, "receive-0-64"].map(|job| component_ahead_of_rumqttc(find(boards, job), job)));
+    budgets.extend([PUBLISH, "receive-0-64"].map(|job| wasi_0_3_ahead_of_0_2(find(boards, job), job)));
     budgets.extend((0..=2).map(|qos| receive(boards, qos)));
     budgets.extend(results.sizes.iter().filter_map(|size| {
         let budget = size.budget?;
@@ -158,6 +160,16 @@ fn component_ahead_of_rumqttc(board: Option<&Board<'_>>, job: &str) -> Budget {
         Some((format!("{}x", figure(ratio)), ratio > 1.0))
     });
     Budget::new(format!("`{job}`, component in wasmtime"), "> 1x native rumqttc", found)
+}
+
+/// The component for WASI 0.3, by its calls that take many messages, beside the other one by a call for each.
+fn wasi_0_3_ahead_of_0_2(board: Option<&Board<'_>>, job: &str) -> Budget {
+    let figures = |name| board.and_then(|board| board.find(name)?.figures.as_ref());
+    let found = figures(COMPONENT_P3).zip(figures(COMPONENT_ONE_CALL_EACH)).map(|(p3, p2)| {
+        let ratio = p3.rate() / p2.rate();
+        (format!("{}x", figure(ratio)), ratio >= 1.0)
+    });
+    Budget::new(format!("`{job}`, component for WASI 0.3"), "≥ 1x the component for WASI 0.2, one call each", found)
 }
 
 /// By the size at which it is least ahead.

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use stage::Stage;
 use unable::Unable;
 
+#[path = "../arguments.rs"]
+mod arguments;
 #[path = "../../../src/contenders/blocking.rs"]
 mod blocking;
 #[path = "../../../src/job.rs"]

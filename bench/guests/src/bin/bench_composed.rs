@@ -14,6 +14,8 @@ use job::{Job, Pace, TOPIC, Work};
 use stage::Stage;
 use unable::Unable;
 
+#[path = "../arguments.rs"]
+mod arguments;
 #[path = "../../../src/job.rs"]
 #[allow(dead_code, reason = "the host needs more of it")]
 mod job;

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use stage::Stage;
 use unable::Unable;
 
+#[path = "../arguments.rs"]
+mod arguments;
 #[path = "../../../src/job.rs"]
 #[allow(dead_code, reason = "the host needs more of it")]
 mod job;

@@ -1,6 +1,12 @@
 // What rumqttc and its fork do in the same way, though not by the same types: it is part of the file of each, which
 // has a client and its options made.
 
+/// With `TCP_NODELAY` off, which is what it has by default.
+pub(crate) fn run_with_nagle(stage: &Stage) -> Result<(), Unable> {
+    stage.leave_nagle_on();
+    run(stage)
+}
+
 fn run_job(stage: &Stage) -> Result<(), Unable> {
     let runtime = current_thread()?;
     let Job { work, operations, .. } = stage.job();

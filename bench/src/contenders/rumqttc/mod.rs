@@ -1,4 +1,4 @@
-//! rumqttc 0.25, by its `AsyncClient` and `EventLoop` for MQTT 5, with TCP_NODELAY on. It takes packets of at most
+//! rumqttc 0.25, by its `AsyncClient` and `EventLoop` for MQTT 5, with TCP_NODELAY on and off. It takes packets of at most
 //! 10 KiB unless it is told otherwise, as it is where there are larger ones. The channel between the two must be given
 //! a capacity: 128 requests, where its examples have 10, so that the task that publishes is not woken up as often.
 //!
@@ -54,7 +54,7 @@ async fn publish_one(client: &AsyncClient, payload: Bytes, qos: QoS) -> Result<(
 fn options(stage: &Stage) -> MqttOptions {
     let address = stage.address();
     let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true);
+    network.set_tcp_nodelay(!stage.leaves_nagle_on());
     let mut options = MqttOptions::new("bench", address.ip().to_string(), address.port());
     options.set_network_options(network);
     #[cfg(feature = "tls-peers")]

@@ -35,7 +35,7 @@ async fn publish_one(client: &AsyncClient, payload: Bytes, qos: QoS) -> Result<(
 fn options(stage: &Stage) -> MqttOptions {
     let address = stage.address();
     let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true);
+    network.set_tcp_nodelay(!stage.leaves_nagle_on());
     let broker = if stage.is_websocket() {
         Broker::websocket(format!("{}/mqtt", stage.url())).expect("the URL of a WebSocket")
     } else {

@@ -22,6 +22,8 @@ use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
+pub(super) mod p3;
+
 use super::Unable;
 use crate::job::{Job, Work};
 use crate::stage::Stage;
@@ -87,6 +89,7 @@ pub(crate) fn prepare() -> Result<(&'static str, PathBuf)> {
     for guest in [COMPOSED, COMPOSED_TLS, COMPOSED_TLS_WIDE, COMPOSED_WEBSOCKET, BLOCKING, SEED] {
         guest.compiled(&engine)?;
     }
+    p3::prepare()?;
     let folder = env::var_os(FOLDER_VARIABLE).map_or_else(|| target().join("components"), PathBuf::from);
     Ok((FOLDER_VARIABLE, folder))
 }
@@ -135,11 +138,7 @@ fn run(stage: &Stage, guest: Guest, argument: &str) -> Result<(), Unable> {
     let ended = Program::load(guest)
         .and_then(|program| program.run(stage, argument))
         .map_err(|error| Unable::Failed(format!("{error:#}")))?;
-    stage.set_linear_memory(ended.linear_memory);
-    if let Some(start) = ended.start {
-        stage.set_start(start);
-    }
-    ended.outcome
+    ended.tell(stage)
 }
 
 /// A program of `bench/guests`.
@@ -199,11 +198,15 @@ fn target() -> PathBuf {
 }
 
 fn engine() -> Result<Engine> {
+    // Nothing here calls asynchronously but what is for WASI 0.3. The host of the tests, in the same build, can.
+    engine_with(false)
+}
+
+fn engine_with(concurrency_support: bool) -> Result<Engine> {
     let mut config = Config::new();
     // On by itself from wasmtime 49 on.
     config.wasm_wide_arithmetic(true);
-    // Nothing here calls asynchronously. The host of the tests, in the same build, can.
-    config.concurrency_support(false);
+    config.concurrency_support(concurrency_support);
     // For `perf record`, which is told the names of the guests' functions by that.
     if env::var_os("MQTT_WASI_PERF").is_some() {
         config.profiler(ProfilingStrategy::PerfMap);
@@ -235,10 +238,48 @@ struct Ended {
     linear_memory: u64,
 }
 
-/// What there is to wait for.
-enum Step {
-    Called(Call),
-    Ended(wasmtime::Result<Result<(), ()>>),
+impl Ended {
+    /// What started then.
+    fn of(outcome: Result<(), Unable>, host: &Host, start: Instant) -> Self {
+        let start = host.connected.map(|connected| connected - start);
+        Self { outcome, start, linear_memory: host.memory.bytes }
+    }
+
+    /// Tells the stage what else there is to measure.
+    fn tell(self, stage: &Stage) -> Result<(), Unable> {
+        stage.set_linear_memory(self.linear_memory);
+        if let Some(start) = self.start {
+            stage.set_start(start);
+        }
+        self.outcome
+    }
+}
+
+/// Has the stage do what a guest calls for, until that has ended.
+async fn attend<'scope, 'env, R>(
+    stage: &'env Stage,
+    scope: &'scope Scope<'scope, 'env>,
+    called: &mut mpsc::UnboundedReceiver<Call>,
+    running: impl Future<Output = R>,
+) -> Result<R> {
+    enum Step<R> {
+        Called(Call),
+        Ended(R),
+    }
+    let mut running = pin!(running);
+    loop {
+        let step = async {
+            tokio::select! {
+                biased;
+                ended = &mut running => Step::Ended(ended),
+                Some(call) = called.recv() => Step::Called(call),
+            }
+        };
+        match tokio::time::timeout(PATIENCE, step).await.map_err(|_| anyhow!("stalled"))? {
+            Step::Called(call) => call.serve(stage, scope).await,
+            Step::Ended(ended) => return Ok(ended),
+        }
+    }
 }
 
 impl Program {
@@ -271,28 +312,8 @@ impl Program {
         let mut store = self.store(Host::new(stage, argument, stderr.clone(), calls));
         let start = Instant::now();
         let command = self.command.instantiate_async(&mut store).await?;
-        let ended = {
-            let mut running = pin!(command.wasi_cli_run().call_run(&mut store));
-            loop {
-                let step = async {
-                    tokio::select! {
-                        biased;
-                        ended = &mut running => Step::Ended(ended),
-                        Some(call) = called.recv() => Step::Called(call),
-                    }
-                };
-                match tokio::time::timeout(PATIENCE, step).await.map_err(|_| anyhow!("stalled"))? {
-                    Step::Called(call) => call.serve(stage, scope).await,
-                    Step::Ended(ended) => break ended,
-                }
-            }
-        };
-        let host = store.data();
-        Ok(Ended {
-            outcome: outcome(ended, &stderr.contents()),
-            start: host.connected.map(|connected| connected - start),
-            linear_memory: host.memory.bytes,
-        })
+        let ended = attend(stage, scope, &mut called, command.wasi_cli_run().call_run(&mut store)).await?;
+        Ok(Ended::of(outcome(ended, &stderr.contents()), store.data(), start))
     }
 
     /// How long it takes to make an instance.
@@ -328,12 +349,16 @@ fn outcome(ended: wasmtime::Result<Result<(), ()>>, stderr: &[u8]) -> Result<(),
         },
     };
     let words = String::from_utf8_lossy(stderr);
-    let words = words.trim();
-    Err(match words.strip_prefix("lacks: ") {
+    Err(unable(words.trim(), &trap))
+}
+
+/// What a guest says of itself.
+fn unable(words: &str, trap: &str) -> Unable {
+    match words.strip_prefix("lacks: ") {
         // As long as the process, which ends soon.
         Some(what) => Unable::Lacks(what.to_owned().leak()),
         None => Unable::Failed(format!("{}{trap}", words.strip_prefix("failed: ").unwrap_or(words))),
-    })
+    }
 }
 
 /// The host's side of an instance.
@@ -378,11 +403,16 @@ impl Host {
     }
 
     /// Has somebody else do this with the stage, and waits for it.
-    fn ask(&self, act: Act) -> Box<dyn Future<Output = wasmtime::Result<()>> + Send> {
+    fn ask(&self, act: Act) -> impl Future<Output = wasmtime::Result<()>> + Send + use<> {
         let (done, answer) = oneshot::channel();
         // If nobody takes it, nobody answers.
         let _ = self.calls.send(Call { act, done });
-        Box::new(async move { answer.await.map_err(wasmtime::Error::from) })
+        async move { answer.await.map_err(wasmtime::Error::from) }
+    }
+
+    /// The guest is connected.
+    fn connected(&mut self) {
+        self.connected.get_or_insert_with(Instant::now);
     }
 }
 
@@ -398,15 +428,15 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     let mut stage = linker.instance("mqtt-wasi:bench/stage")?;
     stage.func_wrap("connected", |mut store: StoreContextMut<'_, Host>, (): ()| {
-        store.data_mut().connected.get_or_insert_with(Instant::now);
+        store.data_mut().connected();
         Ok(())
     })?;
     stage.func_wrap_async("send", |store: StoreContextMut<'_, Host>, (messages,): (u32,)| {
-        store.data().ask(Act::Send(messages))
+        Box::new(store.data().ask(Act::Send(messages)))
     })?;
-    stage.func_wrap_async("cut", |store: StoreContextMut<'_, Host>, (): ()| store.data().ask(Act::Cut))?;
-    stage.func_wrap_async("begin", |store: StoreContextMut<'_, Host>, (): ()| store.data().ask(Act::Begin))?;
-    stage.func_wrap_async("end", |store: StoreContextMut<'_, Host>, (): ()| store.data().ask(Act::End))?;
+    for (name, act) in [("cut", Act::Cut), ("begin", Act::Begin), ("end", Act::End)] {
+        stage.func_wrap_async(name, move |store: StoreContextMut<'_, Host>, (): ()| Box::new(store.data().ask(act)))?;
+    }
     Ok(linker)
 }
 
@@ -417,6 +447,7 @@ struct Call {
 }
 
 /// What a guest can do with the stage.
+#[derive(Clone, Copy)]
 enum Act {
     Send(u32),
     Cut,
