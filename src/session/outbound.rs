@@ -214,8 +214,8 @@ impl Outbound {
         message(cut).filter(|message| message.qos == QoS::AtMostOnce).map(|_| cut.len())
     }
 
-    /// How many packets of the first that is ahead, or else of the buffer, are sent to their end, and where in there the
-    /// next one starts.
+    /// How many packets of the first that is ahead, or else of the buffer, are sent to their end, and where in there
+    /// the next one starts.
     fn first_unsent(&self) -> (u64, usize) {
         let (mut count, mut start) = (0, 0);
         #[cfg(not(feature = "stream"))]
