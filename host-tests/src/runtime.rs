@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio::io::AsyncRead;
 use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Config, Engine, ResourceLimiter, Store};
+use wasmtime::{Config, Engine, OperatorCost, ResourceLimiter, Store};
 use wasmtime_wasi::cli::{AsyncStdinStream, StdinStream};
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::p3::bindings::Command as CommandP3;
@@ -30,6 +30,8 @@ pub struct Runtime {
     engine: Engine,
     component: Component,
     linker: Linker<Host>,
+    /// Whether its instructions take fuel, of which a store then has more than it will ever need.
+    is_metered: bool,
 }
 
 /// What a component may do.
@@ -149,6 +151,16 @@ impl Runtime {
         Self::p2(component, Config::new().concurrency_support(false).wasm_wide_arithmetic(true))
     }
 
+    /// Compiles a component whose instructions take as much fuel as these costs say: for a [`Runtime::store`].
+    ///
+    /// # Errors
+    /// As [`Runtime::new`].
+    pub fn metered(component: &[u8], costs: OperatorCost) -> Result<Self> {
+        let mut config = Config::new();
+        config.concurrency_support(false).consume_fuel(true).operator_cost(costs);
+        Ok(Self { is_metered: true, ..Self::p2(component, &config)? })
+    }
+
     /// Without what only asynchronous functions need.
     fn p2(component: &[u8], config: &Config) -> Result<Self> {
         let mut runtime = Self::compile(component, config)?;
@@ -175,7 +187,7 @@ impl Runtime {
         let engine = Engine::new(config)?;
         let component = Component::new(&engine, component).map_err(|error| error.context("compiling the component"))?;
         let linker = Linker::new(&engine);
-        Ok(Self { engine, component, linker })
+        Ok(Self { engine, component, linker, is_metered: false })
     }
 
     /// The component, to instantiate by other means.
@@ -197,9 +209,16 @@ impl Runtime {
     }
 
     /// A store with these permissions, whose output nobody sees.
+    ///
+    /// # Panics
+    /// Never: a metered engine takes fuel.
     #[must_use]
     pub fn store(&self, permissions: &Permissions) -> Store<Host> {
-        Store::new(&self.engine, Host::new(permissions, &mut WasiCtxBuilder::new()))
+        let mut store = Store::new(&self.engine, Host::new(permissions, &mut WasiCtxBuilder::new()));
+        if self.is_metered {
+            store.set_fuel(u64::MAX).expect("its engine takes fuel");
+        }
+        store
     }
 
     /// Runs a command component, one that exports `wasi:cli/run`, to its end.

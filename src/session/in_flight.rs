@@ -4,6 +4,7 @@
 //! the slots themselves: those to be acknowledged in the order they were sent, and those to be completed in the order
 //! they were released.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::event::OperationId;
@@ -48,6 +49,8 @@ struct Slot {
     operation: OperationId,
     /// The PUBLISH as it was sent, with its full Topic Name, while it may have to be sent again.
     packet: Vec<u8>,
+    /// The same of a large one, which then is not in `packet`: it may still wait to be sent.
+    large: Option<Arc<Vec<u8>>>,
     /// How many times it was sent.
     attempts: u32,
     /// How many connections ended at it.
@@ -154,6 +157,12 @@ impl InFlight {
         let packet = &mut self.slot_mut(id).packet;
         store(packet);
         self.bytes += packet.len();
+    }
+
+    /// Keeps this packet for a message of which [`InFlight::insert`] has stored none.
+    pub(super) fn keep_large(&mut self, id: PacketId, packet: Arc<Vec<u8>>) {
+        self.bytes += packet.len();
+        self.slot_mut(id).large = Some(packet);
     }
 
     /// The payload of the message is streamed.
@@ -289,12 +298,16 @@ impl InFlight {
 
     /// The message as it was sent; empty once it is not needed any more.
     pub(super) fn packet(&self, id: PacketId) -> &[u8] {
-        &self.slots[index(id)].packet
+        self.slots[index(id)].packet()
     }
 
     /// The message as it was sent; empty once it is not needed any more.
     pub(super) fn packet_mut(&mut self, id: PacketId) -> &mut [u8] {
-        &mut self.slot_mut(id).packet
+        let slot = self.slot_mut(id);
+        match &mut slot.large {
+            Some(packet) => Arc::<Vec<u8>>::make_mut(packet),
+            None => &mut slot.packet,
+        }
     }
 
     /// Frees the identifier, if it is in use.
@@ -416,7 +429,7 @@ impl InFlight {
 
     /// Those messages, as they were sent.
     pub(super) fn sent_packets(&self) -> impl Iterator<Item = &[u8]> {
-        self.kept().map(|id| self.slots[index(id)].packet.as_slice())
+        self.kept().map(|id| self.slots[index(id)].packet())
     }
 
     /// The messages to be completed, in the order they were released.
@@ -505,8 +518,13 @@ const fn index(id: PacketId) -> usize {
 }
 
 impl Slot {
+    fn packet(&self) -> &[u8] {
+        self.large.as_ref().map_or(&self.packet, |packet| packet)
+    }
+
     fn free_packet(&mut self) -> usize {
-        let len = self.packet.len();
+        let len = self.packet().len();
+        self.large = None;
         self.packet.clear();
         self.packet.shrink_to(KEPT_CAPACITY);
         len

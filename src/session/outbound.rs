@@ -1,4 +1,6 @@
-//! Bytes on their way out: one contiguous buffer, so that everything that waits leaves in one write.
+//! Bytes on their way out: one contiguous buffer, so that everything that waits leaves in one write. Large packets that
+//! are kept until they are acknowledged, or that others wait before, are not copied into it: they leave from where they
+//! are, each in a write of its own.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,7 +15,11 @@ use crate::fifo::Fifo;
 pub(super) struct Outbound {
     /// Whole packets, the first of which may have been sent.
     pub(super) buffer: Vec<u8>,
-    /// How much of `buffer` was sent.
+    /// Packets that are sent before those in `buffer`: a large one, or what was in `buffer` before one.
+    ahead: Fifo<Arc<Vec<u8>>>,
+    /// How many bytes those have.
+    ahead_bytes: usize,
+    /// How much was sent of the first that is ahead, or else of `buffer`.
     pub(super) sent: usize,
     /// How many packets were ever put in.
     pub(super) packets: u64,
@@ -21,7 +27,7 @@ pub(super) struct Outbound {
     pub(super) unnamed: Fifo<(u64, Arc<str>)>,
     /// How many bytes those Topic Names have.
     unnamed_bytes: usize,
-    /// How many bytes were sent before `buffer[0]`.
+    /// How many bytes were sent before the first that is ahead, or else before `buffer`.
     pub(super) origin: u64,
     /// How many bytes of the session's own making were added since the place in the stream that `mark` was set at.
     own: usize,
@@ -51,7 +57,12 @@ impl Outbound {
         if let Some(streamed) = &self.streamed {
             return &self.buffer[self.sent..streamed.sendable(self.sent, self.buffer.len())];
         }
-        &self.buffer.as_slice()[self.sent..]
+        &self.front()[self.sent..]
+    }
+
+    /// What is sent first.
+    fn front(&self) -> &[u8] {
+        self.ahead.front().map_or(self.buffer.as_slice(), |packet| packet.as_slice())
     }
 
     /// Where the next byte will be in the stream.
@@ -60,7 +71,7 @@ impl Outbound {
         if let Some(streamed) = &self.streamed {
             return self.origin + self.buffer.len() as u64 + streamed.missing as u64;
         }
-        self.origin + self.buffer.len() as u64
+        self.origin + (self.ahead_bytes + self.buffer.len()) as u64
     }
 
     /// Whether everything before this place in the stream was sent.
@@ -76,17 +87,59 @@ impl Outbound {
     /// Whether `len` more bytes keep within `limit`. A single packet always does.
     pub(super) fn has_room(&self, len: usize, limit: usize) -> bool {
         // What was left out may have to be put back in.
-        let pending = self.buffer.len() - self.sent + self.unnamed_bytes;
+        let pending = self.ahead_bytes + self.buffer.len() - self.sent + self.unnamed_bytes;
         pending == 0 || pending.saturating_add(len) <= limit
     }
 
     /// The buffer to append a packet of `len` bytes to.
     pub(super) fn appender(&mut self, len: usize) -> &mut Vec<u8> {
-        if self.sent > self.buffer.len() - self.sent && self.buffer.capacity() - self.buffer.len() < len {
+        if self.ahead.is_empty()
+            && self.sent > self.buffer.len() - self.sent
+            && self.buffer.capacity() - self.buffer.len() < len
+        {
             self.drop_sent();
         }
         self.packets += 1;
         &mut self.buffer
+    }
+
+    /// Whether [`Outbound::push_shared`] may be called.
+    #[cfg_attr(not(feature = "stream"), allow(clippy::unused_self))]
+    pub(super) const fn takes_shared(&self) -> bool {
+        #[cfg(feature = "stream")]
+        if self.streamed.is_some() {
+            return false;
+        }
+        true
+    }
+
+    /// Puts a packet in without a copy, which may be kept elsewhere too.
+    #[inline(never)]
+    pub(super) fn push_shared(&mut self, packet: Vec<u8>) -> Arc<Vec<u8>> {
+        let packet = Arc::new(packet);
+        if !self.buffer.is_empty() {
+            let before = core::mem::take(&mut self.buffer);
+            self.ahead_bytes += before.len();
+            self.ahead.push_back(Arc::new(before));
+        }
+        self.ahead_bytes += packet.len();
+        self.ahead.push_back(Arc::clone(&packet));
+        self.packets += 1;
+        packet
+    }
+
+    /// Copies all that is ahead into the buffer, for what knows nothing else.
+    #[cold]
+    pub(super) fn gather(&mut self) {
+        if self.ahead.is_empty() {
+            return;
+        }
+        let mut all = Vec::new();
+        self.ahead.iter().for_each(|packet| all.extend_from_slice(packet));
+        all.append(&mut self.buffer);
+        self.buffer = all;
+        self.ahead.clear();
+        self.ahead_bytes = 0;
     }
 
     /// Rather than grow: what was sent makes room, and hardly more bytes move than were sent.
@@ -124,10 +177,10 @@ impl Outbound {
         }
         let mut unsent = Vec::new();
         let mut topics = self.unnamed.iter();
-        let (_, mut start) = self.first_unsent();
-        for packet in packets(&self.buffer[start..]) {
-            start += packet.len();
-            let end = self.origin + start as u64;
+        let (_, start) = self.first_unsent();
+        let mut end = self.origin + start as u64;
+        for packet in self.packets_from(start) {
+            end += packet.len() as u64;
             let Some(message) = message(packet).filter(|message| message.qos == QoS::AtMostOnce) else { continue };
             let topic = match message.topic {
                 "" => topics.find(|(place, _)| *place == end).map_or("", |(_, topic)| topic),
@@ -140,21 +193,39 @@ impl Outbound {
         unsent
     }
 
+    /// All packets, from this place on in what is sent first.
+    fn packets_from(&self, mut start: usize) -> impl Iterator<Item = &[u8]> {
+        let (mut index, mut rest) = (0, self.front());
+        core::iter::from_fn(move || {
+            while start == rest.len() && index < self.ahead.len() {
+                index += 1;
+                (start, rest) = (0, self.ahead.get(index).map_or(&self.buffer, |packet| packet));
+            }
+            let packet = packets(&rest[start..]).next()?;
+            start += packet.len();
+            Some(packet)
+        })
+    }
+
     /// How long the message at QoS 0 is that was sent in part, if there is one.
     pub(super) fn cut_message(&self) -> Option<usize> {
         let (_, start) = self.first_unsent();
-        let cut = packets(&self.buffer[start..]).next().filter(|_| start < self.sent)?;
+        let cut = packets(&self.front()[start..]).next().filter(|_| start < self.sent)?;
         message(cut).filter(|message| message.qos == QoS::AtMostOnce).map(|_| cut.len())
     }
 
-    /// How many packets are sent to their end, and where in the buffer the next one starts.
+    /// How many packets of the first that is ahead, or else of the buffer, are sent to their end, and where in there
+    /// the next one starts.
     fn first_unsent(&self) -> (u64, usize) {
         let (mut count, mut start) = (0, 0);
         #[cfg(not(feature = "stream"))]
-        let whole = &self.buffer;
+        let whole = self.front();
         // One that is streamed is not sent to its end: it would not be there.
         #[cfg(feature = "stream")]
-        let whole = &self.buffer[..self.streamed.as_ref().map_or(self.buffer.len(), |streamed| streamed.start)];
+        let whole = match &self.streamed {
+            Some(streamed) => &self.buffer[..streamed.start],
+            None => self.front(),
+        };
         for packet in packets(whole) {
             if start + packet.len() > self.sent {
                 break;
@@ -195,7 +266,13 @@ impl Outbound {
 
     pub(super) fn transmitted(&mut self, len: usize) {
         self.sent += len;
-        assert!(self.sent <= self.buffer.len(), "more bytes transmitted than there were");
+        let front = self.front().len();
+        assert!(self.sent <= front, "more bytes transmitted than there were");
+        if self.sent == front && self.ahead.pop_front().is_some() {
+            self.ahead_bytes -= front;
+            self.origin += front as u64;
+            self.sent = 0;
+        }
         while let Some((place, topic)) = self.unnamed.front()
             && self.has_sent(*place)
         {
@@ -206,10 +283,9 @@ impl Outbound {
         if self.streamed.is_some() {
             self.pass_streamed();
         }
-        #[cfg(not(feature = "stream"))]
-        let is_all = self.sent == self.buffer.len();
+        let is_all = self.ahead.is_empty() && self.sent == self.buffer.len();
         #[cfg(feature = "stream")]
-        let is_all = self.streamed.is_none() && self.sent == self.buffer.len();
+        let is_all = is_all && self.streamed.is_none();
         if is_all {
             self.empty();
         } else if self.has_sent(self.mark) {
@@ -222,6 +298,7 @@ impl Outbound {
     pub(super) fn clear(&mut self) {
         #[cfg(feature = "stream")]
         self.take_out_streamed();
+        self.gather();
         let (sent, start) = self.first_unsent();
         debug_assert!(start <= self.sent, "packets are whole");
         self.packets -= packets(&self.buffer).count() as u64 - sent;

@@ -17,6 +17,10 @@ use crate::frame::FrameError;
 /// Length.
 const ALIAS_LEN: usize = 5;
 
+/// From this size on a copy of a packet takes longer than a write of its own: to keep it, or to make room behind
+/// others.
+const LARGE: usize = 32 * 1024;
+
 /// The DUP flag in the first byte of a PUBLISH.
 const DUP: u8 = 0x08;
 
@@ -61,13 +65,22 @@ impl Machine {
         let len = measured.len();
         self.check_room(len, len, packet_id.is_some())?;
         let place = self.outbound.end();
-        let outbound = self.outbound.appender(len);
-        let start = outbound.len();
-        measured.write(outbound);
+        let is_large = len >= LARGE
+            && self.outbound.takes_shared()
+            && (packet_id.is_some() || !self.outbound.pending().is_empty());
+        let mut large = Vec::new();
+        let buffer = if is_large { &mut large } else { self.outbound.appender(len) };
+        let start = buffer.len();
+        measured.write(buffer);
+        let large = is_large.then(|| self.outbound.push_shared(large));
         let Some(packet_id) = packet_id else { return Ok(None) };
         let operation = self.next_operation();
-        let store = |stored: &mut Vec<u8>| stored.extend_from_slice(self.outbound.since(start));
+        let small = if is_large { &[][..] } else { self.outbound.since(start) };
+        let store = |stored: &mut Vec<u8>| stored.extend_from_slice(small);
         self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, place, store);
+        if let Some(packet) = large {
+            self.in_flight.keep_large(packet_id, packet);
+        }
         self.keep_alive.will_be_answered(packet_id, self.outbound.end());
         Ok(Some(operation))
     }

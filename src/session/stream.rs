@@ -303,6 +303,7 @@ impl Machine {
         }
         // An alias that comes with the Topic Name makes the packet longer.
         let alias = alias.filter(|alias| alias.is_known || self.terms.check_size(len + ALIAS_LEN).is_ok());
+        self.outbound.gather();
         let place = self.outbound.end();
         let topic = if alias.is_some_and(|alias| alias.is_known) { "" } else { packet.topic };
         let properties = PublishProperties { topic_alias: alias.map(|alias| alias.alias), ..packet.properties };

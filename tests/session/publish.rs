@@ -51,6 +51,71 @@ fn message_at_qos_2_is_in_flight_until_pubcomp() {
     s.expect_published(message, ReasonCode::Success);
 }
 
+/// Messages so large leave from where they are kept, and others from a buffer.
+#[test]
+fn large_messages_and_small_ones_leave_in_their_order() {
+    let large = "x".repeat(100_000);
+    for piece in [7_777, 100_000, usize::MAX] {
+        let mut s = Scenario::connected();
+        s.network_stalls();
+        s.publish(QOS_0, "a", "1");
+        let first = s.publish(QOS_1, "a", &large);
+        s.publish(QOS_0, "a", "2");
+        s.publish(QOS_0, "a", "3");
+        let second = s.publish(QOS_2, "a", &large);
+        let third = s.publish(QOS_1, "b", &large);
+        s.publish(QOS_1, "a", "4");
+        for _ in 0..50 {
+            s.network_takes(piece);
+        }
+        s.network_flows();
+        s.expect_sent_all(&[
+            publish(QOS_0, 0, "a", "1"),
+            publish(QOS_1, 1, "a", &large),
+            publish(QOS_0, 0, "a", "2"),
+            publish(QOS_0, 0, "a", "3"),
+            publish(QOS_2, 2, "a", &large),
+            publish(QOS_1, 3, "b", &large),
+            publish(QOS_1, 4, "a", "4"),
+        ]);
+        s.broker_sends(puback(3));
+        s.expect_published(third, ReasonCode::Success);
+        s.broker_sends(puback(1));
+        s.expect_published(first, ReasonCode::Success);
+        s.broker_sends(pubrec(2));
+        s.expect_sent(pubrel(2));
+        s.broker_sends(pubcomp(2));
+        s.expect_published(second, ReasonCode::Success);
+        assert_eq!(s.session.in_flight(), 1);
+    }
+}
+
+#[test]
+fn connection_that_ends_within_a_large_message_loses_none() {
+    let large = "x".repeat(100_000);
+    for session_present in [false, true] {
+        let mut s = Scenario::connected();
+        s.network_stalls();
+        s.publish(QOS_0, "a", "1");
+        s.publish(QOS_1, "a", &large);
+        s.publish(QOS_0, "a", "2");
+        let other = s.publish(QOS_1, "b", &large);
+        s.publish(QOS_0, "a", "3");
+        s.network_takes(50_000);
+        s.expect_sent(publish(QOS_0, 0, "a", "1"));
+        s.reconnected(session_present);
+        let again = if session_present { resent } else { publish };
+        s.expect_sent_all(&[
+            again(QOS_1, 1, "a", &large),
+            again(QOS_1, 2, "b", &large),
+            publish(QOS_0, 0, "a", "2"),
+            publish(QOS_0, 0, "a", "3"),
+        ]);
+        s.broker_sends(puback(2));
+        s.expect_published(other, ReasonCode::Success);
+    }
+}
+
 #[test]
 fn message_is_sent_with_all_its_properties() {
     let mut s = Scenario::connected();

@@ -82,7 +82,10 @@ impl<const WIDE: bool> ComponentOf<WIDE> {
     /// # Errors
     /// As [`Subject::connect`].
     pub fn connect_permitted(url: &str, settings: &Settings, permissions: &Permissions) -> Result<Self, Failure> {
-        let mut instance = Instance::new(runtime(url, settings, WIDE), permissions);
+        Self::connect_as(Instance::new(runtime(url, settings, WIDE), permissions), url, settings)
+    }
+
+    fn connect_as(mut instance: Instance, url: &str, settings: &Settings) -> Result<Self, Failure> {
         let options = instance.options(settings);
         let (store, mqtt) = instance.parts();
         let client = untrapped(mqtt.call_connect(&mut *store, url, Some(options)));
@@ -108,6 +111,20 @@ impl<const WIDE: bool> ComponentOf<WIDE> {
         let client = untrapped(mqtt.call_connect(&mut *store, url, Some(options)));
         untrapped(options.resource_drop(store));
         Ok(Self { client: client?, instance })
+    }
+
+    /// Connects a client of this component, to a broker without TLS.
+    ///
+    /// # Errors
+    /// As [`Subject::connect`].
+    pub fn connect_in(runtime: &Runtime, url: &str, settings: &Settings) -> Result<Self, Failure> {
+        Self::connect_as(Instance::new(runtime, &leave(url, settings)), url, settings)
+    }
+
+    /// How much fuel the component has taken so far, if it is one of [`Runtime::metered`].
+    #[must_use]
+    pub fn fuel_taken(&self) -> Option<u64> {
+        self.instance.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 
     /// How often the component has called its host so far.

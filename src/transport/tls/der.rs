@@ -320,6 +320,16 @@ pub(super) fn rsa_modulus(der: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// The secret of a key for ECDSA, in the form of SEC 1 or PKCS #8.
+pub(super) fn ec_secret(der: &[u8]) -> Option<&[u8]> {
+    let mut key = Elements(der).enter()?;
+    key.take(INTEGER)?;
+    match key.next()? {
+        (OCTET_STRING, secret) => Some(secret),
+        _ => ec_secret(key.take(OCTET_STRING)?),
+    }
+}
+
 /// How many bits a number has.
 fn bits(number: &[u8]) -> usize {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();

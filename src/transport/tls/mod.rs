@@ -7,12 +7,14 @@
 //! ```
 
 mod der;
+mod exchange;
 mod failure;
 mod given;
 mod options;
 mod pem;
 mod provider;
 mod sessions;
+mod signature;
 mod verify;
 
 use alloc::borrow::ToOwned;

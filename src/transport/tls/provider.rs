@@ -1,4 +1,5 @@
-//! The cryptography: what the pure-Rust provider has, except what must not be used or nobody needs.
+//! The cryptography: ciphers, hashes and some keys as the pure-Rust provider has them, except what must not be used or
+//! nobody needs. For curves and signatures it has older versions of the libraries that `exchange` and `signature` use.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -9,11 +10,12 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::SigningKey;
 use rustls::{SignatureScheme, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
 use rustls_rustcrypto as rustcrypto;
-use rustls_rustcrypto::sign::ecdsa::{EcdsaSigningKeyP256, EcdsaSigningKeyP384};
 use rustls_rustcrypto::sign::eddsa::Ed25519SigningKey;
 use rustls_rustcrypto::sign::rsa::RsaSigningKey;
 
-use super::der::KeyKind;
+use super::der::{KeyKind, ec_secret};
+use super::exchange::GROUPS;
+use super::signature::{ALGORITHMS, p256_key, p384_key};
 use super::verify::Fingerprint;
 
 /// How many records AES-GCM may encrypt under one key (RFC 8446, section 5.5: 2^24.5 full ones). Behind them TLS 1.3
@@ -47,7 +49,13 @@ const TLS13_AES: [SupportedCipherSuite; 2] =
 
 /// What connections are made with.
 pub(super) fn provider() -> CryptoProvider {
-    CryptoProvider { cipher_suites: Vec::from(CIPHER_SUITES), key_provider: &NoKeys, ..rustcrypto::provider() }
+    CryptoProvider {
+        cipher_suites: Vec::from(CIPHER_SUITES),
+        kx_groups: Vec::from(GROUPS),
+        signature_verification_algorithms: ALGORITHMS,
+        secure_random: &rustcrypto::Provider,
+        key_provider: &NoKeys,
+    }
 }
 
 /// Reads a private key of this kind; or says why it cannot be used.
@@ -55,19 +63,19 @@ pub(super) fn load_key(key: &PrivateKeyDer<'_>, kind: &KeyKind) -> Result<Arc<dy
     if !kind.can_sign() {
         return Err(kind.refusal());
     }
-    let loaded: Result<Arc<dyn SigningKey>, _> = match kind {
-        KeyKind::Rsa { .. } => RsaSigningKey::try_from(key).map(|key| Arc::new(key) as _),
-        KeyKind::P256 => EcdsaSigningKeyP256::try_from(key).map(|key| Arc::new(key) as _),
-        KeyKind::P384 => EcdsaSigningKeyP384::try_from(key).map(|key| Arc::new(key) as _),
-        _ => Ed25519SigningKey::try_from(key).map(|key| Arc::new(key) as _),
+    let loaded: Option<Arc<dyn SigningKey>> = match kind {
+        KeyKind::Rsa { .. } => RsaSigningKey::try_from(key).ok().map(|key| Arc::new(key) as _),
+        KeyKind::P256 => ec_secret(key.secret_der()).and_then(p256_key),
+        KeyKind::P384 => ec_secret(key.secret_der()).and_then(p384_key),
+        _ => Ed25519SigningKey::try_from(key).ok().map(|key| Arc::new(key) as _),
     };
-    loaded.map_err(|_| "it is damaged".into())
+    loaded.ok_or_else(|| "it is damaged".into())
 }
 
 /// Whether a signature by such a scheme is that of the key with these bits.
 pub(super) fn verifies(scheme: SignatureScheme, public: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    let known = rustcrypto::provider().signature_verification_algorithms.mapping;
-    let algorithms = known.iter().find(|(known, _)| *known == scheme).map_or(&[][..], |(_, algorithms)| algorithms);
+    let algorithms =
+        ALGORITHMS.mapping.iter().find(|(known, _)| *known == scheme).map_or(&[][..], |(_, algorithms)| algorithms);
     algorithms.first().is_some_and(|algorithm| algorithm.verify_signature(public, message, signature).is_ok())
 }
 
