@@ -1,7 +1,6 @@
 //! The component for WASI 0.3 and a guest of it. The host lets both run side by side, and what the guest asks of the
 //! stage holds up nothing else.
 
-use std::pin::pin;
 use std::thread::{self, Scope};
 use std::time::Instant;
 
@@ -52,7 +51,7 @@ async fn perform<'scope, 'env>(
     let start = Instant::now();
     let instance = linker(&engine)?.instantiate_async(&mut store, &component).await?;
     let run = instance.get_typed_func::<(), (Result<(), String>,)>(&mut store, "run")?;
-    let running = pin!(store.run_concurrent(async |host| run.call_concurrent(host, ()).await));
+    let running = store.run_concurrent(async |host| run.call_concurrent(host, ()).await);
     let (said,) = attend(stage, scope, &mut called, running).await???;
     Ok(Ended::of(said.map_err(|words| unable(&words, "")), store.data(), start))
 }
