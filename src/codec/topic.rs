@@ -330,6 +330,19 @@ mod tests {
     }
 
     #[test]
+    fn a_null_character_is_found_at_each_place_of_a_filter_and_nothing_else_is() {
+        for len in 1..30 {
+            for place in 0..len {
+                for character in ['\0', ' ', '*', ',', 'ü'] {
+                    let filter: alloc::string::String =
+                        (0..len).map(|at| if at == place { character } else { 'a' }).collect();
+                    assert_eq!(validate_topic_filter(&filter).is_ok(), character != '\0', "{filter:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_wildcard_is_judged_at_each_place() {
         for len in 1..30 {
             for place in 0..len {
