@@ -3,48 +3,59 @@
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 
-use crate::time::Instant;
+use crate::fifo::Fifo;
+use crate::time::{Instant, soonest};
 
 /// As many deadlines of things that have ended are kept as of those that have not, and this many more.
 const MOST_ENDED: usize = 64;
 
 /// The deadlines of things that are kept elsewhere. Some of them may have ended by now.
 #[derive(Debug, Default)]
-pub(crate) struct Deadlines(BinaryHeap<Reverse<(Instant, u64)>>);
+pub(crate) struct Deadlines {
+    /// Soonest first. Most things have the same time, so each one's deadline is behind all before it.
+    in_order: Fifo<(Instant, u64)>,
+    others: BinaryHeap<Reverse<(Instant, u64)>>,
+}
 
 impl Deadlines {
     pub(crate) fn push(&mut self, number: u64, deadline: Instant) {
-        self.0.push(Reverse((deadline, number)));
+        if self.in_order.back().is_none_or(|(last, _)| *last <= deadline) {
+            self.in_order.push_back((deadline, number));
+        } else {
+            self.others.push(Reverse((deadline, number)));
+        }
     }
 
     /// The soonest.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.0.peek().map(|Reverse((deadline, _))| *deadline)
+        let other = self.others.peek().map(|Reverse((deadline, _))| *deadline);
+        soonest(self.in_order.front().map(|(deadline, _)| *deadline), other)
     }
 
     /// The next whose time has come.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u64> {
-        let Reverse((deadline, number)) = self.0.peek()?;
-        let (is_due, number) = (now >= *deadline, *number);
-        if is_due {
-            self.0.pop();
+        let next = self.next().filter(|deadline| now >= *deadline)?;
+        if self.in_order.front().is_some_and(|(deadline, _)| *deadline == next) {
+            return self.in_order.pop_front().map(|(_, number)| number);
         }
-        is_due.then_some(number)
+        self.others.pop().map(|Reverse((_, number))| number)
     }
 
     /// Forgets those that have ended, as far as they stand in front or are too many beside the `live`.
     pub(crate) fn forget(&mut self, live: usize, is_live: impl Fn(u64) -> bool) {
-        while let Some(Reverse((_, number))) = self.0.peek()
+        while let Some((_, number)) = self.in_order.front()
             && !is_live(*number)
         {
-            self.0.pop();
+            self.in_order.pop_front();
         }
-        if self.0.len() > 2 * live + MOST_ENDED {
-            for Reverse((deadline, number)) in core::mem::take(&mut self.0) {
-                if is_live(number) {
-                    self.push(number, deadline);
-                }
-            }
+        while let Some(Reverse((_, number))) = self.others.peek()
+            && !is_live(*number)
+        {
+            self.others.pop();
+        }
+        if self.in_order.len() + self.others.len() > 2 * live + MOST_ENDED {
+            self.in_order.retain(|(_, number)| is_live(*number));
+            self.others.retain(|Reverse((_, number))| is_live(*number));
         }
     }
 }
@@ -63,7 +74,8 @@ mod tests {
             deadlines.push(number, at(10_000 - number));
             deadlines.forget(1, |other| other == number || other == 0);
         }
-        assert!(deadlines.0.len() <= 2 + MOST_ENDED + 1, "{}", deadlines.0.len());
+        let kept = deadlines.in_order.len() + deadlines.others.len();
+        assert!(kept <= 2 + MOST_ENDED + 1, "{kept}");
         assert_eq!(deadlines.next(), Some(at(1)));
         assert_eq!((deadlines.pop_due(at(0)), deadlines.pop_due(at(1))), (None, Some(9_999)));
     }

@@ -25,6 +25,20 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     }
 }
 
+/// A number that is unlikely to come twice, and keeps no secret: the system is asked for one a thread.
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+pub(crate) fn seed() -> u64 {
+    use core::hash::BuildHasher;
+    // A process that was forked has other times than its siblings.
+    std::hash::RandomState::new().hash_one(std::time::Instant::now())
+}
+
+/// A number that is unlikely to come twice.
+#[cfg(all(feature = "std", target_family = "wasm"))]
+pub(crate) fn seed() -> u64 {
+    getrandom::u64().unwrap_or_default()
+}
+
 /// A number that nobody can guess.
 #[cfg(not(feature = "std"))]
 pub(crate) fn nonce() -> Result<u64, TransportError> {

@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("url", &[]),
     ("fifo", &[]),
     ("ordered", &["fifo"]),
-    ("deadlines", &["time"]),
+    ("deadlines", &["fifo", "time"]),
     ("rabbitmq", &[]),
     ("wit", &[]),
     ("message", &["codec"]),

@@ -160,7 +160,7 @@ impl AsyncClient {
         }
         #[cfg(feature = "proxy")]
         layers.use_proxy(options.checked_proxy()?);
-        let mut engine = Engine::new(Some(url), options, getrandom::u64().unwrap_or_default())?;
+        let mut engine = Engine::new(Some(url), options, crate::random::seed())?;
         engine.deliver_to_listeners();
         let shared = Arc::new(Shared::new(engine));
         spawn(Driver::new(Arc::clone(&shared), layers));

@@ -81,25 +81,33 @@ pub fn validate_topic_name(topic: &str) -> Result<(), TopicError> {
 pub fn validate_topic_filter(filter: &str) -> Result<(), TopicError> {
     validate_length(filter)?;
     let bytes = filter.as_bytes();
-    let (mut null, mut is_misplaced) = (0, false);
-    let mut add = |start: usize, word: u64| {
-        null |= zero_bytes(word);
-        let mut found = wildcards(word);
+    let (mut has_null, mut is_misplaced) = (false, false);
+    let mut look = |start: usize, word: u64| {
+        let mut found = low_bytes(word);
         while found != 0 {
-            is_misplaced |= is_misplaced_wildcard(bytes, start + found.trailing_zeros() as usize / 8);
+            let place = start + found.trailing_zeros() as usize / 8;
+            match bytes.get(place) {
+                Some(0) => has_null = true,
+                Some(&wildcard @ (b'+' | b'#')) => is_misplaced |= is_misplaced_wildcard(bytes, place, wildcard),
+                _ => {}
+            }
             found &= found - 1;
         }
     };
-    match bytes.last_chunk::<8>() {
-        // As `Scan` does.
-        Some(last) => {
-            let chunks = bytes.as_chunks::<8>().0.iter().enumerate();
-            chunks.for_each(|(place, chunk)| add(8 * place, u64::from_le_bytes(*chunk)));
-            add(bytes.len() - 8, u64::from_le_bytes(*last));
-        }
-        None => add(0, word(bytes)),
+    let mut rest = bytes;
+    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
+        look(bytes.len() - rest.len(), u64::from_le_bytes(*chunk));
+        rest = behind;
     }
-    if null != 0 {
+    if !rest.is_empty() {
+        let last = match bytes.last_chunk::<8>() {
+            // Without those that were looked at.
+            Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()) | repeat(X) << (8 * rest.len()),
+            None => rest.iter().rev().fold(repeat(X), |word, byte| word << 8 | u64::from(*byte)),
+        };
+        look(bytes.len() - rest.len(), last);
+    }
+    if has_null {
         return Err(TopicError::NullCharacter);
     }
     if is_shared(filter) {
@@ -109,15 +117,15 @@ pub fn validate_topic_filter(filter: &str) -> Result<(), TopicError> {
     if is_misplaced { Err(TopicError::MisplacedWildcard) } else { Ok(()) }
 }
 
-/// Whether there is a `+` that is not alone in its level, or a `#` that is not alone in the last.
-fn is_misplaced_wildcard(filter: &[u8], place: usize) -> bool {
+/// Whether the wildcard there is a `+` that is not alone in its level, or a `#` that is not alone in the last.
+#[inline]
+fn is_misplaced_wildcard(filter: &[u8], place: usize, wildcard: u8) -> bool {
     let begins = place == 0 || filter[place - 1] == b'/';
-    match filter.get(place..) {
-        Some([b'+'] | [b'+', b'/', ..] | [b'#']) => !begins,
-        Some([b'+' | b'#', ..]) => true,
-        // A few more are found than there are, all of them behind one.
-        _ => false,
-    }
+    let ends = match filter.get(place + 1) {
+        None => true,
+        Some(&next) => wildcard == b'+' && next == b'/',
+    };
+    !(begins && ends)
 }
 
 /// Whether a Topic Filter matches a Topic Name (section 4.7). A shared subscription matches as the filter in it.
@@ -239,6 +247,20 @@ const fn repeat(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
 }
 
+/// What neither matters nor is low.
+const X: u8 = b'x';
+
+/// Not zero if any of the eight bytes is one of those that matter, or one of the few others that are no higher. The
+/// lowest bit that is set is that of the first of them; some above it may be set for no reason.
+const fn low_bytes(word: u64) -> u64 {
+    word.wrapping_sub(repeat(HIGHEST + 1)) & !word & repeat(0x80)
+}
+
+/// The highest of those that matter.
+const HIGHEST: u8 = b'+';
+
+const _: () = assert!(b'#' < HIGHEST && HIGHEST < X);
+
 /// Not zero if any of the eight bytes is. The lowest bit that is set is that of the first.
 const fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(repeat(1)) & !word & repeat(0x80)
@@ -304,6 +326,19 @@ mod tests {
         }
         for bad in ["$share", "$share/", "$share/g", "$share/g/", "$share//a", "$share/g+/a", "$share/#/a"] {
             assert_eq!(validate_topic_filter(bad), Err(TopicError::InvalidShare), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_null_character_is_found_at_each_place_of_a_filter_and_nothing_else_is() {
+        for len in 1..30 {
+            for place in 0..len {
+                for character in ['\0', ' ', '*', ',', 'ü'] {
+                    let filter: alloc::string::String =
+                        (0..len).map(|at| if at == place { character } else { 'a' }).collect();
+                    assert_eq!(validate_topic_filter(&filter).is_ok(), character != '\0', "{filter:?}");
+                }
+            }
         }
     }
 

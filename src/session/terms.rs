@@ -73,10 +73,10 @@ impl Terms {
             return Err(CallError::SubscriptionIdentifiersNotSupported);
         }
         for subscription in subscriptions {
-            if codec::is_shared(subscription.filter) && !self.shared_subscription_available {
+            if !self.shared_subscription_available && codec::is_shared(subscription.filter) {
                 return Err(CallError::SharedSubscriptionsNotSupported);
             }
-            if codec::has_wildcard(subscription.filter) && !self.wildcard_subscription_available {
+            if !self.wildcard_subscription_available && codec::has_wildcard(subscription.filter) {
                 return Err(CallError::WildcardSubscriptionsNotSupported);
             }
         }

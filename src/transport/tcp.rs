@@ -68,20 +68,26 @@ impl Tcp {
         let mut addresses = Addresses::new(resolved, until);
         while let Some((address, until)) = addresses.next(now()) {
             match open(address, until.saturating_duration_since(now())).map_err(TransportError::from) {
-                Ok(stream) => return Self::new(stream),
+                Ok(stream) => return Self::over(stream),
                 Err(error) => addresses.failed(address, &error),
             }
         }
         Err(addresses.into_error())
     }
 
+    /// Over a stream of which nothing is known.
     pub(super) fn new(stream: TcpStream) -> Result<Self, TransportError> {
         stream.set_nonblocking(false)?;
+        stream.set_read_timeout(None)?;
+        Self::over(stream)
+    }
+
+    /// Over a stream that blocks, and that no timeout was set of.
+    fn over(stream: TcpStream) -> Result<Self, TransportError> {
         // One write holds all there is to say, so waiting for more (Nagle's algorithm) only delays it. `Gather` knows
         // when it does not.
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(STALLED))?;
-        stream.set_read_timeout(None)?;
         Ok(Self {
             stream,
             read_timeout: None,
@@ -201,15 +207,21 @@ impl Transport for Tcp {
         self.is_closed = true;
         #[cfg(any(target_os = "android", target_os = "linux"))]
         drop(self.gather.take());
+        if self.stream.shutdown(Shutdown::Write).is_err() {
+            // It is closed from the other side by now, which is as good.
+            return;
+        }
         // Closing with bytes unread would make the system take back what was sent, so they are read.
         let until = self.now() + LINGER;
-        if self.stream.shutdown(Shutdown::Write).is_ok() {
-            let mut unread = [0; 4096];
-            while let Some(remaining) = self.remaining(Some(until)).filter(|remaining| !remaining.is_zero())
-                && let Ok(Some(1..)) = self.read(&mut unread, Some(remaining))
-            {}
+        let mut unread = [0; 4096];
+        while let Some(remaining) = self.remaining(Some(until)).filter(|remaining| !remaining.is_zero()) {
+            match self.read(&mut unread, Some(remaining)) {
+                Ok(Some(1..)) => {}
+                // So is this.
+                Ok(Some(0)) => return,
+                Ok(None) | Err(_) => break,
+            }
         }
-        // It may be closed from the other side by now, which is as good.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 }

@@ -335,7 +335,7 @@ impl Connector for TcpConnector {
     }
 
     fn random(&mut self) -> u64 {
-        getrandom::u64().unwrap_or_default()
+        crate::random::seed()
     }
 }
 
