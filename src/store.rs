@@ -174,9 +174,28 @@ fn open(path: &Path, durability: Durability) -> Result<Database, StoreError> {
     // What is killed in the middle of this leaves no half of a file at the path itself.
     let mut unfinished = std::ffi::OsString::from(path);
     unfinished.push(".new");
-    drop(open_file(Path::new(&unfinished), durability, true)?);
-    fs::rename(&unfinished, path).map_err(|error| of_io(&error))?;
-    open_file(path, durability, false)
+    let unfinished = Path::new(&unfinished);
+    // Nobody else can have one there from here on: the lock goes with the file when that is renamed.
+    let database = open_file(unfinished, durability, true)?;
+    if path.metadata().is_ok_and(|file| file.len() > 0) {
+        // Another process was faster: its file stays.
+        drop(fs::remove_file(unfinished));
+        return open_file(path, durability, false);
+    }
+    fs::rename(unfinished, path).map_err(|error| of_io(&error))?;
+    if durability == Durability::Power {
+        sync_folder(path).map_err(|error| of_io(&error))?;
+    }
+    Ok(database)
+}
+
+/// Waits until the disk has the name of a file, too.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 /// Opens a file that is a store, or begins one in a file that is to be empty.

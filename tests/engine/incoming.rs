@@ -263,3 +263,31 @@ fn messages_taken_one_by_one_are_streamed_too() {
     s.expect_sent(puback(7));
     s.expect_usable();
 }
+
+#[test]
+fn call_waits_behind_a_payload_that_somebody_takes_slowly() {
+    for most in [1000, 20_000, 40_000, 64 * 1024] {
+        let mut s = streaming(options().response_timeout(Duration::from_secs(1000)));
+        let listener = s.listen_streaming();
+        let large = payload(3_000_000);
+        let message = s.publish(QOS_1, "p", "1");
+        s.expect_sent(publish(QOS_1, 1, "p", "1"));
+        s.broker_sends_all(&[publish(QOS_0, 0, "a", &large), puback(1)]);
+        let payload = s.expect_streamed(listener, "a", large.len());
+        for _ in 0..10 {
+            s.wait(SECOND / 2);
+            assert!(matches!(s.take_some(payload, most), Poll::Ready(Ok(_))));
+            s.expect_pending(message);
+        }
+        s.wait(2 * SECOND);
+        s.expect_failed(message, Error::AnswerBehindMessages);
+    }
+}
+
+#[test]
+fn more_than_any_packet_has_is_refused() {
+    let s = streaming(options());
+    for len in [300_000_000, u64::from(u32::MAX), u64::MAX] {
+        assert!(s.engine.check_streamed(&Publish::new("a", "beginning"), len).is_err());
+    }
+}
