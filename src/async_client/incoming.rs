@@ -183,8 +183,8 @@ impl AsyncStreamedMessages {
         poll_fn(|context| self.poll_take(context, false)).await.map(|(message, _)| message)
     }
 
-    /// Waits for the next message, which is acknowledged by hand, whenever that is: with
-    /// [`AsyncClient::acknowledge`] and what is returned with it. `None` at QoS 0.
+    /// Waits for the next message, which is acknowledged by hand: with [`AsyncClient::acknowledge`] and what is
+    /// returned with it, though not before all of its payload was read or it was dropped. `None` at QoS 0.
     ///
     /// # Errors
     /// As [`AsyncStreamedMessages::receive`].

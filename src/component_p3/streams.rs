@@ -53,7 +53,7 @@ impl streams::Guest for Component {
         };
         let call = shared.run(PublishingStream { message, payload_len: payload_bytes });
         let Reason { reason_code, reason_string, user_properties, .. } =
-            Publishing { shared, call, read, given: 0, reading: None, source: Some(source) }.await?;
+            Publishing { shared, call, read, given: 0, reading: None, source: source.unfinished() }.await?;
         Ok(wit::PublishAnswer { code: reason_code as u8, reason_string, user_properties })
     }
 
@@ -99,6 +99,11 @@ struct Source {
 }
 
 impl Source {
+    /// Itself, unless it has given everything: then the stream is dropped.
+    fn unfinished(self) -> Option<Self> {
+        (self.unread > 0).then_some(self)
+    }
+
     /// Reads some of what is missing. `None`: the stream has ended.
     async fn read(&mut self) -> Option<Vec<u8>> {
         let most = usize::try_from(self.unread).map_or(CHUNK, |unread| unread.min(CHUNK));
@@ -120,7 +125,8 @@ struct Publishing<'a> {
     /// What was read last, and how much of that the engine has.
     read: Vec<u8>,
     given: usize,
-    /// What is being read. The stream is there, or in `source` when nothing is.
+    /// What is being read. The stream is there, or in `source` when nothing is; or nowhere, once it has given
+    /// everything.
     reading: Option<Reading>,
     source: Option<Source>,
 }
@@ -144,7 +150,7 @@ impl Future for Publishing<'_> {
                 }
                 continue;
             }
-            if let Some(mut source) = source.take_if(|source| source.unread > 0) {
+            if let Some(mut source) = source.take() {
                 *reading = Some(Box::pin(async move {
                     let read = source.read().await;
                     (source, read)
@@ -154,7 +160,7 @@ impl Future for Publishing<'_> {
             let Poll::Ready((from, more)) = under_way.as_mut().poll(context) else { return Poll::Pending };
             *reading = None;
             match more {
-                Some(more) => (*read, *given, *source) = (more, 0, Some(from)),
+                Some(more) => (*read, *given, *source) = (more, 0, from.unfinished()),
                 None => {
                     let error = StreamError::SourceTooShort { missing: from.unread };
                     if let Some(id) = call.id() {
@@ -184,7 +190,8 @@ impl ExportedMessages {
     ) -> Poll<Result<Option<(Message, Option<Delivery>, Option<PayloadId>)>, Error>> {
         let taken = self.shared.with(|engine| {
             let waker = Some(context.waker());
-            match engine.take_streamed(self.listener, &mut self.more.borrow_mut(), self.by_hand, waker, &mut now) {
+            // By hand in any case: nobody has read it before it left its stream.
+            match engine.take_streamed(self.listener, &mut self.more.borrow_mut(), true, waker, &mut now) {
                 Some(taken) => Poll::Ready(Ok(Some(taken))),
                 None => engine.require_open().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending),
             }
@@ -253,20 +260,30 @@ impl ExportedMessages {
             Err(failure(wit::FailureKind::ConnectionOver, "stream-lost", message))
         });
         let shared = Rc::clone(&self.shared);
+        let owed = delivery.filter(|_| !self.by_hand);
         spawn(async move {
             let written = match payload {
-                Some(payload) => Payload { shared, payload, left: payload_bytes }.write(&mut writer).await,
+                Some(payload) => {
+                    Payload { shared: Rc::clone(&shared), payload, left: payload_bytes }.write(&mut writer).await
+                }
                 None => {
-                    drop(writer.write_all(whole).await);
+                    // To write nothing would wait for somebody who reads it.
+                    if !whole.is_empty() {
+                        drop(writer.write_all(whole).await);
+                    }
                     Ok(())
                 }
             };
             drop(writer);
+            // What is lost is sent again.
+            if let Some(delivery) = owed.filter(|_| written.is_ok()) {
+                shared.with(|engine| engine.acknowledge(delivery));
+            }
             // Nobody may want to know.
             drop(ended.write(written.map_err(Into::into)).await);
         });
         let mut said = wit::Message::from(&message);
-        said.delivery = delivery.map(Delivery::number);
+        said.delivery = delivery.filter(|_| self.by_hand).map(Delivery::number);
         streams::StreamedMessage { message: said, payload_bytes, payload: reader, end }
     }
 }

@@ -117,8 +117,8 @@ impl Engine {
 
     /// The next message of a listener that [streams](Engine::stream_payloads) payloads, out of `more` or else of its
     /// inbox, as with [`Engine::take_message`]. If there is none, `waker` is woken when there is one. With `by_hand`,
-    /// what is returned acknowledges the message, whenever that is; otherwise it is acknowledged when all of its
-    /// payload was taken.
+    /// what is returned acknowledges the message, though not before all of its payload was taken or skipped;
+    /// otherwise it is acknowledged then.
     ///
     #[doc = memory_example!()]
     /// use std::task::Poll;
@@ -315,6 +315,9 @@ impl Engine {
     /// ```
     pub fn payload_taken(&mut self, len: usize, now: Instant) {
         self.session.payload_taken(len);
+        if len > 0 {
+            self.restart_stuck();
+        }
         if self.session.payload_left().is_none() {
             self.catch_up(now);
         }
@@ -336,6 +339,15 @@ impl Engine {
         }
         let has_payload = self.session.head_has_payload();
         let listener = self.session.head().and_then(|head| self.listeners.streams_to(&head));
+        if has_payload && self.listeners.found_nobody() {
+            // It would be dropped when all of it is there.
+            if let Some((publish, _)) = self.session.receive_head(false) {
+                self.observed.received(&publish);
+                self.session.skip_payload();
+                self.listeners.note_unheard();
+            }
+            return true;
+        }
         let Some(listener) = listener.filter(|_| has_payload) else {
             self.session.collect_head();
             return true;

@@ -361,6 +361,18 @@ impl Listeners {
         }
     }
 
+    /// Whether nobody listens to the message that was looked for last.
+    #[cfg(feature = "stream")]
+    pub(super) const fn found_nobody(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Nobody gets a message that came.
+    #[cfg(feature = "stream")]
+    pub(super) const fn note_unheard(&mut self) {
+        self.unheard += 1;
+    }
+
     /// The message that was looked for last, as its listener gets it.
     #[cfg(feature = "stream")]
     pub(super) fn streamed_message(&self, publish: &Publish<'_>) -> Message {

@@ -25,6 +25,8 @@ pub(super) struct Incoming {
     stage: Stage,
     /// What acknowledges it once all of its payload was taken.
     delivery: Option<Delivery>,
+    /// What acknowledges it by hand.
+    held: Option<Delivery>,
     /// Counts those that were received.
     number: u64,
 }
@@ -214,7 +216,7 @@ impl Session {
         self.streamed += 1;
         incoming.number = self.streamed;
         let delivery = self.machine.hold(&publish);
-        incoming.delivery = delivery.filter(|_| !by_hand);
+        (incoming.delivery, incoming.held) = if by_hand { (None, delivery) } else { (delivery, None) };
         if len == 0 {
             let delivery = self.incoming.take().and_then(|incoming| incoming.delivery);
             delivery.map(|delivery| self.machine.acknowledge_by_hand(delivery));
@@ -227,6 +229,13 @@ impl Session {
         if let Some(incoming) = &mut self.incoming {
             incoming.delivery = Some(delivery);
         }
+    }
+
+    /// Acknowledges that message, if this is its delivery, once all of its payload was taken, or skipped: before, the
+    /// broker has not sent all of it. Returns whether that is new.
+    pub(super) fn acknowledge_incoming(&mut self, delivery: Delivery) -> Option<bool> {
+        let incoming = self.incoming.as_mut().filter(|incoming| incoming.held == Some(delivery))?;
+        Some(incoming.delivery.replace(delivery).is_none())
     }
 
     /// Which message's payload is streamed, if one's is.
@@ -314,6 +323,6 @@ impl Session {
 
 impl Incoming {
     const fn new(span: FrameSpan, topic: Option<Arc<str>>, stage: Stage) -> Self {
-        Self { span, topic, stage, delivery: None, number: 0 }
+        Self { span, topic, stage, delivery: None, held: None, number: 0 }
     }
 }

@@ -202,6 +202,10 @@ impl Session {
     /// # Ok::<(), mqtt_wasi::CallError>(())
     /// ```
     pub fn acknowledge(&mut self, delivery: Delivery) -> bool {
+        #[cfg(feature = "stream")]
+        if let Some(is_new) = self.acknowledge_incoming(delivery) {
+            return is_new;
+        }
         self.machine.acknowledge_by_hand(delivery)
     }
 

@@ -8,7 +8,7 @@ use mqtt_wasi::engine::{Held, ListenerId, Overflow, PayloadId};
 use mqtt_wasi::session::Delivery;
 use mqtt_wasi::{Error, Event, Message, Options, Reconnect, StreamError};
 
-use crate::packets::{puback, publish, resent};
+use crate::packets::{bytes, puback, publish, resent};
 use crate::scenario::{Mode, SECOND, Scenario, options};
 
 const QOS_0: QoS = QoS::AtMostOnce;
@@ -205,6 +205,49 @@ fn message_is_acknowledged_by_hand() {
     assert!(s.engine.acknowledge(delivery.expect("a QoS 1 message")));
     s.wake_and_settle();
     s.expect_sent(puback(7));
+    s.expect_usable();
+}
+
+#[test]
+fn message_acknowledged_by_hand_too_early_is_acknowledged_behind_its_payload() {
+    for skips in [false, true] {
+        let mut s = streaming(options());
+        let listener = s.listen_streaming();
+        let large = payload(200_000);
+        s.broker_sends(publish(QOS_1, 7, "a", &large));
+        let (_, delivery, payload) = s.take_streamed(listener, true).expect("a message");
+        let (delivery, payload) = (delivery.expect("a QoS 1 message"), payload.expect("it is streamed"));
+        assert!(s.engine.acknowledge(delivery));
+        assert!(!s.engine.acknowledge(delivery), "it was done before");
+        s.wake_and_settle();
+        s.expect_nothing_sent();
+        if skips {
+            let now = s.now();
+            s.engine.skip_payload(payload, &mut || now);
+            s.wake_and_settle();
+        } else {
+            assert!(s.take_all(payload) == large);
+        }
+        s.expect_sent(puback(7));
+        s.expect_usable();
+    }
+}
+
+#[test]
+fn large_message_that_nobody_listens_for_is_skipped_as_it_comes() {
+    let mut s = streaming(options());
+    let (_, listening) = s.listen("b", Overflow::default());
+    s.broker_grants("b");
+    s.expect_subscribed(listening);
+    let large = payload(4_000_000);
+    let sent = bytes(&publish(QOS_1, 7, "a", &large));
+    let before = crate::memory::live();
+    let (first, rest) = sent.split_at(3_000_000);
+    first.chunks(65_536).for_each(|piece| s.broker_sends_bytes(piece));
+    assert!(crate::memory::live() - before < 1_000_000, "{} bytes more", crate::memory::live() - before);
+    s.broker_sends_bytes(rest);
+    s.expect_sent(puback(7));
+    assert_eq!(s.engine.unheard(), 1);
     s.expect_usable();
 }
 
