@@ -1111,7 +1111,7 @@ impl Engine {
     /// ```
     #[must_use]
     pub fn outgoing(&self) -> usize {
-        self.session.transmit().len()
+        self.session.waiting()
     }
 
     /// The response timeout: [`Options::response_timeout`].

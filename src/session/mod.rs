@@ -774,7 +774,8 @@ impl Session {
         self.machine.subscriptions.iter().any(|known| *known.filter == *filter)
     }
 
-    /// Everything that waits to be sent.
+    /// What is to be sent next: everything that waits to be sent, but for packets of 32 KiB and more. They may come by
+    /// themselves, and what is behind them after that. So there may be more once this was sent.
     ///
     /// ```
     /// use mqtt_wasi::session::Session;
@@ -789,6 +790,11 @@ impl Session {
     #[must_use]
     pub fn transmit(&self) -> &[u8] {
         self.machine.outbound.pending()
+    }
+
+    /// How many bytes wait to be sent.
+    pub(crate) fn waiting(&self) -> usize {
+        self.machine.outbound.waiting()
     }
 
     /// Notes that the first `len` bytes of [`Session::transmit`] were sent.

@@ -60,6 +60,12 @@ impl Outbound {
         &self.front()[self.sent..]
     }
 
+    /// How many bytes wait to be sent.
+    pub(super) fn waiting(&self) -> usize {
+        let behind = if self.ahead.is_empty() { 0 } else { self.ahead_bytes - self.front().len() + self.buffer.len() };
+        self.pending().len() + behind
+    }
+
     /// What is sent first.
     fn front(&self) -> &[u8] {
         self.ahead.front().map_or(self.buffer.as_slice(), |packet| packet.as_slice())

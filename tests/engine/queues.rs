@@ -3,7 +3,7 @@
 use mqtt_wasi::codec::{ConnackProperties, Packet, QoS, ReasonCode, Subscription};
 use mqtt_wasi::{CallError, Error, Reconnect};
 
-use crate::packets::{puback, publish, reply, suback, unsuback};
+use crate::packets::{bytes, puback, publish, reply, suback, unsuback};
 use crate::scenario::{ALL, Asked, EVER, Habits, Mode, SECOND, Scenario, options};
 use crate::token::{Token, auth, options_with, terms};
 
@@ -28,6 +28,31 @@ fn without_place(mode: Mode, timeout: std::time::Duration) -> (Scenario, Asked, 
 
 fn reply_to(correlation: &[u8]) -> Packet<'_> {
     Packet::Publish(reply(QoS::AtMostOnce, 0, correlation, "r"))
+}
+
+#[test]
+fn all_that_waits_to_be_sent_is_counted_whatever_its_size() {
+    for mode in ALL {
+        let mut s = Scenario::connected(mode);
+        s.network_stalls();
+        let large = "x".repeat(40_000);
+        s.publish(QoS::AtMostOnce, "a", "1");
+        s.publish(QoS::AtLeastOnce, "a", &large);
+        s.publish(QoS::AtMostOnce, "a", "2");
+        let packets = [
+            publish(QoS::AtMostOnce, 0, "a", "1"),
+            publish(QoS::AtLeastOnce, 1, "a", &large),
+            publish(QoS::AtMostOnce, 0, "a", "2"),
+        ];
+        let bytes: usize = packets.iter().map(|packet| bytes(packet).len()).sum();
+        assert_eq!(s.engine.outgoing(), bytes);
+        s.network_takes(10_000);
+        assert_eq!(s.engine.outgoing(), bytes - 10_000);
+        s.network_flows();
+        s.expect_sent_all(&packets);
+        assert_eq!(s.engine.outgoing(), 0);
+        s.leave_the_rest();
+    }
 }
 
 #[test]
