@@ -18,6 +18,7 @@ pub(crate) struct Deadlines {
 }
 
 impl Deadlines {
+    #[inline(never)]
     pub(crate) fn push(&mut self, number: u64, deadline: Instant) {
         if self.in_order.back().is_none_or(|(last, _)| *last <= deadline) {
             self.in_order.push_back((deadline, number));
@@ -33,6 +34,7 @@ impl Deadlines {
     }
 
     /// The next whose time has come.
+    #[inline(never)]
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u64> {
         let next = self.next().filter(|deadline| now >= *deadline)?;
         if self.in_order.front().is_some_and(|(deadline, _)| *deadline == next) {
@@ -54,8 +56,17 @@ impl Deadlines {
             self.others.pop();
         }
         if self.in_order.len() + self.others.len() > 2 * live + MOST_ENDED {
-            self.in_order.retain(|(_, number)| is_live(*number));
-            self.others.retain(|Reverse((_, number))| is_live(*number));
+            for _ in 0..self.in_order.len() {
+                let Some((deadline, number)) = self.in_order.pop_front() else { break };
+                if is_live(number) {
+                    self.push(number, deadline);
+                }
+            }
+            for Reverse((deadline, number)) in core::mem::take(&mut self.others) {
+                if is_live(number) {
+                    self.push(number, deadline);
+                }
+            }
         }
     }
 }
