@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use host_tests::bindings_p3::exports::mqtt_wasi::client::mqtt::{Payload, Qos};
 use host_tests::broker::{Embedded, Mosquitto, each_broker, url};
 use host_tests::components::{compose, load};
+use host_tests::packets::publish_qos1;
 use host_tests::runtime::{Permissions, Runtime};
 use host_tests::scripted::Scripted;
 use host_tests::subject::{ComponentP3, SOON, Settings, Subject};
@@ -63,6 +64,30 @@ fn streams_may_end_early_and_be_dropped() {
     let Some(mosquitto) = Mosquitto::start() else { return };
     let broker = mosquitto.address();
     tell("stream-edges", &url(broker), &Permissions::to(broker));
+}
+
+#[test]
+fn streamed_message_is_acknowledged_when_it_was_read() {
+    let broker = Scripted::start(|broker| {
+        for _ in 0..2 {
+            let mut peer = broker.accept_client();
+            peer.grant();
+            for (id, len) in [(1, 100), (2, 30_000), (3, 0)] {
+                peer.send(&[publish_qos1(id, "f", &vec![b'x'; len])]);
+                if len > 0 {
+                    let told = peer.expect_publish();
+                    assert_eq!(told.payload, b"it has come", "before it is acknowledged");
+                }
+                // It is read by then, and in which of two turns the client tells so is its own business.
+                let mut came = [(); 2].map(|()| peer.next_packet().expect("a packet").packet().packet_type());
+                came.sort();
+                assert_eq!(came, [PacketType::Publish, PacketType::Puback]);
+            }
+            peer.expect_disconnect();
+        }
+    });
+    tell("stream-acknowledged", &broker.url(), &Permissions::to(address_of(&broker.url())));
+    broker.finish();
 }
 
 #[test]

@@ -46,6 +46,7 @@ impl Guest for Stories {
             "drop" => drop_at_once(&url).await,
             "stream" => stream(&url).await,
             "stream-edges" => stream_edges(&url).await,
+            "stream-acknowledged" => stream_acknowledged(&url).await,
             _ => return Err(format!("there is no story {story}")),
         };
         told.map_err(|failure| format!("{failure:?}"))
@@ -247,6 +248,43 @@ async fn stream(url: &str) -> Result<(), Failure> {
     for client in [publisher, subscriber] {
         let reconnects = client.stats().into_iter().find(|(name, _)| name == "reconnects");
         assert_eq!(reconnects.map(|(_, count)| count), Some(0));
+        client.disconnect(None).await?;
+    }
+    Ok(())
+}
+
+/// A message is acknowledged when it was read and not before, also by hand; one without a payload is read as it comes.
+/// The broker is told in between where the story is.
+async fn stream_acknowledged(url: &str) -> Result<(), Failure> {
+    for by_hand in [false, true] {
+        let options = ConnectOptions::new();
+        options.set_stream_above(10_000);
+        options.set_acknowledge_by_hand(by_hand);
+        let client = connect(url.to_owned(), Some(&options)).await?;
+        let messages = listen(&client, all("f")).await?;
+        let next = || async { Ok::<_, Failure>(messages.next(None).await?.expect("it waits for as long as it takes")) };
+        let tell = |text: &str| client.publish("story".into(), Payload::Text(text.into()), Qos::AtMostOnce, false);
+        for _ in 0..2 {
+            let mut message = next().await?;
+            assert_eq!(message.message.delivery.is_some(), by_hand);
+            tell("it has come").await?;
+            if let Some(delivery) = message.message.delivery.filter(|_| message.payload_bytes > 10_000) {
+                assert!(client.acknowledge(delivery), "though it is not read");
+            }
+            assert_eq!(read(&mut message, 0).await, message.payload_bytes);
+            message.end.await?;
+            if let Some(delivery) = message.message.delivery {
+                client.acknowledge(delivery);
+            }
+            tell("it was read").await?;
+        }
+        let message = next().await?;
+        assert_eq!(message.payload_bytes, 0);
+        message.end.await?;
+        if let Some(delivery) = message.message.delivery {
+            assert!(client.acknowledge(delivery));
+        }
+        tell("it was empty").await?;
         client.disconnect(None).await?;
     }
     Ok(())
