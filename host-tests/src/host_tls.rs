@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -13,21 +14,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{TlsConnector, client};
 use wasmtime_wasi_tls::{Error, TlsProvider, TlsStream, TlsTransport, WasiTlsCtx, WasiTlsCtxBuilder};
 
-/// The host's side of it, which trusts these authorities, in PEM, and nobody else.
+/// The host's side of it, which trusts these authorities, in PEM, and nobody else. It resumes TLS sessions if it is to.
 ///
 /// # Panics
 /// When they cannot be read.
 #[must_use]
-pub fn trusting(ca_pem: &str) -> WasiTlsCtx {
+pub fn trusting(ca_pem: &str, resumes: bool) -> WasiTlsCtx {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
         roots.add(certificate.expect("PEM")).expect("a certificate of an authority");
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring has suites for them")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    if !resumes {
+        config.resumption = Resumption::disabled();
+    }
     WasiTlsCtxBuilder::new().provider(Box::new(Rustls(Arc::new(config)))).build()
 }
 

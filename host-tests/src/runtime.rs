@@ -393,7 +393,8 @@ impl Host {
             };
             Box::pin(async move { is_allowed })
         });
-        let tls = permissions.trusted_ca_pem.as_deref().map_or_else(|| WasiTlsCtxBuilder::new().build(), trusting);
+        let tls = permissions.trusted_ca_pem.as_deref().map(|ca_pem| trusting(ca_pem, true));
+        let tls = tls.unwrap_or_else(|| WasiTlsCtxBuilder::new().build());
         let (key_value, table) = (permissions.key_value.clone(), ResourceTable::new());
         Self { wasi: builder.build(), tls, key_value, table, memory_bytes: 0, calls: 0 }
     }

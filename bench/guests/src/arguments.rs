@@ -11,6 +11,9 @@ const CA_VARIABLE: &str = "MQTT_WASI_BENCH_CA";
 /// It is there where the guest is to speak WebSocket.
 const WEBSOCKET_VARIABLE: &str = "MQTT_WASI_BENCH_WEBSOCKET";
 
+/// Says that the host does TLS, and whom it trusts.
+const TLS_BY_HOST: &str = "tls=host";
+
 /// What a guest is to do, and with whom.
 pub(crate) struct Arguments {
     address: SocketAddr,
@@ -44,7 +47,8 @@ impl Arguments {
 
     /// The same as a URL, which says whether by TLS or over WebSocket.
     pub(crate) fn url(&self) -> String {
-        let scheme = match (self.ca.is_some(), env::var_os(WEBSOCKET_VARIABLE).is_some()) {
+        let by_host = env::args().any(|argument| argument == TLS_BY_HOST);
+        let scheme = match (self.ca.is_some() || by_host, env::var_os(WEBSOCKET_VARIABLE).is_some()) {
             (true, _) => "mqtts",
             (false, true) => "ws",
             (false, false) => "mqtt",

@@ -70,6 +70,7 @@ const BY_TLS: &[Contender] = &[
     contender("mqtt-wasi, tokio", tokio::run),
     contender("mqtt-wasi, component in wasmtime", wasm::composed),
     contender("mqtt-wasi, component, wide arithmetic", wasm::composed_wide),
+    contender("mqtt-wasi, component, TLS of the host", wasm::composed_host_tls),
     #[cfg(feature = "tls-peers")]
     contender("rumqttc 0.25", rumqttc::run),
 ];

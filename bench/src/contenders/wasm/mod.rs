@@ -13,6 +13,7 @@ use std::{env, fs, future, process};
 
 use anyhow::{Context, Result, anyhow};
 use host_tests::components::{compose, load};
+use host_tests::host_tls;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{Component, Linker, ResourceTable};
@@ -21,6 +22,8 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_tls::p2::LinkOptions;
+use wasmtime_wasi_tls::{WasiTlsCtx, WasiTlsCtxBuilder, WasiTlsCtxView, WasiTlsView};
 
 pub(super) mod p3;
 
@@ -37,6 +40,9 @@ const CA_VARIABLE: &str = "MQTT_WASI_BENCH_CA";
 
 /// Tells a guest that it is to speak WebSocket, by that it is there.
 const WEBSOCKET_VARIABLE: &str = "MQTT_WASI_BENCH_WEBSOCKET";
+
+/// Tells a guest that the host does TLS, and whom it trusts.
+const TLS_BY_HOST: &str = "tls=host";
 
 /// How long a guest may take from one call of the stage to the next.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,6 +66,11 @@ pub(crate) fn composed(stage: &Stage) -> Result<(), Unable> {
 /// The component with TLS by wide arithmetic, by the same calls.
 pub(crate) fn composed_wide(stage: &Stage) -> Result<(), Unable> {
     run(stage, COMPOSED_TLS_WIDE, "calls=batch")
+}
+
+/// The component that leaves TLS to its host, by the same calls. The host has rustls and ring.
+pub(crate) fn composed_host_tls(stage: &Stage) -> Result<(), Unable> {
+    run(stage, COMPOSED_HOST_TLS, TLS_BY_HOST)
 }
 
 /// The component, by the calls of its interface that take one message each.
@@ -86,7 +97,7 @@ pub(crate) fn seed(stage: &Stage) -> Result<(), Unable> {
 /// need in their environment for that, and its value.
 pub(crate) fn prepare() -> Result<(&'static str, PathBuf)> {
     let engine = engine()?;
-    for guest in [COMPOSED, COMPOSED_TLS, COMPOSED_TLS_WIDE, COMPOSED_WEBSOCKET, BLOCKING, SEED] {
+    for guest in [COMPOSED, COMPOSED_TLS, COMPOSED_TLS_WIDE, COMPOSED_HOST_TLS, COMPOSED_WEBSOCKET, BLOCKING, SEED] {
         guest.compiled(&engine)?;
     }
     p3::prepare()?;
@@ -152,6 +163,7 @@ struct Guest {
 const COMPOSED: Guest = Guest { name: "bench_composed", mqtt: Some("mqtt.wasm") };
 const COMPOSED_TLS: Guest = Guest { name: "bench_composed", mqtt: Some("mqtt-tls.wasm") };
 const COMPOSED_TLS_WIDE: Guest = Guest { name: "bench_composed", mqtt: Some("mqtt-tls-wide.wasm") };
+const COMPOSED_HOST_TLS: Guest = Guest { name: "bench_composed", mqtt: Some("mqtt-host-tls.wasm") };
 const COMPOSED_WEBSOCKET: Guest = Guest { name: "bench_composed", mqtt: Some("mqtt-ws.wasm") };
 const BLOCKING: Guest = Guest { name: "bench_blocking", mqtt: None };
 const SEED: Guest = Guest { name: "bench_seed", mqtt: None };
@@ -364,6 +376,7 @@ fn unable(words: &str, trap: &str) -> Unable {
 /// The host's side of an instance.
 struct Host {
     wasi: WasiCtx,
+    tls: WasiTlsCtx,
     table: ResourceTable,
     memory: LinearMemory,
     /// To who has the stage, which cannot be in here since it is only lent.
@@ -378,9 +391,12 @@ impl Host {
         let mut wasi = WasiCtx::builder();
         wasi.arg("guest").arg(broker.to_string()).arg(work.to_string());
         wasi.arg(operations.to_string()).arg(warm_up.to_string()).arg(argument);
-        if let Some(ca) = stage.ca() {
+        if let Some(ca) = stage.ca().filter(|_| argument != TLS_BY_HOST) {
             wasi.env(CA_VARIABLE, ca);
         }
+        // A client is another one for each connection, unless they are the same client's.
+        let resumes = work == Work::Resume;
+        let tls = stage.ca().map(|ca| host_tls::trusting(ca, resumes));
         if stage.is_websocket() {
             wasi.env(WEBSOCKET_VARIABLE, "yes");
         }
@@ -395,6 +411,7 @@ impl Host {
         });
         Self {
             wasi: wasi.build(),
+            tls: tls.unwrap_or_else(|| WasiTlsCtxBuilder::new().build()),
             table: ResourceTable::new(),
             memory: LinearMemory::default(),
             calls,
@@ -422,10 +439,18 @@ impl WasiView for Host {
     }
 }
 
+impl WasiTlsView for Host {
+    fn tls(&mut self) -> WasiTlsCtxView<'_> {
+        WasiTlsCtxView { ctx: &mut self.tls, table: &mut self.table }
+    }
+}
+
 /// What a guest can ask for.
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    // A draft, which has to be asked for.
+    wasmtime_wasi_tls::p2::add_to_linker(&mut linker, LinkOptions::default().tls(true))?;
     let mut stage = linker.instance("mqtt-wasi:bench/stage")?;
     stage.func_wrap("connected", |mut store: StoreContextMut<'_, Host>, (): ()| {
         store.data_mut().connected();
