@@ -769,7 +769,7 @@ impl Engine {
         }
     }
 
-    /// Somebody takes messages: whoever waits for an answer behind them has another second.
+    /// Somebody takes messages: calls that wait for an answer behind them have another second.
     pub(super) fn restart_stuck(&mut self) {
         self.is_stuck = false;
         self.timers.stop(Timer::Stuck);

@@ -774,7 +774,7 @@ impl Session {
         self.machine.subscriptions.iter().any(|known| *known.filter == *filter)
     }
 
-    /// What is to be sent next: everything that waits to be sent, but for packets of 32 KiB and more. They may come by
+    /// What is to be sent next: everything that waits to be sent, except packets of 32 KiB and more. They may come by
     /// themselves, and what is behind them after that. So there may be more once this was sent.
     ///
     /// ```

@@ -97,8 +97,8 @@ const ROWS: [Row; 7] = [
 /// Stands where the others have their guest.
 const NODE: &str = "hosts/node-p3";
 
-/// Builds the guests in these languages, or in all, and then the packages for hosts; if one fails, the next is built all
-/// the same. Then composes and runs them, and prints the table.
+/// Builds the guests in these languages, or in all, and then the packages for hosts; if one fails, the next is built
+/// all the same. Then composes and runs them, and prints the table.
 pub(crate) fn build(names: &[String]) -> Result<()> {
     let known = LANGUAGES.each_ref().map(|language| language.name);
     if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {

@@ -1,6 +1,7 @@
-//! rumqttc 0.25, by its `AsyncClient` and `EventLoop` for MQTT 5, with TCP_NODELAY on and off. It takes packets of at most
-//! 10 KiB unless it is told otherwise, as it is where there are larger ones. The channel between the two must be given
-//! a capacity: 128 requests, where its examples have 10, so that the task that publishes is not woken up as often.
+//! rumqttc 0.25, by its `AsyncClient` and `EventLoop` for MQTT 5, with TCP_NODELAY on and off. It takes packets of at
+//! most 10 KiB unless it is told otherwise, as it is where there are larger ones. The channel between the two must be
+//! given a capacity: 128 requests, where its examples have 10, so that the task that publishes is not woken up as
+//! often.
 //!
 //! By TLS it has the provider that its features bring by default, aws-lc-rs. Told of an authority, it makes a new
 //! configuration for each connection: where TLS sessions are to be resumed it is given one that lasts.
