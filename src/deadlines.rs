@@ -40,7 +40,12 @@ impl Deadlines {
         if self.in_order.front().is_some_and(|(deadline, _)| *deadline == next) {
             return self.in_order.pop_front().map(|(_, number)| number);
         }
-        self.others.pop().map(|Reverse((_, number))| number)
+        self.pop_other().map(|(_, number)| number)
+    }
+
+    #[inline(never)]
+    fn pop_other(&mut self) -> Option<(Instant, u64)> {
+        self.others.pop().map(|Reverse(other)| other)
     }
 
     /// Forgets those that have ended, as far as they stand in front or are too many beside the `live`.
@@ -53,16 +58,11 @@ impl Deadlines {
         while let Some(Reverse((_, number))) = self.others.peek()
             && !is_live(*number)
         {
-            self.others.pop();
+            self.pop_other();
         }
         if self.in_order.len() + self.others.len() > 2 * live + MOST_ENDED {
-            for _ in 0..self.in_order.len() {
-                let Some((deadline, number)) = self.in_order.pop_front() else { break };
-                if is_live(number) {
-                    self.push(number, deadline);
-                }
-            }
-            for Reverse((deadline, number)) in core::mem::take(&mut self.others) {
+            let mut all = core::mem::take(self);
+            while let Some((deadline, number)) = all.in_order.pop_front().or_else(|| all.pop_other()) {
                 if is_live(number) {
                     self.push(number, deadline);
                 }
