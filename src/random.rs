@@ -34,7 +34,11 @@ pub(crate) fn seed() -> u64 {
 }
 
 /// A number that is unlikely to come twice.
-#[cfg(all(feature = "std", target_family = "wasm"))]
+#[cfg(all(
+    feature = "std",
+    target_family = "wasm",
+    any(feature = "tokio", not(all(target_os = "wasi", target_env = "p2")))
+))]
 pub(crate) fn seed() -> u64 {
     getrandom::u64().unwrap_or_default()
 }
