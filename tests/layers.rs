@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("url", &[]),
     ("fifo", &[]),
     ("ordered", &["fifo"]),
-    ("deadlines", &["fifo", "time"]),
+    ("deadlines", &["time"]),
     ("rabbitmq", &[]),
     ("wit", &[]),
     ("message", &["codec"]),

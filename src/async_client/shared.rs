@@ -45,8 +45,7 @@ impl Shared {
         let discarded = state.engine.take_discarded();
         drop(state);
         drop(discarded);
-        woken.into_iter().for_each(Waker::wake);
-        driver.into_iter().for_each(Waker::wake);
+        woken.into_iter().chain(driver).for_each(Waker::wake);
         result
     }
 

@@ -102,27 +102,6 @@ pub enum State {
     Done(Outcome),
 }
 
-impl State {
-    /// The queue that a call which stands there is in, and its place.
-    const fn queue(&self) -> Option<(Queue, u64)> {
-        match self {
-            Self::Waiting(resource, ticket) => Some((Queue::Of(*resource), *ticket)),
-            Self::Flushing(ticket) => Some((Queue::Flushing, *ticket)),
-            #[cfg(feature = "store")]
-            Self::Storing(ticket) => Some((Queue::Storing, *ticket)),
-            _ => None,
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Queue {
-    Of(Resource),
-    Flushing,
-    #[cfg(feature = "store")]
-    Storing,
-}
-
 /// How a call went.
 #[derive(Debug)]
 pub enum Outcome {
@@ -291,28 +270,13 @@ impl Calls {
 
     /// Takes a call out of the queue that it is in.
     pub(super) fn leave(&mut self, id: CallId) {
-        let queue = self.entries.get(id.0).and_then(|entry| entry.state.queue());
-        self.leave_queue(queue);
-    }
-
-    fn leave_queue(&mut self, queue: Option<(Queue, u64)>) {
-        let Some((queue, ticket)) = queue else { return };
-        match queue {
-            Queue::Of(resource) => self.queues[resource as usize].remove(ticket),
-            Queue::Flushing => self.flushing.remove(ticket),
+        match self.entries.get(id.0).map(|entry| &entry.state) {
+            Some(State::Waiting(resource, ticket)) => self.queues[*resource as usize].remove(*ticket).map(drop),
+            Some(State::Flushing(ticket)) => self.flushing.remove(*ticket).map(drop),
             #[cfg(feature = "store")]
-            Queue::Storing => self.storing.remove(ticket),
+            Some(State::Storing(ticket)) => self.storing.remove(*ticket).map(drop),
+            _ => None,
         };
-    }
-
-    /// A call continues as this, unless it has an outcome.
-    pub(super) fn continue_as(&mut self, id: CallId, state: State) {
-        let Some(entry) = self.entries.get_mut(id.0) else { return };
-        if !matches!(entry.state, State::Done(_)) {
-            let queue = entry.state.queue();
-            entry.state = state;
-            self.leave_queue(queue);
-        }
     }
 
     /// Who is next to get some of this.
@@ -322,18 +286,17 @@ impl Calls {
 
     /// Sets the outcome of a call, unless it has one.
     pub(super) fn complete(&mut self, id: CallId, outcome: Outcome, woken: &mut Vec<Waker>) {
+        self.leave(id);
         let Some(entry) = self.entries.get_mut(id.0) else { return };
         if matches!(entry.state, State::Done(_)) {
             return;
         }
         self.pending -= 1;
-        let queue = entry.state.queue();
         entry.state = State::Done(outcome);
         woken.extend(entry.waker.take());
         if entry.is_disowned() {
             self.entries.remove(id.0);
         }
-        self.leave_queue(queue);
     }
 
     /// Drops the outcomes that nobody wants any more.
@@ -350,10 +313,7 @@ impl Calls {
         if !matches!(self.entries.get(id.0)?.state, State::Done(_)) {
             return None;
         }
-        // It is in no queue.
-        let entry = self.entries.remove(id.0)?;
-        timers.forget_calls(self.entries.len(), |call| self.entries.contains(call));
-        match entry.state {
+        match self.remove(id, timers)?.state {
             State::Done(outcome) => Some(outcome),
             _ => None,
         }

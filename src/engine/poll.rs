@@ -402,7 +402,12 @@ impl Engine {
         if let State::Sent(operation) = state {
             self.calls.submitted.push(operation.number(), Waiter { call: id, place: 0 });
         }
-        self.calls.continue_as(id, state);
+        self.calls.leave(id);
+        if let Some(entry) = self.calls.get_mut(id)
+            && !matches!(entry.state, State::Done(_))
+        {
+            entry.state = state;
+        }
     }
 
     /// Why nothing like this can be done, if so.

@@ -305,7 +305,8 @@ impl InFlight {
     pub(super) fn packet_mut(&mut self, id: PacketId) -> &mut [u8] {
         let slot = self.slot_mut(id);
         match &mut slot.large {
-            Some(packet) => Arc::<Vec<u8>>::make_mut(packet),
+            // What is sent again does not wait to be sent.
+            Some(packet) => Arc::get_mut(packet).map_or(&mut [], |packet| packet),
             None => &mut slot.packet,
         }
     }

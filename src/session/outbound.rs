@@ -10,8 +10,10 @@ use crate::codec::{Ack, DecodeOptions, EncodeError, Packet, PacketId, PacketType
 use crate::codec::{FixedHeader, UnknownProperties};
 use crate::fifo::Fifo;
 
-#[derive(Default)]
-#[cfg_attr(feature = "stream", derive(Clone))]
+/// Whether large packets leave from where they are. A program without std copies them: it is built to be small.
+const SHARES: bool = cfg!(any(feature = "std", feature = "component"));
+
+#[derive(Clone, Default)]
 pub(super) struct Outbound {
     /// Whole packets, the first of which may have been sent.
     pub(super) buffer: Vec<u8>,
@@ -62,13 +64,14 @@ impl Outbound {
 
     /// How many bytes wait to be sent.
     pub(super) fn waiting(&self) -> usize {
-        let behind = if self.ahead.is_empty() { 0 } else { self.ahead_bytes - self.front().len() + self.buffer.len() };
+        let ahead = self.first_ahead();
+        let behind = ahead.map_or(0, |first| self.ahead_bytes - first.len() + self.buffer.len());
         self.pending().len() + behind
     }
 
     /// What is sent first.
     fn front(&self) -> &[u8] {
-        self.ahead.front().map_or(self.buffer.as_slice(), |packet| packet.as_slice())
+        self.first_ahead().map_or(self.buffer.as_slice(), |packet| packet.as_slice())
     }
 
     /// Where the next byte will be in the stream.
@@ -99,7 +102,7 @@ impl Outbound {
 
     /// The buffer to append a packet of `len` bytes to.
     pub(super) fn appender(&mut self, len: usize) -> &mut Vec<u8> {
-        if self.ahead.is_empty()
+        if self.first_ahead().is_none()
             && self.sent > self.buffer.len() - self.sent
             && self.buffer.capacity() - self.buffer.len() < len
         {
@@ -116,7 +119,12 @@ impl Outbound {
         if self.streamed.is_some() {
             return false;
         }
-        true
+        SHARES
+    }
+
+    /// The first of the packets that are sent before those in `buffer`.
+    fn first_ahead(&self) -> Option<&Arc<Vec<u8>>> {
+        if SHARES { self.ahead.front() } else { None }
     }
 
     /// Puts a packet in without a copy, which may be kept elsewhere too.
@@ -137,7 +145,7 @@ impl Outbound {
     /// Copies all that is ahead into the buffer, for what knows nothing else.
     #[cold]
     pub(super) fn gather(&mut self) {
-        if self.ahead.is_empty() {
+        if self.first_ahead().is_none() {
             return;
         }
         let mut all = Vec::new();
@@ -173,7 +181,7 @@ impl Outbound {
     }
 
     /// The messages at QoS 0 that were not sent, or not to their end: packets one behind the other, with their full
-    /// Topic Names.
+    /// Topic Names. All that waits was [gathered](Outbound::gather).
     pub(super) fn unsent_messages(&self) -> Vec<u8> {
         #[cfg(feature = "stream")]
         if self.streamed.is_some() {
@@ -183,10 +191,10 @@ impl Outbound {
         }
         let mut unsent = Vec::new();
         let mut topics = self.unnamed.iter();
-        let (_, start) = self.first_unsent();
-        let mut end = self.origin + start as u64;
-        for packet in self.packets_from(start) {
-            end += packet.len() as u64;
+        let (_, mut start) = self.first_unsent();
+        for packet in packets(&self.buffer[start..]) {
+            start += packet.len();
+            let end = self.origin + start as u64;
             let Some(message) = message(packet).filter(|message| message.qos == QoS::AtMostOnce) else { continue };
             let topic = match message.topic {
                 "" => topics.find(|(place, _)| *place == end).map_or("", |(_, topic)| topic),
@@ -197,20 +205,6 @@ impl Outbound {
             let _ = Publish { topic, properties, ..message }.encode(&mut unsent);
         }
         unsent
-    }
-
-    /// All packets, from this place on in what is sent first.
-    fn packets_from(&self, mut start: usize) -> impl Iterator<Item = &[u8]> {
-        let (mut index, mut rest) = (0, self.front());
-        core::iter::from_fn(move || {
-            while start == rest.len() && index < self.ahead.len() {
-                index += 1;
-                (start, rest) = (0, self.ahead.get(index).map_or(&self.buffer, |packet| packet));
-            }
-            let packet = packets(&rest[start..]).next()?;
-            start += packet.len();
-            Some(packet)
-        })
     }
 
     /// How long the message at QoS 0 is that was sent in part, if there is one.
@@ -274,7 +268,7 @@ impl Outbound {
         self.sent += len;
         let front = self.front().len();
         assert!(self.sent <= front, "more bytes transmitted than there were");
-        if self.sent == front && self.ahead.pop_front().is_some() {
+        if SHARES && self.sent == front && self.ahead.pop_front().is_some() {
             self.ahead_bytes -= front;
             self.origin += front as u64;
             self.sent = 0;
@@ -289,7 +283,7 @@ impl Outbound {
         if self.streamed.is_some() {
             self.pass_streamed();
         }
-        let is_all = self.ahead.is_empty() && self.sent == self.buffer.len();
+        let is_all = self.first_ahead().is_none() && self.sent == self.buffer.len();
         #[cfg(feature = "stream")]
         let is_all = is_all && self.streamed.is_none();
         if is_all {

@@ -371,6 +371,7 @@ impl Machine {
     /// The connection has ended: messages at QoS 0 wait for the next one that were not sent. One that connections end
     /// within again and again, since the broker does not read it to its end, is given up.
     pub(super) fn keep_unsent(&mut self, error: &Error) -> Option<Event> {
+        self.outbound.gather();
         let unsent = self.outbound.unsent_messages();
         if self.status == Status::Connected {
             let len = self.outbound.cut_message().filter(|_| may_be_due_to_a_message(error)).unwrap_or_default();

@@ -118,7 +118,9 @@ impl Snapshot {
         machine.in_flight.sent_packets().for_each(|packet| sent.extend_from_slice(packet));
         binary(&mut bytes, &sent);
         let mut unsent = machine.unsent.clone();
-        unsent.extend_from_slice(&machine.outbound.unsent_messages());
+        let mut outbound = machine.outbound.clone();
+        outbound.gather();
+        unsent.extend_from_slice(&outbound.unsent_messages());
         binary(&mut bytes, &unsent);
         for id in machine.in_flight.kept().chain(machine.in_flight.released()) {
             bytes.extend_from_slice(&machine.in_flight.attempts(id).to_be_bytes());
