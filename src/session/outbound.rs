@@ -64,14 +64,13 @@ impl Outbound {
 
     /// How many bytes wait to be sent.
     pub(super) fn waiting(&self) -> usize {
-        let ahead = self.first_ahead();
-        let behind = ahead.map_or(0, |first| self.ahead_bytes - first.len() + self.buffer.len());
+        let behind = if self.has_ahead() { self.ahead_bytes - self.front().len() + self.buffer.len() } else { 0 };
         self.pending().len() + behind
     }
 
     /// What is sent first.
     fn front(&self) -> &[u8] {
-        self.first_ahead().map_or(self.buffer.as_slice(), |packet| packet.as_slice())
+        if self.has_ahead() { self.first_ahead() } else { &self.buffer }
     }
 
     /// Where the next byte will be in the stream.
@@ -102,7 +101,7 @@ impl Outbound {
 
     /// The buffer to append a packet of `len` bytes to.
     pub(super) fn appender(&mut self, len: usize) -> &mut Vec<u8> {
-        if self.first_ahead().is_none()
+        if !self.has_ahead()
             && self.sent > self.buffer.len() - self.sent
             && self.buffer.capacity() - self.buffer.len() < len
         {
@@ -122,9 +121,28 @@ impl Outbound {
         SHARES
     }
 
-    /// The first of the packets that are sent before those in `buffer`.
-    fn first_ahead(&self) -> Option<&Arc<Vec<u8>>> {
-        if SHARES { self.ahead.front() } else { None }
+    /// Whether packets are sent before those in `buffer`.
+    const fn has_ahead(&self) -> bool {
+        SHARES && self.ahead_bytes > 0
+    }
+
+    /// The first of them.
+    #[cold]
+    fn first_ahead(&self) -> &[u8] {
+        self.ahead.front().map_or(&[], |packet| packet)
+    }
+
+    /// Some of that was sent.
+    #[cold]
+    fn pass_ahead(&mut self) {
+        let len = self.first_ahead().len();
+        assert!(self.sent <= len, "more bytes transmitted than there were");
+        if self.sent == len {
+            self.ahead.pop_front();
+            self.ahead_bytes -= len;
+            self.origin += len as u64;
+            self.sent = 0;
+        }
     }
 
     /// Puts a packet in without a copy, which may be kept elsewhere too.
@@ -145,7 +163,7 @@ impl Outbound {
     /// Copies all that is ahead into the buffer, for what knows nothing else.
     #[cold]
     pub(super) fn gather(&mut self) {
-        if self.first_ahead().is_none() {
+        if !self.has_ahead() {
             return;
         }
         let mut all = Vec::new();
@@ -266,12 +284,10 @@ impl Outbound {
 
     pub(super) fn transmitted(&mut self, len: usize) {
         self.sent += len;
-        let front = self.front().len();
-        assert!(self.sent <= front, "more bytes transmitted than there were");
-        if SHARES && self.sent == front && self.ahead.pop_front().is_some() {
-            self.ahead_bytes -= front;
-            self.origin += front as u64;
-            self.sent = 0;
+        if self.has_ahead() {
+            self.pass_ahead();
+        } else {
+            assert!(self.sent <= self.buffer.len(), "more bytes transmitted than there were");
         }
         while let Some((place, topic)) = self.unnamed.front()
             && self.has_sent(*place)
@@ -283,7 +299,7 @@ impl Outbound {
         if self.streamed.is_some() {
             self.pass_streamed();
         }
-        let is_all = self.first_ahead().is_none() && self.sent == self.buffer.len();
+        let is_all = !self.has_ahead() && self.sent == self.buffer.len();
         #[cfg(feature = "stream")]
         let is_all = is_all && self.streamed.is_none();
         if is_all {

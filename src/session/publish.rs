@@ -65,24 +65,35 @@ impl Machine {
         let len = measured.len();
         self.check_room(len, len, packet_id.is_some())?;
         let place = self.outbound.end();
-        let is_large = len >= LARGE
-            && self.outbound.takes_shared()
-            && (packet_id.is_some() || !self.outbound.pending().is_empty());
-        let mut large = Vec::new();
-        let buffer = if is_large { &mut large } else { self.outbound.appender(len) };
-        let start = buffer.len();
-        measured.write(buffer);
-        let large = is_large.then(|| self.outbound.push_shared(large));
+        if len >= LARGE && self.outbound.takes_shared() && (packet_id.is_some() || !self.outbound.pending().is_empty())
+        {
+            let mut packet = Vec::with_capacity(len);
+            measured.write(&mut packet);
+            return Ok(self.publish_large(publish.qos, packet_id, packet));
+        }
+        let outbound = self.outbound.appender(len);
+        let start = outbound.len();
+        measured.write(outbound);
         let Some(packet_id) = packet_id else { return Ok(None) };
         let operation = self.next_operation();
-        let small = if is_large { &[][..] } else { self.outbound.since(start) };
-        let store = |stored: &mut Vec<u8>| stored.extend_from_slice(small);
+        let store = |stored: &mut Vec<u8>| stored.extend_from_slice(self.outbound.since(start));
         self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, place, store);
-        if let Some(packet) = large {
-            self.in_flight.keep_large(packet_id, packet);
-        }
         self.keep_alive.will_be_answered(packet_id, self.outbound.end());
         Ok(Some(operation))
+    }
+
+    /// Puts a message in that is not copied into the outbound buffer, nor to where it is kept.
+    #[cold]
+    #[inline(never)]
+    fn publish_large(&mut self, qos: QoS, packet_id: Option<PacketId>, packet: Vec<u8>) -> Option<OperationId> {
+        let place = self.outbound.end();
+        let packet = self.outbound.push_shared(packet);
+        let packet_id = packet_id?;
+        let operation = self.next_operation();
+        self.in_flight.insert(packet_id, State::after_publish(qos), operation, place, |_| {});
+        self.in_flight.keep_large(packet_id, packet);
+        self.keep_alive.will_be_answered(packet_id, self.outbound.end());
+        Some(operation)
     }
 
     /// Fails for what no connection could carry.
