@@ -17,8 +17,7 @@ use crate::frame::FrameError;
 /// Length.
 const ALIAS_LEN: usize = 5;
 
-/// From this size on a copy of a packet takes longer than a write of its own: to keep it, or to make room behind
-/// others.
+/// From this size on a packet is not copied, and leaves in a write of its own. Smaller ones leave together.
 const LARGE: usize = 32 * 1024;
 
 /// The DUP flag in the first byte of a PUBLISH.
