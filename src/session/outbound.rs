@@ -1,5 +1,5 @@
 //! Bytes on their way out: one contiguous buffer, so that everything that waits leaves in one write. Large packets that
-//! are kept until they are acknowledged, or that others wait before, are not copied into it: they leave from where they
+//! are kept until they are acknowledged, or that come behind others, are not copied into it: they leave from where they
 //! are, each in a write of its own.
 
 use alloc::sync::Arc;
