@@ -17,7 +17,7 @@ use core::time::Duration;
 use super::calls::{Outcome, Resource, State};
 use super::event::Event;
 use super::timers::Timer;
-use super::{Action, Engine};
+use super::{Action, Clock, Engine};
 use crate::codec::{Disconnect, ReasonCode};
 use crate::engine::brokers::{Brokers, Next, jitter};
 use crate::error::{CallError, Error, TransportError};
@@ -32,7 +32,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const LAST_ROUNDS: u8 = 16;
 
 /// How long calls wait for the broker's answer while it is behind messages that nobody takes.
-pub(super) const STUCK: Duration = Duration::from_secs(1);
+const STUCK: Duration = Duration::from_secs(1);
 
 /// Where the engine stands with its connection.
 #[derive(Debug)]
@@ -770,9 +770,12 @@ impl Engine {
     }
 
     /// Somebody takes messages: calls that wait for an answer behind them have another second.
-    pub(super) fn restart_stuck(&mut self) {
-        self.is_stuck = false;
-        self.timers.stop(Timer::Stuck);
+    pub(super) fn restart_stuck(&mut self, clock: Clock<'_>) {
+        if self.is_stuck || self.timers.get(Timer::Stuck).is_some() {
+            self.now = clock();
+            self.is_stuck = false;
+            self.timers.set(Timer::Stuck, self.now + STUCK);
+        }
     }
 
     /// A number to spread attempts with (splitmix64). It keeps no secret.

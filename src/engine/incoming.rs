@@ -2,9 +2,7 @@
 
 use core::task::{Poll, Waker};
 
-use super::connection::STUCK;
 use super::listeners::ListenerId;
-use super::timers::Timer;
 use super::{Clock, Engine, Held, Options, replace_waker};
 use crate::error::{Error, StreamError};
 use crate::message::Message;
@@ -223,12 +221,7 @@ impl Engine {
         }
         space[..len].copy_from_slice(&came[..len]);
         self.session.payload_taken(len);
-        if self.is_stuck || self.timers.get(Timer::Stuck).is_some() {
-            // Somebody takes it: whoever waits for an answer behind it has another second.
-            self.now = clock();
-            self.is_stuck = false;
-            self.timers.set(Timer::Stuck, self.now + STUCK);
-        }
+        self.restart_stuck(clock);
         if self.session.payload_number().is_none() {
             self.end_payload(clock);
         }
@@ -316,7 +309,7 @@ impl Engine {
     pub fn payload_taken(&mut self, len: usize, now: Instant) {
         self.session.payload_taken(len);
         if len > 0 {
-            self.restart_stuck();
+            self.restart_stuck(&mut || now);
         }
         if self.session.payload_left().is_none() {
             self.catch_up(now);

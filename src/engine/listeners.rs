@@ -4,9 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::task::Waker;
 
-use super::connection::{Phase, STUCK};
+use super::connection::Phase;
 use super::held::{Held, Taken};
-use super::timers::Timer;
 use super::topics::Topics;
 use super::{Clock, Engine, operation, replace_waker};
 use crate::codec::{Publish, QoS};
@@ -586,12 +585,7 @@ impl Engine {
     ) -> Option<Taken> {
         let was_full = self.listeners.is_full();
         let taken = self.listeners.take(id.0, more, waker, &mut self.discarded)?;
-        if self.is_stuck || self.timers.get(Timer::Stuck).is_some() {
-            // Somebody takes messages: whoever waits for an answer behind them has another second.
-            self.now = clock();
-            self.is_stuck = false;
-            self.timers.set(Timer::Stuck, self.now + STUCK);
-        }
+        self.restart_stuck(clock);
         if was_full && !self.listeners.is_full() {
             // There may be more, that nobody took in.
             self.now = clock();

@@ -1054,7 +1054,7 @@ impl Engine {
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
     pub fn took_messages(&mut self, now: Instant) {
-        self.restart_stuck();
+        self.restart_stuck(&mut || now);
         self.catch_up(now);
     }
 
