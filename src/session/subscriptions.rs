@@ -4,6 +4,7 @@
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::Status;
 use super::event::{Event, OperationId};
@@ -27,7 +28,7 @@ const MOST_FAILURES: u8 = 3;
 /// What this client is subscribed to, as far as it knows.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    /// What the broker granted, in the order of the Topic Filters.
+    /// What the broker granted, in [order](Granted::order).
     granted: Vec<Granted>,
     /// What it lost with the session, to be asked for again.
     lost: Fifo<Granted>,
@@ -70,6 +71,11 @@ impl Granted {
     fn new(subscription: &Subscription<'_>, identifier: Option<u32>) -> Self {
         let (filter, options) = (subscription.filter.into(), subscription.options());
         Self { filter, options, identifier, may_do_without: false }
+    }
+
+    /// Short Topic Filters first: then those that are numbered come as they are counted, each behind all others.
+    fn order(&self, filter: &str) -> Ordering {
+        self.filter.len().cmp(&filter.len()).then_with(|| (*self.filter).cmp(filter))
     }
 
     pub(super) fn lend(&self) -> Option<Subscription<'_>> {
@@ -132,6 +138,9 @@ impl Subscriptions {
 
     fn add(&mut self, granted: Granted) {
         self.lost.retain(|lost| lost.filter != granted.filter);
+        if self.granted.last().is_none_or(|last| last.order(&granted.filter).is_lt()) {
+            return self.granted.push(granted);
+        }
         match self.find(&granted.filter) {
             Ok(place) => self.granted[place] = granted,
             Err(place) => self.granted.insert(place, granted),
@@ -139,7 +148,7 @@ impl Subscriptions {
     }
 
     fn find(&self, filter: &str) -> Result<usize, usize> {
-        self.granted.binary_search_by(|granted| (*granted.filter).cmp(filter))
+        self.granted.binary_search_by(|granted| granted.order(filter))
     }
 
     /// Where in `asked` the request with this Packet Identifier is: in front, mostly, since answers come in order.
