@@ -161,6 +161,8 @@ pub(super) struct Calls {
     pub(super) submitted: Ordered<Waiter>,
     /// By a number that each one draws who comes.
     queues: [Ordered<Waiter>; Resource::ALL.len()],
+    /// How many are in those queues.
+    waiting: usize,
     /// The same of those who wait for bytes to leave, in the order of their places in the stream.
     flushing: Ordered<Waiter>,
     /// The same of those who wait for the store, in the order of what is written.
@@ -217,6 +219,7 @@ impl Calls {
         if let Some(entry) = self.entries.get_mut(id.0) {
             entry.state = State::Waiting(resource, ticket);
             self.queues[resource as usize].push(ticket, Waiter { call: id, place: 0 });
+            self.waiting += 1;
         }
     }
 
@@ -271,12 +274,19 @@ impl Calls {
     /// Takes a call out of the queue that it is in.
     pub(super) fn leave(&mut self, id: CallId) {
         match self.entries.get(id.0).map(|entry| &entry.state) {
-            Some(State::Waiting(resource, ticket)) => self.queues[*resource as usize].remove(*ticket).map(drop),
+            Some(State::Waiting(resource, ticket)) => {
+                self.queues[*resource as usize].remove(*ticket).map(|_| self.waiting -= 1)
+            }
             Some(State::Flushing(ticket)) => self.flushing.remove(*ticket).map(drop),
             #[cfg(feature = "store")]
             Some(State::Storing(ticket)) => self.storing.remove(*ticket).map(drop),
             _ => None,
         };
+    }
+
+    /// Whether any wait for something that there was none of.
+    pub(super) const fn has_waiting(&self) -> bool {
+        self.waiting > 0
     }
 
     /// Who is next to get some of this.

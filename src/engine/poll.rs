@@ -575,6 +575,17 @@ impl Engine {
         if let Some(hooks) = self.delivery {
             (hooks.keep_house)(self);
         }
+        if self.calls.has_waiting() {
+            self.admit_waiting();
+        }
+        self.watch_for_stuck();
+        #[cfg(feature = "stream")]
+        self.wake_reader();
+    }
+
+    /// Kept out of the way of calls that need not wait, while nobody does.
+    #[inline(never)]
+    fn admit_waiting(&mut self) {
         for resource in Resource::ALL {
             let Some(id) = self.calls.first(resource) else { continue };
             let progress = self.session.progress();
@@ -593,9 +604,6 @@ impl Engine {
                 }
             }
         }
-        self.watch_for_stuck();
-        #[cfg(feature = "stream")]
-        self.wake_reader();
     }
 
     fn is_available(&self, resource: Resource) -> bool {
