@@ -189,15 +189,38 @@ fn messages_at_qos_0_that_were_not_sent_are_not_reported_as_sent() {
     assert!(results.iter().all(Result::is_err), "{results:?}");
 }
 
-#[test]
-fn slow_receiver_acknowledges_and_pings_with_messages_at_hand() {
-    let network = Network::new(well_behaved);
-    let mut client = connected(&network);
-    for number in 1..=500 {
+fn send_at_qos_1(network: &Network, count: u16) {
+    for number in 1..=count {
         let publish =
             Publish { packet_id: std::num::NonZero::new(number), ..Publish::new("a", "1").qos(QoS::AtLeastOnce) };
         network.broker_sends(&bytes(&Packet::Publish(publish)));
     }
+}
+
+/// A brisk receiver may take three messages between two looks at the clock.
+#[test]
+fn receiver_that_becomes_slow_acknowledges_and_pings_a_few_messages_later() {
+    let network = Network::new(well_behaved);
+    let mut client = connected(&network);
+    send_at_qos_1(&network, 500);
+    for number in 0..500_usize {
+        assert!(client.receive_timeout(Duration::ZERO).unwrap().is_some());
+        // A hundred at once, and then a second for each, over and over.
+        if number / 100 % 2 == 1 {
+            let acknowledged = network.times_of(PacketType::Puback).len();
+            assert!(number % 100 < 4 || acknowledged >= number, "{acknowledged} of {number}");
+            network.pass(Duration::from_secs(1));
+        }
+    }
+    let pings = network.times_of(PacketType::Pingreq);
+    assert!(!pings.is_empty() && client.is_connected(), "{pings:?}");
+}
+
+#[test]
+fn slow_receiver_acknowledges_and_pings_with_messages_at_hand() {
+    let network = Network::new(well_behaved);
+    let mut client = connected(&network);
+    send_at_qos_1(&network, 500);
     for number in 0..500 {
         assert!(client.receive_timeout(Duration::ZERO).unwrap().is_some());
         assert!(network.times_of(PacketType::Puback).len() >= number, "each call sends what the last one left");

@@ -607,7 +607,7 @@ impl<T: Transport> Client<T> {
         read: impl FnOnce(&Publish<'_>) -> R,
     ) -> Result<Option<R>, Error> {
         let mut read = Some(read);
-        self.take_within(timeout, |engine, _| {
+        self.receive_within(timeout, |engine| {
             let publish = engine.receive()?;
             read.take().map(|read| read(&publish))
         })
@@ -641,7 +641,7 @@ impl<T: Transport> Client<T> {
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
     pub fn receive_unacknowledged(&mut self, timeout: Duration) -> Result<Option<(Message, Option<Delivery>)>, Error> {
-        self.take_within(timeout, |engine, _| {
+        self.receive_within(timeout, |engine| {
             engine.receive_unacknowledged().map(|(publish, delivery)| (Message::from(publish), delivery))
         })
     }

@@ -640,7 +640,7 @@ impl wit::GuestClient for ExportedClient {
 
     fn receive(&self, timeout_ms: u32) -> Result<Option<wit::Message>, wit::Failure> {
         let mut client = self.client.borrow_mut();
-        Ok(client.take_within(millis(timeout_ms), |engine, _| self.take(engine, wit::Message::new))?)
+        Ok(client.receive_within(millis(timeout_ms), |engine| self.take(engine, wit::Message::new))?)
     }
 
     fn receive_batch(&self, max_messages: u32, timeout_ms: u32) -> Result<Vec<wit::Message>, wit::Failure> {
