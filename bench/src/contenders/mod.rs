@@ -42,6 +42,7 @@ pub(crate) enum Unable {
 const ALL: &[Contender] = &[
     contender("mqtt-wasi, blocking", blocking::run),
     contender("mqtt-wasi, tokio", tokio::run),
+    contender("mqtt-wasi, tokio, one call each", tokio::run_single),
     contender("mqtt-wasi, component in wasmtime", wasm::composed),
     contender("mqtt-wasi, component, one call each", wasm::composed_single),
     contender("mqtt-wasi, component, bulk", wasm::composed_bulk),

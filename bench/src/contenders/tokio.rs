@@ -15,11 +15,33 @@ use crate::stage::Stage;
 /// As many calls wait for their acknowledgements at the same time.
 const TOGETHER: usize = 1024;
 
-pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
-    Builder::new_current_thread().enable_all().build()?.block_on(run_async(stage))
+/// As many messages are given to one call: it takes all of them before it sends the first.
+const AT_ONCE: usize = 16_384;
+
+/// Whom messages are published for that need not be awaited one by one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// One who has them all.
+    One,
+    /// Many, with a message each, who wait for its acknowledgement at the same time.
+    Many,
 }
 
-async fn run_async(stage: &Stage) -> Result<(), Unable> {
+pub(crate) fn run(stage: &Stage) -> Result<(), Unable> {
+    Builder::new_current_thread().enable_all().build()?.block_on(run_async(stage, Caller::One))
+}
+
+/// What differs where each message has a call of its own.
+pub(crate) fn run_single(stage: &Stage) -> Result<(), Unable> {
+    match stage.job().work {
+        Work::Publish { qos: 1 | 2, pace: Pace::Pipelined, .. } => {
+            Builder::new_current_thread().enable_all().build()?.block_on(run_async(stage, Caller::Many))
+        }
+        _ => Err(Unable::Lacks("does that as the row above")),
+    }
+}
+
+async fn run_async(stage: &Stage, caller: Caller) -> Result<(), Unable> {
     let Job { work, operations, warm_up } = stage.job();
     let options = tls::options(stage)?;
     match work {
@@ -27,10 +49,10 @@ async fn run_async(stage: &Stage) -> Result<(), Unable> {
             let client = connect(stage, options).await?;
             let payload = vec![b'x'; size];
             let message = Publish::new(TOPIC, &payload).qos(level(qos));
-            publish(&client, &message, pace, warm_up).await?;
+            publish(&client, &message, pace, caller, warm_up).await?;
             stage.arrived(warm_up).await;
             stage.begin();
-            publish(&client, &message, pace, operations).await?;
+            publish(&client, &message, pace, caller, operations).await?;
             stage.arrived(warm_up + operations).await;
             stage.end();
         }
@@ -92,7 +114,13 @@ async fn connect(stage: &Stage, options: Options) -> Result<AsyncClient, Error> 
     AsyncClient::connect(&stage.url(), options).await
 }
 
-async fn publish(client: &AsyncClient, message: &Publish<'_>, pace: Pace, count: u32) -> Result<(), Error> {
+async fn publish(
+    client: &AsyncClient,
+    message: &Publish<'_>,
+    pace: Pace,
+    caller: Caller,
+    count: u32,
+) -> Result<(), Error> {
     match pace {
         Pace::Awaited => {
             for _ in 0..count {
@@ -105,6 +133,13 @@ async fn publish(client: &AsyncClient, message: &Publish<'_>, pace: Pace, count:
                 client.enqueue(message).await?;
             }
             client.flush().await
+        }
+        Pace::Pipelined if caller == Caller::One => {
+            for begin in (0..count).step_by(AT_ONCE) {
+                let messages = (begin..count).take(AT_ONCE).map(|_| *message);
+                client.publish_all(messages).await.into_iter().try_for_each(|done| done.map(drop))?;
+            }
+            Ok(())
         }
         Pace::Pipelined => {
             stream::iter((0..count).map(|_| client.publish(message)))
@@ -129,7 +164,7 @@ async fn exchange(
     message: &Publish<'_>,
     count: u32,
 ) -> Result<(), Error> {
-    tokio::try_join!(publish(client, message, Pace::Pipelined, count), receive(messages, count)).map(drop)
+    tokio::try_join!(publish(client, message, Pace::Pipelined, Caller::One, count), receive(messages, count)).map(drop)
 }
 
 async fn connect_and_disconnect(stage: &Stage, options: &Options, count: u32) -> Result<(), Error> {
