@@ -19,6 +19,10 @@ use crate::message::{Message, borrowed};
 use crate::session::{Delivery, Session};
 use crate::time::{Instant, seconds_up};
 
+/// How much longer a requester may wait than the Message Expiry Interval of its request says: that has whole seconds,
+/// and RabbitMQ rounds off what is left of them, to 0 where it was 1.
+const ROUNDED_OFF: Duration = Duration::from_secs(1);
+
 /// Answers requests of one session (section 4.10). Keeps the replies, so that a request that comes again is worked on
 /// once.
 ///
@@ -102,6 +106,7 @@ pub struct Request {
     message: Message,
     address: Option<Address>,
     delivery: Option<Delivery>,
+    /// When the requester has certainly given up.
     deadline: Option<Instant>,
 }
 
@@ -247,7 +252,8 @@ impl Responder {
         self.forget(now);
         let address = Address::of(&message, session);
         let lifetime = message.message_expiry_interval.map(|seconds| Duration::from_secs(seconds.into()));
-        let request = Request { message, address, delivery, deadline: lifetime.map(|lifetime| now + lifetime) };
+        let deadline = lifetime.map(|lifetime| now + lifetime + ROUNDED_OFF);
+        let request = Request { message, address, delivery, deadline };
         let Some(address) = request.key() else { return Some(request) };
         let place = match self.find(address) {
             Ok(place) => place,
@@ -569,7 +575,8 @@ impl Request {
         self.address.is_some()
     }
 
-    /// How long the requester still waits, by the Message Expiry Interval of the request. `None`: not known.
+    /// How long the requester still waits, by the Message Expiry Interval of the request, which has whole seconds: it may
+    /// wait for up to a second more, and a reply is sent as long. `None`: not known.
     ///
     #[doc = memory_example!()]
     /// # let mut session = network.session();
@@ -584,7 +591,7 @@ impl Request {
     /// ```
     #[must_use]
     pub fn remaining(&self, now: Instant) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(now))
+        self.deadline.map(|deadline| deadline.saturating_duration_since(now + ROUNDED_OFF))
     }
 
     /// What makes it the same as another.
@@ -654,7 +661,9 @@ impl Reply {
 
     fn publish(&self, session: &mut Session, to: To<'_>, now: Instant) -> Result<(), CallError> {
         let To { address, qos, deadline } = to;
-        let remaining = deadline.map(|deadline| seconds_up(deadline.saturating_duration_since(now)));
+        // As the requester says, and never 0: with that, some brokers deliver it to nobody, and some for good.
+        let remaining =
+            deadline.map(|deadline| seconds_up(deadline.saturating_duration_since(now + ROUNDED_OFF)).max(1));
         let user_properties = borrowed(&self.user_properties);
         let properties = PublishProperties {
             payload_format_indicator: self.is_text.then_some(true),

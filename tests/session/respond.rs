@@ -235,7 +235,7 @@ fn request_whose_time_is_up_is_acknowledged_without_a_reply() {
         Packet::Publish(within(6, asked(6, "2", "two"))),
     ]);
     let [one, two] = ["one", "two"].map(|payload| t.expect_request(payload));
-    t.s.wait(5 * SECOND);
+    t.s.wait(6 * SECOND);
     assert_eq!(t.reply(&one, "1"), Ok(()));
     t.s.expect_one_write(&[puback(5)]);
     assert_eq!((t.stats(), t.responder.running()), ((0, 0, 1), 1));
@@ -310,12 +310,29 @@ fn request_is_another_where_topic_or_correlation_data_are_or_where_there_is_none
     assert_eq!((t.stats(), t.responder.running()), ((6, 0, 0), 0));
 }
 
+/// A broker may round off what is left of a second.
+#[test]
+fn request_is_answered_for_a_second_more_than_its_interval_says() {
+    for seconds in [0, 5] {
+        let mut t = story();
+        t.s.broker_sends(Packet::Publish(within(seconds, asked(5, "1", "how warm?"))));
+        let request = t.expect_request("how warm?");
+        assert_eq!(t.s.call(|_, now| request.remaining(now)), Some(seconds * SECOND));
+        t.s.wait(seconds * SECOND + SECOND / 2);
+        assert_eq!(t.s.call(|_, now| request.remaining(now)), Some(Duration::ZERO));
+        assert_eq!(t.reply(&request, "21.5"), Ok(()));
+        let Packet::Publish(answer) = answer(1, "1", "21.5") else { unreachable!() };
+        t.s.expect_one_write(&[Packet::Publish(within(1, answer)), puback(5)]);
+        assert_eq!(t.stats(), (1, 0, 0));
+    }
+}
+
 #[test]
 fn expired_request_that_comes_again_is_known() {
     let mut t = story();
     t.s.broker_sends(Packet::Publish(within(5, asked(5, "1", "how warm?"))));
     let request = t.expect_request("how warm?");
-    t.s.wait(5 * SECOND);
+    t.s.wait(6 * SECOND);
     assert_eq!(t.reply(&request, "21.5"), Ok(()));
     t.s.expect_sent(puback(5));
     // The requester tries once more, and waits for this one.
