@@ -30,12 +30,14 @@ class Message:
         self.topic = body[2:end].decode()
         self.qos = first >> 1 & 3
         self.is_duplicate = bool(first & 8)
+        self.is_retained = bool(first & 1)
         self.identifier = None
         if self.qos:
             self.identifier = body[end : end + 2]
             end += 2
         assert body[end] < 128, "more properties than any script here expects"
         properties, self.payload = body[end + 1 : end + 1 + body[end]], body[end + 1 + body[end] :].decode()
+        self.properties = properties
         self.alias = struct.unpack(">H", properties[1:3])[0] if properties[:1] == b"\x23" else None
 
 
