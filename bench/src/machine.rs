@@ -59,7 +59,7 @@ fn work() -> Duration {
 
 /// What the calibration takes now, in nanoseconds: the shortest of some times, which no other program has interrupted.
 pub(crate) fn calibrate() -> f64 {
-    const TIMES: usize = 15;
+    const TIMES: usize = 40;
     let shortest = (0..TIMES).map(|_| work()).min().expect("there is more than one");
     shortest.as_secs_f64() * 1e9
 }

@@ -198,13 +198,14 @@ fn method(results: &Results) -> String {
          a broker."
             .to_owned(),
         format!(
-            "**Rounds in turns.** There are {rounds} rounds, in which all contenders take turns, so that what slows \
-             the machine down slows them all down. A figure is the median of its rounds, with two digits; what is \
-             counted is exact. How many times something another takes is the median of the ratios of each round, not \
-             the ratio of two medians. The *spread* is how far apart the middle half of these ratios lies, as a share \
+            "**Rounds in turns.** There are {rounds} rounds, in which all contenders take turns, one time from the \
+             first to the last and the next time the other way, so that what slows the machine down slows them all \
+             down. A figure is the median of its rounds, with two digits; what is \
+             counted is exact. How many times as much something takes as something else is the median of the rounds' \
+             ratios, not the ratio of two medians. The *spread* is how far apart the middle half of these ratios lies, as a share \
              of their median: differences within it are none. That of the first contender is that of its own rounds. \
              The small messages that the README tells of have 5 rounds at least, and rows whose spread is too large \
-             go on, up to 11 rounds."
+             go on, up to 11 rounds. So does what is compared with an earlier revision."
         ),
         format!(
             "**Gates.** They stood before the run. {} An invalid row is shown with its figure and the gate that it \

@@ -94,11 +94,8 @@ fn summary(budgets: &[Budget]) -> String {
     let (kept, broken) = (count(Holds::Yes), count(Holds::No));
     let invalid = budgets.len() - kept - broken - count(Holds::NotMeasured);
     let measured = kept + broken + invalid;
-    let invalid = if invalid > 0 {
-        format!(" {invalid} are made of a row that broke a gate, and prove nothing.")
-    } else {
-        String::new()
-    };
+    let invalid =
+        if invalid > 0 { format!(" Of {invalid}, a row broke a gate, which proves nothing.") } else { String::new() };
     paragraph(&format!(
         "What the design allows. {kept} of {measured} hold; those that do not are in bold.{invalid} Peers are all other \
          native clients, 0.2.0 of this one among them. What is so many times something else is the median of the \

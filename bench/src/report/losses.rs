@@ -55,8 +55,8 @@ pub(super) fn text(results: &Results, boards: &[Board<'_>]) -> String {
          more done in a second: native clients beside the native ones, the guest of 0.2.0 beside the guest. Idle \
          connections are compared by processor time and wake-ups, requests by their p50, codecs by their time. By TLS \
          each has its own cryptography: ours with ring does not count. *Times* is the median of the rounds' ratios. \
-         *Maybe* is where that is no further from 1 than the middle half of them is wide, or where both overlap. What \
-         is invalid has broken a gate, and proves nothing.",
+         *Maybe* is where that is no further from 1 than the middle half of them is wide; of requests and codecs, where \
+         the rounds of both overlap. What is invalid has broken a gate, and proves nothing.",
     );
     let mut table = Table::new(&["what", "who is better", "figure"], &["theirs", "ours", "times", "for sure"]);
     for Loss { what, who, measure, theirs, ours, factor, sure } in &losses {
