@@ -1,6 +1,6 @@
 //! Has every contender do every job: each time in a process of its own, so that none leaves anything behind for the
 //! next, and all of them in turn, so that what slows the machine down for a while slows them all down. An earlier
-//! revision's contenders are measured by that revision's program, right behind today's.
+//! revision's contenders are measured by that revision's program, next to today's.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -156,10 +156,11 @@ impl Driver {
     fn measure_all(&self, contenders: &'static [Contender], work: Work, target: Target) -> JobResult {
         let mut result =
             JobResult { job: work.to_string(), against: target.to_string(), calibration: None, contenders: Vec::new() };
-        let mut entrants = Vec::new();
+        let mut entrants: Vec<(Entrant<'_>, Option<Job>)> = Vec::new();
         for entrant in contenders.iter().flat_map(|contender| self.entrants(contender)) {
             let mut own = entrant.result();
-            let job = fit(entrant, work, target, self.effort.time, &mut own);
+            let today = entrants.last().and_then(|(_, job)| *job).filter(|_| entrant.before.is_some());
+            let job = fit(entrant, work, target, self.effort.time, today, &mut own);
             entrants.push((entrant, job));
             result.contenders.push(own);
         }
@@ -311,8 +312,16 @@ fn by_tls() -> Vec<(Work, Target)> {
     Suite::ALL.into_iter().flat_map(|suite| with(Target::Tls(suite), target::BY_TLS)).collect()
 }
 
-/// How many operations of a contender take about as long as they may; `None` when it cannot do the job.
-fn fit(entrant: Entrant<'_>, work: Work, target: Target, time: Duration, result: &mut ContenderResult) -> Option<Job> {
+/// How many operations of a contender take about as long as they may; `None` when it cannot do the job. An earlier
+/// revision begins with a tenth of what today's does.
+fn fit(
+    entrant: Entrant<'_>,
+    work: Work,
+    target: Target,
+    time: Duration,
+    today: Option<Job>,
+    result: &mut ContenderResult,
+) -> Option<Job> {
     let (pilot, most) = match work {
         Work::Reconnect => return Some(Job { work, operations: 10_000, warm_up: 0 }),
         Work::Subscribe => return Some(Job { work, operations: 1_000, warm_up: 0 }),
@@ -324,7 +333,7 @@ fn fit(entrant: Entrant<'_>, work: Work, target: Target, time: Duration, result:
     // Where one alone takes milliseconds, fewer than the first try has are enough.
     let least = pilot / 10;
     let time = time.as_nanos() as u64;
-    let mut operations = pilot;
+    let mut operations = today.map_or(pilot, |job| (job.operations / 10).max(pilot));
     loop {
         let job = Job { work, operations, warm_up: operations / 2 };
         let wall = note(entrant.measure(job, target), result)?.wall_ns.max(1);

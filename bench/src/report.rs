@@ -213,8 +213,8 @@ fn method(results: &Results) -> String {
             gates::declared()
         ),
         "**An earlier revision.** With `--against`, the benchmark of that revision is built beside this one, and its \
-         program measures the same jobs with the components of that revision, in the same rounds, right behind \
-         today's contender. 6f1da06 of 2026-11-25 is the earliest that can be: before it there is no TLS in the \
+         program measures the same jobs with the components of that revision, in the same rounds, next to today's \
+         contender. 6f1da06 of 2026-11-25 is the earliest that can be: before it there is no TLS in the \
          benchmark, and no job that resumes a session."
             .to_owned(),
         "**Settings.** Every contender does the job as its own documentation shows, with its default settings except \
