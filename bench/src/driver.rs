@@ -47,7 +47,7 @@ impl Effort {
         let Self { rounds, rounds_of_headlines, most_rounds, .. } = self;
         format!(
             "There are {rounds} rounds, and {rounds_of_headlines} of the headlines and of what is compared with an \
-             earlier revision. There, rows whose spread is too large go on until it is not, and what seems to be behind \
+             earlier revision. There, rows whose spread is too large continue until it is not, and what seems to be behind \
              the earlier revision until it is not, for {most_rounds} rounds at most. Headlines are publishing and receiving 64 B at QoS 0 and 1, pipelined."
         )
     }
@@ -213,15 +213,15 @@ impl Driver {
     }
 
     fn least_rounds(&self, entrant: Entrant<'_>, work: Work, target: Target) -> usize {
-        if self.goes_on(entrant, work, target) { self.effort.rounds_of_headlines } else { self.effort.rounds }
+        if self.continues(entrant, work, target) { self.effort.rounds_of_headlines } else { self.effort.rounds }
     }
 
     fn most_rounds(&self, entrant: Entrant<'_>, work: Work, target: Target) -> usize {
-        if self.goes_on(entrant, work, target) { self.effort.most_rounds } else { self.effort.rounds }
+        if self.continues(entrant, work, target) { self.effort.most_rounds } else { self.effort.rounds }
     }
 
-    /// Whether an entrant goes on while its spread is too large.
-    fn goes_on(&self, entrant: Entrant<'_>, work: Work, target: Target) -> bool {
+    /// Whether an entrant continues while its spread is too large.
+    fn continues(&self, entrant: Entrant<'_>, work: Work, target: Target) -> bool {
         // By TLS, today's component with wide arithmetic is beside the earlier one without.
         let is_by_tls = matches!(target, Target::Tls(_)) && entrant.contender.is_ours();
         let is_beside = self.before.is_some() && (entrant.before.is_some() || is_by_tls);

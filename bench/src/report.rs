@@ -205,7 +205,7 @@ fn method(results: &Results) -> String {
              ratios, not the ratio of two medians. The *spread* is how far apart the middle half of these ratios lies, as a share \
              of their median: differences within it are none. That of the first contender is that of its own rounds. \
              The small messages that the README tells of have 5 rounds at least, and rows whose spread is too large \
-             go on, up to 11 rounds. So does what is compared with an earlier revision."
+             continue, up to 11 rounds. So does what is compared with an earlier revision."
         ),
         format!(
             "**Gates.** They stood before the run. {} An invalid row is shown with its figure and the gate that it \

@@ -89,7 +89,7 @@ pub(crate) struct ContenderResult {
     #[serde(default)]
     pub(crate) revision: Option<String>,
     /// A sample for each round, or `None` where that failed; empty when it did not do the job. Those of all contenders
-    /// begin with the same round, and who went on for longer has more.
+    /// begin with the same round, and who continued for longer has more.
     pub(crate) samples: Vec<Option<Sample>>,
     /// System calls an operation; `None` where there is no strace, and where they were not counted for this job.
     pub(crate) system_calls: Option<f64>,

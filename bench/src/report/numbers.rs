@@ -7,8 +7,8 @@ pub(super) fn whole(number: u64) -> String {
     groups.map(|group| std::str::from_utf8(group).expect("digits are ASCII")).collect::<Vec<_>>().join(",")
 }
 
-/// Two digits, which is all that a time is good for: `1,200,000`, `350`, `68`, `0.0021`. What is no number, or too large
-/// for one, is a dash.
+/// Two digits, which is all that a time is good for: `1,200,000`, `350`, `68`, `0.0021`. What is no number, or too
+/// large for one, is a dash.
 pub(super) fn figure(value: f64) -> String {
     if !value.is_finite() {
         return "—".into();
