@@ -6,6 +6,8 @@
 #![cfg_attr(not(feature = "peers"), allow(dead_code, reason = "times are for the comparison"))]
 
 #[cfg(feature = "peers")]
+mod before;
+#[cfg(feature = "peers")]
 mod codecs;
 #[cfg(feature = "peers")]
 mod contenders;
@@ -14,6 +16,8 @@ mod counting;
 mod driver;
 #[cfg(feature = "peers")]
 mod elements;
+#[cfg(feature = "peers")]
+mod gates;
 #[cfg(feature = "peers")]
 mod growth;
 #[cfg(feature = "peers")]
@@ -26,9 +30,13 @@ mod machine;
 #[cfg(feature = "peers")]
 mod peers;
 #[cfg(feature = "peers")]
+mod prices;
+#[cfg(feature = "peers")]
 mod report;
 #[cfg(feature = "peers")]
 mod results;
+#[cfg(feature = "peers")]
+mod rounds;
 #[cfg(feature = "peers")]
 mod sink;
 #[cfg(feature = "peers")]

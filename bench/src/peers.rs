@@ -6,12 +6,15 @@ use std::{env, fs};
 
 use host_tests::broker::Mosquitto;
 
-use crate::results::{Results, Size};
-use crate::{codecs, contenders, driver, elements, growth, latency, machine, report, run_jobs};
+use crate::before::Before;
+use crate::driver::{Driver, Effort};
+use crate::results::{Prices, Results, Size};
+use crate::{codecs, contenders, driver, elements, gates, growth, latency, machine, prices, report, run_jobs};
 
 const HELP: &str = "\
-usage: cargo xtask bench [--quick] [--json FILE] [FILTER]
-       cargo xtask bench --tls | --websocket | --latency | --engine | --codecs | --growth | --elements [--quick]
+usage: cargo xtask bench [--quick] [--against REVISION] [--json FILE] [FILTER]
+       cargo xtask bench --tls | --websocket [--quick] [--against REVISION] [FILTER]
+       cargo xtask bench --latency | --engine | --codecs | --growth | --elements [--quick]
        cargo xtask bench --report FILE
        cargo xtask bench --counts [--accept]
        cargo xtask bench --instructions [--against REVISION]
@@ -19,6 +22,9 @@ usage: cargo xtask bench [--quick] [--json FILE] [FILTER]
 Measures this client beside its peers: every job, or those whose names contain FILTER.
 
   --quick         A short run, to see that everything works. Its figures are rough
+  --against REVISION
+                  Also build REVISION, measure it in the same rounds, and print how this build compares with it. The
+                  earliest that can be is 6f1da06: before it, the benchmark has no TLS
   --json FILE     Write the results to FILE. A full run also writes docs/performance.md
   --tls           Only the jobs with TLS, or those whose names contain FILTER
   --websocket     Only the jobs that are done over WebSocket too, beside TCP, or those whose names contain FILTER
@@ -37,6 +43,7 @@ struct Call {
     is_quick: bool,
     json: Option<PathBuf>,
     part: Option<String>,
+    before: Option<Before>,
     filter: String,
 }
 
@@ -48,6 +55,10 @@ pub(crate) fn main(args: &[String]) {
             "measure" => return driver::measure_here(&args[1..]),
             "--quick" => call.is_quick = true,
             "--json" => call.json = Some(rest.next().expect("--json needs a file").into()),
+            "--against" => {
+                let revision = rest.next().expect("--against needs a revision");
+                call.before = Some(Before::from_environment(revision));
+            }
             "--report" => return make_report(rest.next().expect("--report needs a file").as_ref()),
             "--tls" | "--websocket" | "--latency" | "--engine" | "--codecs" | "--growth" | "--elements" => {
                 call.part = Some(argument.clone());
@@ -59,7 +70,7 @@ pub(crate) fn main(args: &[String]) {
     }
     match call.part.as_deref() {
         None => measure_everything(&call),
-        Some("--tls") => drop(driver::run_tls(&call.filter, call.driver())),
+        Some("--tls") => measure_tls(&call),
         Some("--websocket") => measure_websocket(&call),
         Some("--latency") => drop(latency::run(call.latency())),
         Some("--engine") => drop(run_jobs(&call.filter, call.rounds())),
@@ -82,16 +93,36 @@ impl Call {
         if self.is_quick { latency::Effort::QUICK } else { latency::Effort::FULL }
     }
 
-    const fn driver(&self) -> driver::Effort {
-        if self.is_quick { driver::Effort::QUICK } else { driver::Effort::FULL }
+    const fn effort(&self) -> Effort {
+        if self.is_quick { Effort::QUICK } else { Effort::FULL }
+    }
+
+    fn driver(&self) -> Driver {
+        Driver { filter: self.filter.clone(), effort: self.effort(), before: self.before.clone() }
+    }
+
+    /// Says what rows are held to, and what calls of the system take, before anything is measured.
+    fn declare(&self) -> Option<Prices> {
+        println!("{}\n{}", gates::declared(), self.effort().declared());
+        let prices = prices::measure().inspect_err(|error| eprintln!("warning: no prices: {error}")).ok()?;
+        println!("{}", report::prices(&prices));
+        Some(prices)
     }
 }
 
+fn measure_tls(call: &Call) {
+    call.declare();
+    let jobs = call.driver().run_tls();
+    report::print_beside(&jobs);
+}
+
 fn measure_websocket(call: &Call) {
+    call.declare();
     let calibration = machine::Calibration::start();
-    let jobs = driver::run_websocket(&call.filter, call.driver());
+    let jobs = call.driver().run_websocket();
     let machine = machine::describe(false, calibration);
     report::print_websocket(&jobs, &machine);
+    report::print_beside(&jobs);
     if machine.is_noisy() {
         eprintln!("warning: {}", machine.warning());
     }
@@ -108,13 +139,17 @@ fn measure_elements(call: &Call) {
 }
 
 fn measure_everything(call: &Call) {
+    let prices = call.declare();
     let calibration = machine::Calibration::start();
     let mosquitto = Mosquitto::start();
     let is_whole = call.filter.is_empty();
-    let jobs = driver::run(&call.filter, call.driver(), mosquitto.as_ref().map(Mosquitto::address));
+    let jobs = call.driver().run(mosquitto.as_ref().map(Mosquitto::address));
+    report::print_beside(&jobs);
     let engine = run_jobs(&call.filter, call.rounds());
     let mut results = Results {
         machine: machine::describe(mosquitto.is_some(), calibration),
+        prices,
+        before: call.before.as_ref().map(|before| before.revision.clone()),
         is_quick: call.is_quick,
         jobs,
         latency: Vec::new(),
@@ -166,13 +201,14 @@ fn instructions() -> BTreeMap<String, u64> {
 
 /// The components, and what is aimed at for each.
 fn sizes() -> Vec<Size> {
-    const KNOWN: [(&str, Option<u64>); 9] = [
-        ("mqtt.wasm", Some(260_000)),
+    const KNOWN: [(&str, Option<u64>); 10] = [
+        ("mqtt.wasm", Some(285_000)),
         ("mqtt-tls.wasm", Some(960_000)),
         ("mqtt-tls-wide.wasm", Some(960_000)),
         ("examples/pubsub.wasm", Some(220_000)),
         ("examples/request_reply.wasm", Some(320_000)),
         ("examples/tls_pubsub.wasm", Some(967_000)),
+        ("examples/small.wasm", Some(180_000)),
         ("guests/bench_composed.wasm", None),
         ("guests/bench_blocking.wasm", None),
         ("guests/bench_seed.wasm", None),

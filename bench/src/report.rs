@@ -1,5 +1,6 @@
 //! The report of a run: `docs/performance.md` and the charts beside it. Every figure in it is made of the results.
 
+mod beside;
 mod board;
 mod budgets;
 mod charts;
@@ -22,10 +23,11 @@ use std::path::Path;
 use board::Board;
 use charts::Chart;
 use markdown::{bold, item, one_line, paragraph, slug};
-use numbers::{figure, mebibytes, percent};
+use numbers::{count, figure, mebibytes, percent};
 
 use crate::elements::Elements;
-use crate::results::{CodecResult, Curve, JobResult, Machine, Results};
+use crate::gates;
+use crate::results::{CodecResult, Curve, JobResult, Machine, Prices, Results};
 
 const FILE: &str = "performance.md";
 
@@ -68,7 +70,7 @@ pub(crate) fn print_curves(results: &[Curve]) {
         let exponent = exponent.map_or(String::new(), |exponent| format!(", exponent {exponent:.2}"));
         println!("\n{}{exponent}\n{:>24} {:>24}", curve.name, curve.x, curve.y);
         for (x, y) in &curve.points {
-            println!("{:>24} {:>24}", figure(*x), figure(*y));
+            println!("{:>24} {:>24}", count(*x), figure(*y));
         }
     }
 }
@@ -93,15 +95,34 @@ pub(crate) fn print_websocket(jobs: &[JobResult], machine: &Machine) {
     print!("{}", websocket::text(&jobs.iter().map(Board::of).collect::<Vec<_>>()));
 }
 
+/// Prints how this revision compares with an earlier one, in Markdown, if one was measured.
+pub(crate) fn print_beside(jobs: &[JobResult]) {
+    let text = beside::text(&jobs.iter().map(Board::of).collect::<Vec<_>>());
+    if !text.is_empty() {
+        print!("\n{text}");
+    }
+}
+
+/// What calls of the system take, in a sentence.
+pub(crate) fn prices(Prices { write_ns, clock_ns }: &Prices) -> String {
+    format!(
+        "On this machine, one `write` of a byte to a TCP connection over loopback takes {} ns, and reading the clock \
+         {} ns.",
+        figure(*write_ns),
+        figure(*clock_ns)
+    )
+}
+
 fn text(results: &Results, boards: &[Board<'_>], bars: &[Chart]) -> String {
     let sink = boards.iter().filter(|board| board.is_against_sink());
     let brokers = boards.iter().filter(|board| board.is_against_broker());
     let sections = [
         ("Budgets", budgets::text(results, boards)),
+        ("Beside an earlier revision", beside::text(boards)),
         ("What we lose", losses::text(results, boards)),
         ("How it is measured", method(results)),
         ("At a glance", charts::text(bars)),
-        ("Jobs against the sink", jobs::text(sink)),
+        ("Jobs against the sink", against_sink(results, sink)),
         ("In WebAssembly", wasm::text(boards, &results.start_times)),
         ("TLS", tls::text(boards)),
         ("WebSocket", websocket::text(boards)),
@@ -120,6 +141,18 @@ fn text(results: &Results, boards: &[Board<'_>], bars: &[Chart]) -> String {
     all.trim_end().to_owned() + "\n"
 }
 
+/// With what calls of the system take in front, which nobody is below who sends or looks at deadlines by himself.
+fn against_sink<'b, 'a: 'b>(results: &Results, boards: impl Iterator<Item = &'b Board<'a>>) -> String {
+    let jobs = jobs::text(boards);
+    match &results.prices {
+        Some(found) if !jobs.is_empty() => {
+            let rule = "What takes less than a `write` for each message sends several at once.";
+            paragraph(&format!("{} {rule}", prices(found))) + &jobs
+        }
+        _ => jobs,
+    }
+}
+
 fn head(results: &Results) -> String {
     let mut head = String::from("# Performance\n\n");
     head += &paragraph(
@@ -128,6 +161,7 @@ fn head(results: &Results) -> String {
          wrote this file from them. [profile.md](profile.md) shows where the time goes.",
     );
     head += "```sh\ncargo xtask bench --json FILE    # measures everything, and writes this file\n";
+    head += "cargo xtask bench --against 6f1da06 --json FILE  # the same, beside an earlier revision of this client\n";
     head += "cargo xtask bench --report FILE  # writes this file again from FILE\n```\n\n";
     head += &machine(&results.machine);
     if results.is_quick {
@@ -152,7 +186,9 @@ fn machine(machine: &Machine) -> String {
 
 fn method(results: &Results) -> String {
     let samples = results.jobs.iter().flat_map(|job| &job.contenders).map(|contender| contender.samples.len());
-    let rounds = samples.max().unwrap_or(0);
+    let samples = samples.filter(|count| *count > 0);
+    let (least, most) = (samples.clone().min().unwrap_or(0), samples.max().unwrap_or(0));
+    let rounds = if least == most { format!("{most}") } else { format!("{least} to {most}") };
     let list = [
         "**A process each.** A measurement is a child process with one contender and one job. Where they are \
          not the job, connecting, subscribing and a warm-up come before the clock starts."
@@ -162,10 +198,25 @@ fn method(results: &Results) -> String {
          a broker."
             .to_owned(),
         format!(
-            "**Rounds in turns.** There are {rounds} rounds, in which all contenders take turns, so that what slows \
-             the machine down slows them all down. A figure is the median of its rounds. The *spread* is how far apart \
-             the slowest and the fastest lie, as a share of the median: differences within it are none."
+            "**Rounds in turns.** There are {rounds} rounds, in which all contenders take turns, one time from the \
+             first to the last and the next time the other way, so that what slows the machine down slows them all \
+             down. A figure is the median of its rounds, with two digits; what is \
+             counted is exact. How many times as much something takes as something else is the median of the rounds' \
+             ratios, not the ratio of two medians. The *spread* is how far apart the middle half of these ratios lies, as a share \
+             of their median: differences within it are none. That of the first contender is that of its own rounds. \
+             The small messages that the README tells of have 5 rounds at least, and rows whose spread is too large \
+             continue, up to 11 rounds. So does what is compared with an earlier revision."
         ),
+        format!(
+            "**Gates.** They stood before the run. {} An invalid row is shown with its figure and the gate that it \
+             broke, and proves nothing: it neither keeps nor breaks a budget, and no loss is sure by it.",
+            gates::declared()
+        ),
+        "**An earlier revision.** With `--against`, the benchmark of that revision is built beside this one, and its \
+         program measures the same jobs with the components of that revision, in the same rounds, next to today's \
+         contender. 6f1da06 of 2026-11-25 is the earliest that can be: before it there is no TLS in the \
+         benchmark, and no job that resumes a session."
+            .to_owned(),
         "**Settings.** Every contender does the job as its own documentation shows, with its default settings except \
          those that the head of its file in `bench/src/contenders` names. What it cannot do is shown as such."
             .to_owned(),
@@ -175,7 +226,8 @@ fn method(results: &Results) -> String {
          message or acknowledgement.",
         "*CPU ns/message*: processor time of all threads but the sink's, the system's part included. *Sink's CPU ns* \
          is what the sink took itself.",
-        "*time ×* and *CPU ×*: how many times what the first contender of the table takes; less than 1 is better.",
+        "*time ×* and *CPU ×*: how many times what the first contender of the table takes; less than 1 is better. \
+         The *spread* behind each is its own.",
         "*allocations* and *bytes allocated*: requests to Rust's allocator, reallocations included, without the \
          sink's. Those of a guest in its own memory, and of a library in C, are not seen.",
         "*system calls*: counted by strace in separate runs, without the sink's, for messages of 64 B.",
@@ -216,6 +268,8 @@ mod tests {
                 mosquitto: None,
                 noise: 0.4,
             },
+            prices: Some(Prices { write_ns: 4_321.0, clock_ns: 27.4 }),
+            before: None,
             is_quick: false,
             jobs: vec![
                 job("publish-0-64-pipelined", contenders()),
@@ -233,7 +287,7 @@ mod tests {
             }],
             instructions: BTreeMap::from([("publish-0".into(), 606)]),
             start_times: Vec::new(),
-            sizes: vec![Size { name: "mqtt.wasm".into(), bytes: 331_534, budget: Some(80_000) }],
+            sizes: vec![Size { name: "mqtt.wasm".into(), bytes: 331_534, budget: Some(285_000) }],
         }
     }
 
@@ -280,6 +334,14 @@ mod tests {
         let sections: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
         assert_eq!(contents, sections);
         assert!(!sections.contains(&"Codecs"));
+    }
+
+    #[test]
+    fn report_says_what_calls_cost_and_which_gates_there_were() {
+        let text = one_line(&written()[FILE]);
+        assert!(text.contains("over loopback takes 4,300 ns, and reading the clock 27 ns."));
+        assert!(text.contains(&gates::declared()));
+        assert!(!text.contains("## Beside an earlier revision"));
     }
 
     #[test]

@@ -4,12 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::gates::{self, Broken, Circumstances};
+use crate::rounds::Rounds;
 use crate::stage::Sample;
 
 /// Everything of one run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub(crate) machine: Machine,
+    /// What the system's calls take on it; `None` where that was not measured.
+    #[serde(default)]
+    pub(crate) prices: Option<Prices>,
+    /// The earlier revision that was measured beside this one, if one was.
+    #[serde(default)]
+    pub(crate) before: Option<String>,
     /// Whether it was a run with `--quick`, whose figures say little.
     pub(crate) is_quick: bool,
     /// The jobs against the sink, then some against mosquitto, and those by TLS.
@@ -51,6 +59,15 @@ pub(crate) struct Machine {
     pub(crate) noise: f64,
 }
 
+/// What two calls of the system take, in nanoseconds by the clock.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Prices {
+    /// `write` of a byte to a TCP connection over loopback.
+    pub(crate) write_ns: f64,
+    /// Reading the clock.
+    pub(crate) clock_ns: f64,
+}
+
 /// One job, and what every contender made of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct JobResult {
@@ -58,6 +75,9 @@ pub(crate) struct JobResult {
     pub(crate) job: String,
     /// As `Target` prints itself: `sink`, `mosquitto`, `sink, TLS 1.3, AES-128-GCM`.
     pub(crate) against: String,
+    /// Nanoseconds of the calibration before and behind the rounds; `None` where that was not measured.
+    #[serde(default)]
+    pub(crate) calibration: Option<[f64; 2]>,
     pub(crate) contenders: Vec<ContenderResult>,
 }
 
@@ -65,13 +85,94 @@ pub(crate) struct JobResult {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ContenderResult {
     pub(crate) contender: String,
-    /// One sample a round; empty when it did not do the job.
-    pub(crate) samples: Vec<Sample>,
+    /// The earlier revision that it is of; `None` for this one.
+    #[serde(default)]
+    pub(crate) revision: Option<String>,
+    /// A sample for each round, or `None` where that failed; empty when it did not do the job. Those of all contenders
+    /// begin with the same round, and who continued for longer has more.
+    pub(crate) samples: Vec<Option<Sample>>,
     /// System calls an operation; `None` where there is no strace, and where they were not counted for this job.
     pub(crate) system_calls: Option<f64>,
     /// Why it did not do the job: what it lacks, or how it failed.
     pub(crate) lacks: Option<String>,
     pub(crate) failed: Option<String>,
+}
+
+/// What times are compared by.
+pub(crate) type Quantity = fn(&Sample) -> u64;
+
+impl JobResult {
+    /// Whom the others are compared with.
+    pub(crate) fn reference(&self) -> Option<&ContenderResult> {
+        self.contenders.first()
+    }
+
+    /// Whom the rounds of a row are compared with: the reference, or today's of one that is of an earlier revision.
+    pub(crate) fn compared_with(&self, contender: &ContenderResult) -> Option<&ContenderResult> {
+        let other = if contender.revision.is_some() { self.successor(contender) } else { self.reference() };
+        other.filter(|other| !std::ptr::eq(*other, contender))
+    }
+
+    /// Today's, of one that is of an earlier revision.
+    fn successor(&self, contender: &ContenderResult) -> Option<&ContenderResult> {
+        let mut ours = self.contenders.iter();
+        ours.find(|other| other.revision.is_none() && other.contender == contender.contender)
+    }
+
+    /// The rounds that a row is judged by: those of its ratio to whom it is compared with, and its own where it is
+    /// compared with nobody.
+    pub(crate) fn judged(&self, contender: &ContenderResult, quantity: Quantity) -> Option<Rounds> {
+        let ratio = self.compared_with(contender).and_then(|other| contender.ratio(other, quantity));
+        ratio.or_else(|| contender.rounds(quantity))
+    }
+
+    /// The gate that a row broke in this quantity, if it did.
+    pub(crate) fn broken(&self, contender: &ContenderResult, quantity: Quantity) -> Option<Broken> {
+        gates::judge(&self.judged(contender, quantity)?, self.circumstances(contender))
+    }
+
+    /// How many times the quantity of one row another has, round by round, and the gate that this broke, if it did.
+    pub(crate) fn beside(
+        &self,
+        row: &ContenderResult,
+        other: &ContenderResult,
+        quantity: Quantity,
+    ) -> Option<(Rounds, Option<Broken>)> {
+        let ratio = row.ratio(other, quantity)?;
+        let judge = |row| gates::judge(&ratio, self.circumstances(row));
+        Some((ratio, judge(row).or_else(|| judge(other))))
+    }
+
+    fn circumstances(&self, contender: &ContenderResult) -> Circumstances {
+        let samples = &contender.samples;
+        let drift = self.calibration.map_or(0.0, gates::drift);
+        Circumstances { done: samples.iter().flatten().count(), of: samples.len(), drift }
+    }
+}
+
+impl ContenderResult {
+    /// Of an operation, round by round.
+    pub(crate) fn each(&self, quantity: Quantity) -> Vec<Option<f64>> {
+        let each = |sample: &Sample| quantity(sample) as f64 / f64::from(sample.operations.max(1));
+        self.samples.iter().map(|sample| sample.as_ref().map(each)).collect()
+    }
+
+    pub(crate) fn rounds(&self, quantity: Quantity) -> Option<Rounds> {
+        Rounds::of(self.each(quantity).into_iter().flatten())
+    }
+
+    /// How many times that of `other`, in each round that both did.
+    pub(crate) fn ratio(&self, other: &Self, quantity: Quantity) -> Option<Rounds> {
+        Rounds::paired(&self.each(quantity), &other.each(quantity))
+    }
+
+    /// Its name, with the revision that it is of.
+    pub(crate) fn label(&self) -> String {
+        match &self.revision {
+            Some(revision) => format!("{}, at {revision}", self.contender),
+            None => self.contender.clone(),
+        }
+    }
 }
 
 /// Requests and replies over one broker.

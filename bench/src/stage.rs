@@ -15,7 +15,8 @@ use crate::job::{Job, Work};
 use crate::sink::{Sink, Traffic};
 use crate::target::Target;
 
-/// What one contender cost, from [`Stage::begin`] to [`Stage::end`].
+/// What one contender cost, from [`Stage::begin`] to [`Stage::end`]. An earlier revision's program may not say all of
+/// it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub(crate) operations: u32,
@@ -23,17 +24,24 @@ pub(crate) struct Sample {
     /// Processor time of all threads but the sink's.
     pub(crate) cpu_ns: u64,
     /// Processor time of the sink.
+    #[serde(default)]
     pub(crate) sink_cpu_ns: u64,
     /// Allocations and reallocations that went through Rust's allocator, without the sink's.
+    #[serde(default)]
     pub(crate) allocations: u64,
+    #[serde(default)]
     pub(crate) allocated_bytes: u64,
     /// How often a thread other than the sink's gave up the processor by itself, to be woken up again.
+    #[serde(default)]
     pub(crate) wake_ups: u64,
     /// What the contender wrote to its connections, in bytes; zero against a real broker, where nobody counts.
+    #[serde(default)]
     pub(crate) bytes_out: u64,
     /// What it was sent, in bytes.
+    #[serde(default)]
     pub(crate) bytes_in: u64,
     /// The most memory that the process ever had in use, in bytes, the sink included.
+    #[serde(default)]
     pub(crate) peak_memory: u64,
     /// What a guest's linear memory had grown to, in bytes.
     pub(crate) linear_memory: Option<u64>,

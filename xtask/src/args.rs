@@ -46,6 +46,8 @@ Commands:
                        mqtt.wasm, and print its memory and handles as a curve
   sizes                Build what users get and small programs, and print the bytes of each beside version 0.2.0
   bench [ARGS]         Run the benchmarks; ARGS go to them, and `bench --help` lists them
+      --against REVISION
+                       Build REVISION too, measure it in the same rounds, and print how this build compares with it
   bench --counts       Count allocations, writes, instructions and sizes; fail if one is worse than bench/counts.txt
       --accept         Write the counts into bench/counts.txt instead
   bench --instructions [--against REVISION]

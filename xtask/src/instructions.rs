@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::error::{At, Error, Result};
 use crate::process::{read, run, step, succeeds};
+use crate::revision;
 use crate::workspace::{self, cargo};
 
 /// What is counted: the job's name, and in words.
@@ -23,20 +24,12 @@ const BATCHES: [u64; 2] = [100, 1100];
 const BATCH: u64 = 32;
 
 /// Counts, and prints a table with an earlier revision beside it. Messages have 64 bytes.
-pub(crate) fn count(revision: Option<&str>) -> Result<()> {
+pub(crate) fn count(earlier: Option<&str>) -> Result<()> {
     require_valgrind()?;
     let mut programs = Vec::new();
-    if let Some(revision) = revision {
-        let source = folder().join(revision).join("source");
-        if !source.exists() {
-            step(&format!("checking out {revision}"));
-            run(Command::new("git")
-                .current_dir(workspace::root())
-                .args(["worktree", "add", "--force", "--detach"])
-                .arg(&source)
-                .arg(revision))?;
-        }
-        programs.push((revision, build(revision, &source)?));
+    if let Some(earlier) = earlier {
+        let source = revision::check_out(earlier)?;
+        programs.push((earlier, build(earlier, &source)?));
     }
     programs.push(("now", build("now", workspace::root())?));
     print!("{:36}", "instructions a message");

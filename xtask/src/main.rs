@@ -3,6 +3,7 @@
 
 mod abi;
 mod args;
+mod bench;
 mod binaryen;
 mod components;
 mod counts;
@@ -20,6 +21,7 @@ mod npm;
 mod package;
 mod process;
 mod release;
+mod revision;
 mod scale;
 mod shrink;
 mod sizes;
@@ -32,7 +34,7 @@ use std::process::{Command, ExitCode};
 
 use args::{BuildOptions, SimulateOptions, Task};
 use error::Result;
-use process::{run, step, succeeds};
+use process::{run, step};
 use toolchain::Toolchain;
 use workspace::{EVERYTHING, build_host_program, cargo, under_schedules};
 
@@ -60,7 +62,7 @@ fn execute(task: Task) -> Result<()> {
         Task::Simulate(options) => simulate(&options)?,
         Task::Demo(extra) => demo(&extra)?,
         Task::Run { program, arguments } => run_in_wasmtime(&program, &arguments)?,
-        Task::Bench(extra) => bench(&extra)?,
+        Task::Bench(arguments) => bench::measure(&arguments)?,
         Task::Counts { accepts } => counts::compare(accepts)?,
         Task::Instructions(revision) => instructions::count(revision.as_deref())?,
         Task::Interop(arguments) => interop::run_brokers(&arguments)?,
@@ -133,33 +135,4 @@ fn soak() -> Result<()> {
     step("building the wasm host (the first time, that takes minutes)");
     let soak = format!("run --locked --quiet --release {EVERYTHING} --bin soak");
     run(cargo(&soak).env(components::FOLDER_VARIABLE, components::folder()))
-}
-
-fn bench(extra: &[String]) -> Result<()> {
-    // The client in C is built with cmake.
-    let features = if succeeds(Command::new("cmake").arg("--version")) {
-        "tls-peers,paho"
-    } else {
-        step("comparing without paho-mqtt: cmake is not installed");
-        "tls-peers"
-    };
-    step("building the benchmark (the first time, its wasm host and its peers take minutes)");
-    run(&mut cargo(&format!("build --locked --quiet --release -p bench --features {features} --bin bench")))?;
-    let mut bench = Command::new(workspace::target().join(format!("release/bench{}", env::consts::EXE_SUFFIX)));
-    // What needs two components, and what needs neither components nor instructions.
-    const ELEMENTS: [&str; 2] = ["guests/bench_elements_caller", "guests/bench_elements_callee"];
-    const ALONE: [&str; 6] = ["--help", "--report", "--latency", "--engine", "--codecs", "--growth"];
-    let has = |options: &[&str]| extra.iter().any(|argument| options.contains(&argument.as_str()));
-    if has(&["--elements"]) {
-        let only = ELEMENTS.map(String::from).into();
-        components::build(&BuildOptions { only, quiet: true, ..BuildOptions::default() })?;
-        bench.env(components::FOLDER_VARIABLE, components::folder());
-    } else if !has(&ALONE) {
-        components::build(&BuildOptions { quiet: true, ..BuildOptions::default() })?;
-        bench.env(components::FOLDER_VARIABLE, components::folder());
-        if let Some(file) = instructions::file()? {
-            bench.env("MQTT_WASI_INSTRUCTIONS", file);
-        }
-    }
-    run(bench.args(extra))
 }

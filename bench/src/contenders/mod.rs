@@ -29,6 +29,13 @@ pub(crate) struct Contender {
     pub(crate) run: fn(&Stage) -> Result<(), Unable>,
 }
 
+impl Contender {
+    /// Whether it is this client in one of its forms, as it is now.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.name.starts_with("mqtt-wasi, ")
+    }
+}
+
 /// Why a contender did not do a job.
 #[derive(Debug)]
 pub(crate) enum Unable {

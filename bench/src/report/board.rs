@@ -1,9 +1,11 @@
 //! A job with all its contenders, and who of them is compared with whom.
 
-use super::figures::{Figures, Rounds};
-use super::numbers::{figure, whole};
+use super::figures::Figures;
+use super::numbers::{count, figure, whole};
+use crate::gates::Broken;
 use crate::job::{Pace, Work};
-use crate::results::{ContenderResult, JobResult};
+use crate::results::{ContenderResult, JobResult, Quantity};
+use crate::rounds::Rounds;
 use crate::target::{Suite, Target};
 
 /// A job, and what came of it.
@@ -13,6 +15,8 @@ pub(super) struct Board<'a> {
     /// `None` for the job of a version that had others.
     pub(super) work: Option<Work>,
     pub(super) entries: Vec<Entry<'a>>,
+    /// Those of an earlier revision, which are compared with today's alone.
+    pub(super) earlier: Vec<Entry<'a>>,
 }
 
 /// The peer that a job was done with.
@@ -69,13 +73,28 @@ impl Measure {
         }
     }
 
+    pub(super) fn quantity(self) -> Quantity {
+        match self {
+            Self::Rate => |sample| sample.wall_ns,
+            Self::Cpu => |sample| sample.cpu_ns,
+            Self::WakeUps => |sample| sample.wake_ups,
+        }
+    }
+
+    /// How many times that of `other`: the median of the rounds' ratios, or the ratio of medians where there are none.
+    pub(super) fn times(self, entry: &Entry<'_>, other: &Entry<'_>) -> f64 {
+        let median = |entry: &Entry<'_>| entry.figures.as_ref().map_or(f64::NAN, |figures| self.rounds(figures).median);
+        let ratio = entry.result.ratio(other.result, self.quantity());
+        ratio.map_or_else(|| median(entry) / median(other), |ratio| ratio.median)
+    }
+
     /// What tables show of it: operations a second, nanoseconds an operation, wake-ups a second.
     pub(super) fn show(self, figures: &Figures) -> String {
         match self {
             Self::Rate => figure(figures.rate()),
             Self::Cpu => figure(figures.cpu.median),
             // An operation is a millisecond.
-            Self::WakeUps => figure(figures.wake_ups.median * 1e3),
+            Self::WakeUps => count(figures.wake_ups.median * 1e3),
         }
     }
 }
@@ -83,12 +102,9 @@ impl Measure {
 impl<'a> Board<'a> {
     pub(super) fn of(job: &'a JobResult) -> Self {
         let entry = |result: &'a ContenderResult| Entry { result, figures: Figures::of(&result.samples) };
-        Self {
-            job,
-            against: Against::of(job),
-            work: job.job.parse().ok(),
-            entries: job.contenders.iter().map(entry).collect(),
-        }
+        let all = job.contenders.iter().map(entry);
+        let (entries, earlier) = all.partition(|entry| entry.result.revision.is_none());
+        Self { job, against: Against::of(job), work: job.job.parse().ok(), entries, earlier }
     }
 
     /// Whether it was done with the sink, over TCP alone.
@@ -123,8 +139,40 @@ impl<'a> Board<'a> {
     }
 
     /// The contender that ratios refer to.
-    pub(super) fn reference(&self) -> Option<&Figures> {
-        self.entries.first()?.figures.as_ref()
+    pub(super) fn reference(&self) -> Option<&Entry<'a>> {
+        self.entries.first().filter(|entry| entry.figures.is_some())
+    }
+
+    /// How many times the reference's time, or what it goes by, round by round.
+    pub(super) fn ratio(&self, entry: &Entry<'_>, measure: Measure) -> Option<Rounds> {
+        entry.result.ratio(self.reference()?.result, measure.quantity())
+    }
+
+    /// How many times what `other` goes by, round by round, and the gate that this broke. Counts have none.
+    pub(super) fn compared(
+        &self,
+        entry: &Entry<'_>,
+        other: &Entry<'_>,
+        measure: Measure,
+    ) -> (Option<Rounds>, Option<Broken>) {
+        match self.job.beside(entry.result, other.result, measure.quantity()) {
+            Some((ratio, _)) if measure == Measure::WakeUps => (Some(ratio), None),
+            Some((ratio, broken)) => (Some(ratio), broken),
+            None => (None, None),
+        }
+    }
+
+    /// How far apart the rounds lie that a row is judged by.
+    pub(super) fn spread(&self, entry: &Entry<'_>, measure: Measure) -> Option<f64> {
+        Some(self.job.judged(entry.result, measure.quantity())?.spread())
+    }
+
+    /// The gate that a row broke. Counts have none.
+    pub(super) fn broken(&self, entry: &Entry<'_>, measure: Measure) -> Option<Broken> {
+        match measure {
+            Measure::Rate | Measure::Cpu => self.job.broken(entry.result, measure.quantity()),
+            Measure::WakeUps => None,
+        }
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Entry<'a>> {
@@ -155,9 +203,9 @@ impl<'a> Board<'a> {
 
     /// Whether somebody else is ahead of all of ours of its kind.
     pub(super) fn is_ahead(&self, entry: &Entry<'_>, measure: Measure) -> bool {
-        let Some(figures) = entry.figures.as_ref().filter(|_| !entry.is_ours()) else { return false };
-        self.best_of_ours(entry.kind(), measure)
-            .is_some_and(|(_, ours)| measure.rounds(figures).median < measure.rounds(ours).median)
+        let is_peer = entry.figures.is_some() && !entry.is_ours();
+        let ours = self.best_of_ours(entry.kind(), measure).filter(|_| is_peer);
+        ours.is_some_and(|(ours, _)| measure.times(entry, ours) < 1.0)
     }
 
     /// The heading of this job and of those that differ from it in the size of the messages alone.
@@ -223,6 +271,11 @@ impl<'a> Entry<'a> {
         &self.result.contender
     }
 
+    /// With the revision, where that is not this one.
+    pub(super) fn label(&self) -> String {
+        self.result.label()
+    }
+
     pub(super) fn is_ours(&self) -> bool {
         is_ours(self.name())
     }
@@ -266,15 +319,27 @@ pub(super) mod tests {
     }
 
     pub(crate) fn contender(name: &str, samples: Vec<Sample>) -> ContenderResult {
-        ContenderResult { contender: name.into(), samples, system_calls: None, lacks: None, failed: None }
+        ContenderResult {
+            contender: name.into(),
+            revision: None,
+            samples: samples.into_iter().map(Some).collect(),
+            system_calls: None,
+            lacks: None,
+            failed: None,
+        }
+    }
+
+    /// As it was at `abc1234`.
+    pub(crate) fn earlier(name: &str, samples: Vec<Sample>) -> ContenderResult {
+        ContenderResult { revision: Some("abc1234".into()), ..contender(name, samples) }
     }
 
     pub(crate) fn job(job: &str, contenders: Vec<ContenderResult>) -> JobResult {
-        JobResult { job: job.into(), against: Target::Sink.to_string(), contenders }
+        JobResult { job: job.into(), against: Target::Sink.to_string(), calibration: None, contenders }
     }
 
     pub(crate) fn job_by_tls(job: &str, suite: Suite, contenders: Vec<ContenderResult>) -> JobResult {
-        JobResult { job: job.into(), against: Target::Tls(suite).to_string(), contenders }
+        JobResult { job: job.into(), against: Target::Tls(suite).to_string(), calibration: None, contenders }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::charts;
 use super::markdown::{Table, image, paragraph};
-use super::numbers::{figure, figure_or_dash};
+use super::numbers::{count, count_or_dash, figure};
 use crate::results::Curve;
 
 /// The points that have a logarithm.
@@ -34,7 +34,7 @@ fn summary(curves: &[Curve]) -> String {
     let mut table = Table::new(&["what", "by"], &["from", "to", "exponent", "upper half"]);
     for curve in curves {
         let points = drawable(curve);
-        let end = |point: Option<&(f64, f64)>| figure_or_dash(point.map(|(x, _)| *x));
+        let end = |point: Option<&(f64, f64)>| count_or_dash(point.map(|(x, _)| *x));
         let plain = |exponent: Option<f64>| exponent.map_or("—".into(), |exponent| format!("{exponent:.2}"));
         table.row([
             curve.name.clone(),
@@ -51,7 +51,7 @@ fn summary(curves: &[Curve]) -> String {
 fn chart(curve: &Curve) -> String {
     let mut table = Table::new(&[], &[curve.x.as_str(), curve.y.as_str()]);
     for (x, y) in &curve.points {
-        table.row([figure(*x), figure(*y)]);
+        table.row([count(*x), figure(*y)]);
     }
     let chart = charts::file_of(curve).map_or(String::new(), |file| image(&curve.name, &file));
     let points = format!("<details><summary>Points</summary>\n\n{}</details>\n\n", table.text());

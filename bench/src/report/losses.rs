@@ -1,9 +1,9 @@
 //! Where somebody else is better.
 
 use super::board::{Board, Entry, Kind, Measure, is_ours};
-use super::figures::Rounds;
 use super::markdown::{Table, paragraph};
 use super::numbers::figure;
+use crate::gates::Broken;
 use crate::results::{CodecResult, LatencyRow, LatencyTable, Results};
 
 /// Something that somebody else does better than the best of ours of the same kind.
@@ -18,8 +18,31 @@ struct Loss {
     ours: Option<String>,
     /// How many times better.
     factor: f64,
-    /// Whether the rounds of both lie so far apart that it may be chance.
-    overlaps: bool,
+    sure: Sure,
+}
+
+/// Whether a loss is one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Sure {
+    Yes,
+    /// The rounds lie so far apart that it may be chance.
+    Maybe,
+    /// Their ratio broke a gate.
+    No(Broken),
+}
+
+impl Sure {
+    const fn unless(may_be_chance: bool) -> Self {
+        if may_be_chance { Self::Maybe } else { Self::Yes }
+    }
+
+    fn in_words(self) -> String {
+        match self {
+            Self::Yes => "yes".into(),
+            Self::Maybe => "maybe".into(),
+            Self::No(broken) => broken.to_string(),
+        }
+    }
 }
 
 pub(super) fn text(results: &Results, boards: &[Board<'_>]) -> String {
@@ -31,13 +54,15 @@ pub(super) fn text(results: &Results, boards: &[Board<'_>]) -> String {
         "Every job in which somebody else takes less processor time than the best of ours of the same kind, or gets \
          more done in a second: native clients beside the native ones, the guest of 0.2.0 beside the guest. Idle \
          connections are compared by processor time and wake-ups, requests by their p50, codecs by their time. By TLS \
-         each has its own cryptography: ours with ring does not count. *Maybe* is where the rounds of both overlap.",
+         each has its own cryptography: ours with ring does not count. *Times* is the median of the rounds' ratios. \
+         *Maybe* is where that is no further from 1 than the middle half of them is wide; of requests and codecs, where \
+         the rounds of both overlap. What is invalid has broken a gate, and proves nothing.",
     );
     let mut table = Table::new(&["what", "who is better", "figure"], &["theirs", "ours", "times", "for sure"]);
-    for Loss { what, who, measure, theirs, ours, factor, overlaps } in &losses {
-        let sure = if *overlaps { "maybe" } else { "yes" };
+    for Loss { what, who, measure, theirs, ours, factor, sure } in &losses {
         let ours = ours.clone().unwrap_or_else(|| "does not do it".into());
-        let cells = [what.clone(), who.clone(), measure.clone(), theirs.clone(), ours, figure(*factor), sure.into()];
+        let cells =
+            [what.clone(), who.clone(), measure.clone(), theirs.clone(), ours, figure(*factor), sure.in_words()];
         table.row(cells);
     }
     let nothing = if losses.is_empty() { paragraph("In this run: nothing.") } else { String::new() };
@@ -72,7 +97,7 @@ fn undone(board: &Board<'_>, peer: &Entry<'_>) -> Option<Loss> {
         theirs: Measure::Cpu.show(peer.figures.as_ref()?),
         ours: None,
         factor: f64::INFINITY,
-        overlaps: false,
+        sure: Sure::Yes,
     })
 }
 
@@ -80,17 +105,18 @@ fn behind(board: &Board<'_>, peer: &Entry<'_>, measure: Measure) -> Option<Loss>
     if !board.is_ahead(peer, measure) {
         return None;
     }
-    let figures = peer.figures.as_ref()?;
+    let theirs = peer.figures.as_ref()?;
     let (best, ours) = board.best_of_ours(peer.kind(), measure)?;
-    let (theirs, least) = (measure.rounds(figures), measure.rounds(ours));
+    let (ratio, broken) = board.compared(best, peer, measure);
+    let may_be_chance = ratio.is_some_and(|ratio| !ratio.is_sure());
     Some(Loss {
         what: board.title(),
         who: peer.name().into(),
         measure: measure_name(board, measure),
-        theirs: measure.show(figures),
+        theirs: measure.show(theirs),
         ours: Some(with_name(measure.show(ours), best, peer.kind())),
-        factor: least.median / theirs.median,
-        overlaps: overlaps(theirs, least),
+        factor: measure.times(best, peer),
+        sure: broken.map_or(Sure::unless(may_be_chance), Sure::No),
     })
 }
 
@@ -110,13 +136,8 @@ fn measure_name(board: &Board<'_>, measure: Measure) -> String {
     }
 }
 
-/// Whether some round of the one that is less is not.
-fn overlaps(less: &Rounds, more: &Rounds) -> bool {
-    less.most >= more.least
-}
-
 fn in_requests(table: &LatencyTable) -> Vec<Loss> {
-    let p50 = |row: &LatencyRow| around(row.p50, row.spread);
+    let p50 = |row: &LatencyRow| Around { median: row.p50, spread: row.spread };
     let others = table.rows.iter().filter(|row| !is_ours(&row.name));
     let loss = |row: &LatencyRow| {
         let ours = table.rows.iter().filter(|own| is_ours(&own.name) && own.in_flight == row.in_flight);
@@ -128,7 +149,7 @@ fn in_requests(table: &LatencyTable) -> Vec<Loss> {
 }
 
 fn in_codecs(codecs: &[CodecResult]) -> Vec<Loss> {
-    let time = |result: &CodecResult| around(result.ns, result.spread);
+    let time = |result: &CodecResult| Around { median: result.ns, spread: result.spread };
     let others = codecs.iter().filter(|result| !is_ours(&result.codec));
     let loss = |result: &CodecResult| {
         let ours = codecs.iter().find(|own| is_ours(&own.codec) && own.job == result.job)?;
@@ -137,7 +158,7 @@ fn in_codecs(codecs: &[CodecResult]) -> Vec<Loss> {
     others.filter_map(loss).collect()
 }
 
-fn slower(what: String, who: String, measure: &str, theirs: &Rounds, ours: &Rounds) -> Option<Loss> {
+fn slower(what: String, who: String, measure: &str, theirs: &Around, ours: &Around) -> Option<Loss> {
     (theirs.median < ours.median).then(|| Loss {
         what,
         who,
@@ -145,14 +166,21 @@ fn slower(what: String, who: String, measure: &str, theirs: &Rounds, ours: &Roun
         theirs: figure(theirs.median),
         ours: Some(figure(ours.median)),
         factor: ours.median / theirs.median,
-        overlaps: overlaps(theirs, ours),
+        sure: Sure::unless(theirs.end(0.5) >= ours.end(-0.5)),
     })
 }
 
 /// Rounds that lie so far apart, as a share of their median.
-fn around(median: f64, spread: f64) -> Rounds {
-    let half = median * spread / 2.0;
-    Rounds { median, least: median - half, most: median + half }
+struct Around {
+    median: f64,
+    spread: f64,
+}
+
+impl Around {
+    /// So much of the spread away from the median.
+    fn end(&self, share: f64) -> f64 {
+        self.median * (1.0 + share * self.spread)
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +188,7 @@ mod tests {
     use super::super::board::tests::{contender, job, sample};
     use super::*;
     use crate::results::JobResult;
+    use crate::stage::Sample;
 
     /// Who is better in which figure.
     fn losses(job: &JobResult) -> Vec<(String, String)> {
@@ -213,16 +242,32 @@ mod tests {
         assert_eq!(losses(&job), [lost("mqtt-wasi 0.2.0, wasip2 guest", "messages/s")]);
     }
 
+    fn sure(ours: Vec<Sample>, theirs: Vec<Sample>) -> Sure {
+        let job = job("receive-0-64", vec![contender("mqtt-wasi, blocking", ours), contender("peer", theirs)]);
+        in_jobs(&[Board::of(&job)])[0].sure
+    }
+
     #[test]
-    fn overlapping_rounds_are_no_proof() {
-        let ours = || contender("mqtt-wasi, blocking", vec![sample(95, 10), sample(100, 10), sample(105, 10)]);
-        let peer = |slowest| contender("peer", vec![sample(80, 20), sample(85, 20), sample(slowest, 20)]);
-        let overlaps = |slowest| {
-            let job = job("receive-0-64", vec![ours(), peer(slowest)]);
-            in_jobs(&[Board::of(&job)])[0].overlaps
-        };
-        assert!(overlaps(96));
-        assert!(!overlaps(94));
+    fn ratio_that_is_nearer_to_one_than_its_rounds_are_apart_is_no_proof() {
+        let ours = || vec![sample(100, 10), sample(100, 10), sample(100, 10)];
+        let peer = |fastest| vec![sample(fastest, 20), sample(95, 20), sample(96, 20)];
+        assert_eq!(sure(ours(), peer(84)), Sure::Maybe);
+        assert_eq!(sure(ours(), peer(94)), Sure::Yes);
+        assert_eq!(sure(ours()[..1].to_vec(), vec![sample(50, 20)]), Sure::Maybe, "nor is a single round");
+    }
+
+    #[test]
+    fn machine_that_slows_down_for_both_leaves_a_proof() {
+        let ours = vec![sample(100, 10), sample(101, 10), sample(100, 10), sample(200, 10)];
+        let theirs = vec![sample(80, 20), sample(81, 20), sample(80, 20), sample(160, 20)];
+        assert_eq!(sure(ours, theirs), Sure::Yes);
+    }
+
+    #[test]
+    fn row_that_broke_a_gate_proves_nothing() {
+        let ours = vec![sample(100, 10), sample(100, 10), sample(100, 10)];
+        let theirs = vec![sample(30, 20), sample(50, 20), sample(60, 20)];
+        assert_eq!(sure(ours, theirs).in_words(), "invalid: spread 42%");
     }
 
     #[test]
@@ -282,8 +327,8 @@ mod tests {
             ],
         };
         let codecs = [codec("mqtt-wasi", 68.0), codec("swift", 60.0), codec("mqtt-wasi 0.2.0", 70.0)];
-        let found = |losses: Vec<Loss>| losses.into_iter().map(|loss| (loss.who, loss.overlaps)).collect::<Vec<_>>();
-        assert_eq!(found(in_codecs(&codecs)), [("swift".into(), false)]);
-        assert_eq!(found(in_requests(&table)), [("rumqttc by hand".into(), true)]);
+        let found = |losses: Vec<Loss>| losses.into_iter().map(|loss| (loss.who, loss.sure)).collect::<Vec<_>>();
+        assert_eq!(found(in_codecs(&codecs)), [("swift".into(), Sure::Yes)]);
+        assert_eq!(found(in_requests(&table)), [("rumqttc by hand".into(), Sure::Maybe)]);
     }
 }

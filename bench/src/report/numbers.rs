@@ -7,7 +7,7 @@ pub(super) fn whole(number: u64) -> String {
     groups.map(|group| std::str::from_utf8(group).expect("digits are ASCII")).collect::<Vec<_>>().join(",")
 }
 
-/// Three digits, which is more than a time is good for: `1,230,000`, `347`, `68.2`, `0.0021`. What is no number, or too
+/// Two digits, which is all that a time is good for: `1,200,000`, `350`, `68`, `0.0021`. What is no number, or too
 /// large for one, is a dash.
 pub(super) fn figure(value: f64) -> String {
     if !value.is_finite() {
@@ -20,18 +20,37 @@ pub(super) fn figure(value: f64) -> String {
         return "0".into();
     }
     let magnitude = value.log10().floor() as i32;
-    if magnitude >= 2 {
-        let unit = 10_f64.powi(magnitude - 2);
+    if magnitude >= 1 {
+        let unit = 10_f64.powi(magnitude - 1);
         return whole(((value / unit).round() * unit).round() as u64);
     }
-    let decimals = (2 - magnitude) as usize;
-    let text = format!("{value:.decimals$}");
+    let decimals = (1 - magnitude) as usize;
+    trimmed(&format!("{value:.decimals$}"))
+}
+
+/// What was counted, with all that it has before the point and three digits behind it.
+pub(super) fn count(value: f64) -> String {
+    if !value.is_finite() {
+        return "—".into();
+    }
+    let thousandths = (value.abs() * 1e3).round() as u64;
+    let sign = if value < 0.0 && thousandths > 0 { "-" } else { "" };
+    format!("{sign}{}", trimmed(&format!("{}.{:03}", whole(thousandths / 1_000), thousandths % 1_000)))
+}
+
+/// Without decimals that say nothing.
+fn trimmed(text: &str) -> String {
     text.trim_end_matches('0').trim_end_matches('.').into()
 }
 
 /// `figure`, or a dash where there is none.
 pub(super) fn figure_or_dash(value: Option<f64>) -> String {
     value.map_or("—".into(), figure)
+}
+
+/// `count`, or a dash where there is none.
+pub(super) fn count_or_dash(value: Option<f64>) -> String {
+    value.map_or("—".into(), count)
 }
 
 /// A share as a percentage without decimals.
@@ -60,19 +79,26 @@ mod tests {
     }
 
     #[test]
-    fn figures_have_three_digits() {
+    fn figures_have_two_digits() {
         let figures = [1_234_567.0, 12_345.0, 347.4, 68.24, 8.306, 0.4567, 0.002_149].map(figure);
-        assert_eq!(figures, ["1,230,000", "12,300", "347", "68.2", "8.31", "0.457", "0.00215"]);
+        assert_eq!(figures, ["1,200,000", "12,000", "350", "68", "8.3", "0.46", "0.0021"]);
     }
 
     #[test]
     fn figures_have_no_digits_that_say_nothing() {
-        assert_eq!([0.0, 2.0, 10.0, 0.5, 1.10].map(figure), ["0", "2", "10", "0.5", "1.1"]);
+        assert_eq!([0.0, 2.0, 10.0, 0.5, 1.04].map(figure), ["0", "2", "10", "0.5", "1"]);
     }
 
     #[test]
     fn figures_that_round_up_gain_a_digit() {
-        assert_eq!([999.6, 99.96, 9.996, 999_700.0].map(figure), ["1,000", "100", "10", "1,000,000"]);
+        assert_eq!([999.6, 99.6, 9.96, 996_000.0].map(figure), ["1,000", "100", "10", "1,000,000"]);
+    }
+
+    #[test]
+    fn counts_are_exact() {
+        let counts = [0.0, 2.0, 10.0, 68.25, 1_234_567.0, 0.0004, 0.0005, 12.3456].map(count);
+        assert_eq!(counts, ["0", "2", "10", "68.25", "1,234,567", "0", "0.001", "12.346"]);
+        assert_eq!([count(-0.25), count(f64::NAN), count_or_dash(None)], ["-0.25", "—", "—"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::board::is_ours;
 use super::markdown::{Table, bold_if, code, paragraph};
-use super::numbers::{figure, figure_or_dash, percent, whole};
+use super::numbers::{count, figure, figure_or_dash, percent, whole};
 use crate::results::{CodecResult, EngineResult, LatencyTable, Size};
 
 pub(super) fn latency(tables: &[LatencyTable]) -> String {
@@ -46,7 +46,7 @@ pub(super) fn codecs(codecs: &[CodecResult]) -> String {
             bold_if(is_ahead, figure(result.ns)),
             figure_or_dash(ours.map(|ours| result.ns / ours.ns)),
             percent(result.spread),
-            figure(result.allocations),
+            count(result.allocations),
         ]);
     }
     table.text()
@@ -70,10 +70,10 @@ pub(super) fn engine(results: &[EngineResult]) -> String {
         table.row([
             result.job.clone(),
             bold_if(is_over, figure(result.ns)),
-            result.budget.map_or(String::new(), figure),
+            result.budget.map_or(String::new(), count),
             percent(result.spread),
-            figure(result.allocations),
-            figure(result.writes),
+            count(result.allocations),
+            count(result.writes),
         ]);
     }
     let table = table.text();

@@ -98,9 +98,11 @@ fn cell(board: &Board<'_>, name: &str, work: Work) -> String {
     let Some((entry, figures)) = board.find(name).and_then(|entry| Some((entry, entry.figures.as_ref()?))) else {
         return "—".into();
     };
+    let broken = board.broken(entry, Measure::Rate).or_else(|| board.broken(entry, Measure::Cpu));
+    let broken = broken.map_or(String::new(), |broken| format!(", {broken}"));
     let rate = bold_if(board.is_ahead(entry, Measure::Rate), rate(work, figures));
     let microseconds = bold_if(board.is_ahead(entry, Measure::Cpu), figure(figures.cpu.median / 1e3));
-    format!("{rate} ({microseconds})")
+    format!("{rate} ({microseconds}{broken})")
 }
 
 /// A second's operations, or MB where messages are large.

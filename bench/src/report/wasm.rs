@@ -1,10 +1,11 @@
 //! What WebAssembly costs: the same jobs by the native client, by components and by whole programs.
 
 use super::board::{Board, Entry, Kind, Measure};
-use super::figures::{Figures, Rounds};
+use super::figures::Figures;
 use super::markdown::{Table, paragraph};
 use super::numbers::{figure, figure_or_dash, mebibytes};
 use crate::job::Work;
+use crate::rounds::Rounds;
 
 pub(super) fn text(boards: &[Board<'_>], start_times: &[(String, f64)]) -> String {
     let boards: Vec<_> = boards.iter().filter(|board| board.is_against_sink()).collect();
@@ -15,7 +16,7 @@ pub(super) fn text(boards: &[Board<'_>], start_times: &[(String, f64)]) -> Strin
     }
     let rule = paragraph(
         "The first column is the native blocking client; in brackets is how many times its time, or its processor \
-         time, the others take. What wasmtime and the host's side of WASI take is part of that.",
+         time, the others take, by the median of the rounds' ratios. What wasmtime and the host's side of WASI take is part of that.",
     );
     let text = rule + &titled("Operations per second", &rates);
     let text = text + &titled("Processor time of an operation, in nanoseconds", &ratios(&boards, &names, Measure::Cpu));
@@ -48,15 +49,20 @@ fn ratios(boards: &[&Board<'_>], names: &[&str], measure: Measure) -> String {
     let mut table = table(names, &["native"]);
     let meant = boards.iter().filter(|board| board.work != Some(Work::Idle));
     for board in meant.filter(|board| figures(board, names).iter().any(Option::is_some)) {
-        let reference = board.reference();
+        let reference = board.reference().and_then(|native| native.figures.as_ref());
         let native = reference.map_or("—".into(), |figures| measure.show(figures));
-        let time = |figures: &Figures| measure.rounds(figures).median;
-        let cell = |figures: Option<&Figures>| -> String {
-            let Some(figures) = figures else { return "—".into() };
-            let ratio = figure_or_dash(reference.map(|native| time(figures) / time(native)));
-            format!("{} ({ratio})", measure.show(figures))
+        let cell = |name: &&str| -> String {
+            let entry = board.find(name);
+            let Some((entry, figures)) = entry.and_then(|entry| Some((entry, entry.figures.as_ref()?))) else {
+                return "—".into();
+            };
+            let ratio = figure_or_dash(board.ratio(entry, measure).map(|ratio| ratio.median));
+            match board.broken(entry, measure) {
+                Some(broken) => format!("{} ({ratio}, {broken})", measure.show(figures)),
+                None => format!("{} ({ratio})", measure.show(figures)),
+            }
         };
-        table.row([board.title(), native].into_iter().chain(figures(board, names).into_iter().map(cell)));
+        table.row([board.title(), native].into_iter().chain(names.iter().map(cell)));
     }
     table.text()
 }
@@ -112,14 +118,14 @@ mod tests {
                 contender("mqtt-wasi, wasip2 guest", vec![guest]),
             ],
         );
-        let text = text(&[Board::of(&job)], &[("wasmtime, empty".into(), 1.25)]);
+        let text = text(&[Board::of(&job)], &[("wasmtime, empty".into(), 1.27)]);
         for row in [
             "| job | native | wasip2 guest |",
-            "| Receive at QoS 0, 64 B | 10,000,000 | 6,670,000 (1.5) |",
+            "| Receive at QoS 0, 64 B | 10,000,000 | 6,700,000 (1.5) |",
             "| Receive at QoS 0, 64 B | 100 | 300 (3) |",
             "| Receive at QoS 0, 64 B | 2 MiB |",
             "| mqtt-wasi, wasip2 guest: from the start of an instance until it is connected | 2.5 |",
-            "| wasmtime, empty | 1.25 |",
+            "| wasmtime, empty | 1.3 |",
         ] {
             assert!(text.contains(row), "{row} is in\n{text}");
         }

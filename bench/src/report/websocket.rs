@@ -34,6 +34,7 @@ fn section(boards: &[Board<'_>], work: Work) -> String {
     for entry in &websocket.entries {
         let over_tcp = tcp.find(entry.name());
         let times = |figures: Option<&Figures>| Some(figures?.cpu.median);
+        // They are jobs of their own, whose rounds are no pairs.
         let ratio = times(entry.figures.as_ref()).zip(times(over_tcp.and_then(|entry| entry.figures.as_ref())));
         table.row([
             entry.name().to_owned(),
@@ -49,9 +50,11 @@ fn section(boards: &[Board<'_>], work: Work) -> String {
 
 fn cell(board: &Board<'_>, entry: &Entry<'_>) -> String {
     let Some(figures) = &entry.figures else { return "—".into() };
+    let broken = board.broken(entry, Measure::Rate).or_else(|| board.broken(entry, Measure::Cpu));
+    let broken = broken.map_or(String::new(), |broken| format!(", {broken}"));
     let rate = bold_if(board.is_ahead(entry, Measure::Rate), figure(figures.rate()));
     let microseconds = bold_if(board.is_ahead(entry, Measure::Cpu), figure(figures.cpu.median / 1e3));
-    format!("{rate} ({microseconds})")
+    format!("{rate} ({microseconds}{broken})")
 }
 
 #[cfg(test)]
