@@ -30,6 +30,8 @@ mod report;
 #[cfg(feature = "peers")]
 mod results;
 #[cfg(feature = "peers")]
+mod scale;
+#[cfg(feature = "peers")]
 mod sink;
 #[cfg(feature = "peers")]
 mod stage;

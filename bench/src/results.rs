@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::scale::Scale;
 use crate::stage::Sample;
 
 /// Everything of one run.
@@ -28,6 +29,9 @@ pub(crate) struct Results {
     pub(crate) start_times: Vec<(String, f64)>,
     /// Sizes of artefacts.
     pub(crate) sizes: Vec<Size>,
+    /// What one process can carry; earlier results have nothing of it.
+    #[serde(default)]
+    pub(crate) scale: Option<Scale>,
 }
 
 /// Where it ran.

@@ -144,14 +144,16 @@ fn bench(extra: &[String]) -> Result<()> {
         "tls-peers"
     };
     step("building the benchmark (the first time, its wasm host and its peers take minutes)");
-    run(&mut cargo(&format!("build --locked --quiet --release -p bench --features {features} --bin bench")))?;
+    run(&mut cargo(&format!(
+        "build --locked --quiet --release -p bench --features {features} --bin bench --bin load"
+    )))?;
     let mut bench = Command::new(workspace::target().join(format!("release/bench{}", env::consts::EXE_SUFFIX)));
     // What needs two components, and what needs neither components nor instructions.
     const ELEMENTS: [&str; 2] = ["guests/bench_elements_caller", "guests/bench_elements_callee"];
     const ALONE: [&str; 6] = ["--help", "--report", "--latency", "--engine", "--codecs", "--growth"];
     let has = |options: &[&str]| extra.iter().any(|argument| options.contains(&argument.as_str()));
-    if has(&["--elements"]) {
-        let only = ELEMENTS.map(String::from).into();
+    if has(&["--elements", "--scale"]) {
+        let only = if has(&["--scale"]) { vec!["mqtt".into()] } else { ELEMENTS.map(String::from).into() };
         components::build(&BuildOptions { only, quiet: true, ..BuildOptions::default() })?;
         bench.env(components::FOLDER_VARIABLE, components::folder());
     } else if !has(&ALONE) {
