@@ -19,6 +19,9 @@ const TOGETHER: usize = 1024;
 /// How many requests wait for an event loop at most.
 const CAPACITY: usize = 128;
 
+/// How many messages are in flight at most where that is bounded: as many as this client has by default.
+const IN_FLIGHT: u16 = 1024;
+
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// What is to be done.
@@ -35,8 +38,10 @@ fn main() -> Result<()> {
     let time = match contender.as_str() {
         "mqtt-wasi, blocking" => blocking(&load)?,
         "mqtt-wasi, tokio" => on_tokio(asynchronous(&load))?,
-        "rumqttc 0.25" => on_tokio(rumqttc(&load))?,
-        "rumqttc-v5-next 0.34" => on_tokio(rumqttc_next(&load))?,
+        "rumqttc 0.25" => on_tokio(rumqttc(&load, None))?,
+        "rumqttc 0.25, 1,024 in flight" => on_tokio(rumqttc(&load, Some(IN_FLIGHT)))?,
+        "rumqttc-v5-next 0.34" => on_tokio(rumqttc_next(&load, None))?,
+        "rumqttc-v5-next 0.34, 1,024 in flight" => on_tokio(rumqttc_next(&load, Some(IN_FLIGHT)))?,
         _ => return Err("no such contender".into()),
     };
     println!("{}", time.as_nanos());
@@ -93,7 +98,7 @@ async fn asynchronous(load: &Load) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-async fn rumqttc(load: &Load) -> Result<Duration> {
+async fn rumqttc(load: &Load, in_flight: Option<u16>) -> Result<Duration> {
     use rumqttc::NetworkOptions;
     use rumqttc::v5::mqttbytes::QoS;
     use rumqttc::v5::mqttbytes::v5::Packet;
@@ -103,6 +108,9 @@ async fn rumqttc(load: &Load) -> Result<Duration> {
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     options.set_network_options(network);
+    if let Some(messages) = in_flight {
+        options.set_outgoing_inflight_upper_limit(messages);
+    }
     let (client, mut events) = AsyncClient::new(options, CAPACITY);
     client.subscribe(TOPIC, QoS::AtLeastOnce).await?;
     while !matches!(events.poll().await?, Event::Incoming(Packet::SubAck(_))) {}
@@ -124,7 +132,7 @@ async fn rumqttc(load: &Load) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-async fn rumqttc_next(load: &Load) -> Result<Duration> {
+async fn rumqttc_next(load: &Load, in_flight: Option<u16>) -> Result<Duration> {
     use rumqttc_next::mqttbytes::QoS;
     use rumqttc_next::mqttbytes::v5::Packet;
     use rumqttc_next::{AsyncClient, Event, MqttOptions, NetworkOptions, PublishOptions};
@@ -133,6 +141,9 @@ async fn rumqttc_next(load: &Load) -> Result<Duration> {
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     options.set_network_options(network);
+    if let Some(messages) = in_flight {
+        options.set_outgoing_inflight_upper_limit(messages);
+    }
     let (client, mut events) = AsyncClient::builder(options).capacity(CAPACITY).build();
     client.subscribe(TOPIC, QoS::AtLeastOnce).await?;
     while !matches!(events.poll().await?, Event::Incoming(Packet::SubAck(_))) {}

@@ -24,7 +24,14 @@ pub(super) const WORK: Work = Work::Mixed { size: SIZE };
 const LIMIT: u64 = 10 << 20;
 
 /// As the program knows them.
-const CONTENDERS: [&str; 4] = ["mqtt-wasi, blocking", "mqtt-wasi, tokio", "rumqttc 0.25", "rumqttc-v5-next 0.34"];
+const CONTENDERS: [&str; 6] = [
+    "mqtt-wasi, blocking",
+    "mqtt-wasi, tokio",
+    "rumqttc 0.25",
+    "rumqttc 0.25, 1,024 in flight",
+    "rumqttc-v5-next 0.34",
+    "rumqttc-v5-next 0.34, 1,024 in flight",
+];
 
 pub(super) fn run(messages: u32) -> Load {
     let cgroup = Cgroup::with_memory(LIMIT).map(|cgroup| cgroup.version());

@@ -18,8 +18,10 @@ pub(super) const ALL: &[Contender] = &[
     Contender { name: "mqtt-wasi, blocking", run: blocking },
     Contender { name: "mqtt-wasi, tokio", run: asynchronous },
     Contender { name: "mqtt-wasi 0.2.0, tokio", run: seed },
-    Contender { name: "rumqttc 0.25", run: rumqttc },
-    Contender { name: "rumqttc-v5-next 0.34", run: rumqttc_next },
+    Contender { name: "rumqttc 0.25", run: |hall| rumqttc(hall, None) },
+    Contender { name: "rumqttc 0.25, 1,024 in flight", run: |hall| rumqttc(hall, Some(IN_FLIGHT)) },
+    Contender { name: "rumqttc-v5-next 0.34", run: |hall| rumqttc_next(hall, None) },
+    Contender { name: "rumqttc-v5-next 0.34, 1,024 in flight", run: |hall| rumqttc_next(hall, Some(IN_FLIGHT)) },
     Contender { name: "mqtt5 0.49", run: mqtt5 },
     #[cfg(feature = "paho")]
     Contender { name: "paho-mqtt 0.14", run: paho },
@@ -28,6 +30,10 @@ pub(super) const ALL: &[Contender] = &[
 
 /// What the two clients by the same author and their fork have as the capacity of their channel in their examples.
 const CAPACITY: usize = 10;
+
+/// How many messages are in flight at most where that is bounded, as many as this client has by default: rumqttc has
+/// room for all that may be.
+const IN_FLIGHT: u16 = 1024;
 
 fn blocking(hall: &mut Hall) -> Result<(), Unable> {
     attend::gather(hall, |hall| Ok(Client::connect(&hall.url(), Options::new().keep_alive(KEEP_ALIVE))?))
@@ -109,7 +115,7 @@ fn seed(hall: &mut Hall) -> Result<(), Unable> {
     })
 }
 
-fn rumqttc(hall: &mut Hall) -> Result<(), Unable> {
+fn rumqttc(hall: &mut Hall, in_flight: Option<u16>) -> Result<(), Unable> {
     use rumqttc::NetworkOptions;
     use rumqttc::v5::mqttbytes::v5::Packet;
     use rumqttc::v5::{AsyncClient, Event, MqttOptions};
@@ -121,13 +127,16 @@ fn rumqttc(hall: &mut Hall) -> Result<(), Unable> {
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         options.set_network_options(network);
+        if let Some(messages) = in_flight {
+            options.set_outgoing_inflight_upper_limit(messages);
+        }
         let (client, mut events) = AsyncClient::new(options, CAPACITY);
         while !matches!(events.poll().await?, Event::Incoming(Packet::ConnAck(_))) {}
         Ok(Driven::new(client, async move { while events.poll().await.is_ok() {} }))
     })
 }
 
-fn rumqttc_next(hall: &mut Hall) -> Result<(), Unable> {
+fn rumqttc_next(hall: &mut Hall, in_flight: Option<u16>) -> Result<(), Unable> {
     use rumqttc_next::mqttbytes::v5::Packet;
     use rumqttc_next::{AsyncClient, Event, MqttOptions, NetworkOptions};
 
@@ -138,6 +147,9 @@ fn rumqttc_next(hall: &mut Hall) -> Result<(), Unable> {
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         options.set_network_options(network);
+        if let Some(messages) = in_flight {
+            options.set_outgoing_inflight_upper_limit(messages);
+        }
         let (client, mut events) = AsyncClient::builder(options).capacity(CAPACITY).build();
         while !matches!(events.poll().await?, Event::Incoming(Packet::ConnAck(_))) {}
         Ok(Driven::new(client, async move { while events.poll().await.is_ok() {} }))
