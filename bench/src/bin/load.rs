@@ -116,10 +116,11 @@ async fn rumqttc(load: &Load, in_flight: Option<u16>) -> Result<Duration> {
     while !matches!(events.poll().await?, Event::Incoming(Packet::SubAck(_))) {}
     let start = Instant::now();
     let (count, payload) = (load.messages, Bytes::copy_from_slice(&load.payload));
-    // It fails only when the event loop has ended, which tells why.
+    // It fails only when the event loop has ended, which tells why; that ends when there is no client.
+    let publisher = client.clone();
     tokio::spawn(async move {
         for _ in 0..count {
-            client.publish_bytes(TOPIC, QoS::AtLeastOnce, false, payload.clone()).await?;
+            publisher.publish_bytes(TOPIC, QoS::AtLeastOnce, false, payload.clone()).await?;
         }
         Ok::<_, rumqttc::v5::ClientError>(())
     });
@@ -149,10 +150,11 @@ async fn rumqttc_next(load: &Load, in_flight: Option<u16>) -> Result<Duration> {
     while !matches!(events.poll().await?, Event::Incoming(Packet::SubAck(_))) {}
     let start = Instant::now();
     let (count, payload) = (load.messages, Bytes::copy_from_slice(&load.payload));
-    // It fails only when the event loop has ended, which tells why.
+    // It fails only when the event loop has ended, which tells why; that ends when there is no client.
+    let publisher = client.clone();
     tokio::spawn(async move {
         for _ in 0..count {
-            client.publish(TOPIC, payload.clone(), PublishOptions::new(QoS::AtLeastOnce)).await?;
+            publisher.publish(TOPIC, payload.clone(), PublishOptions::new(QoS::AtLeastOnce)).await?;
         }
         Ok::<_, rumqttc_next::ClientError>(())
     });
