@@ -376,7 +376,7 @@ fn measure_in(mut command: Command, entrant: Entrant<'_>, job: Job, target: Targ
 }
 
 /// What a process prints; it is killed when it takes too long.
-fn output_in_time(command: &mut Command) -> io::Result<(String, String)> {
+pub(crate) fn output_in_time(command: &mut Command) -> io::Result<(String, String)> {
     let mut child = command.spawn()?;
     let read = |mut pipe: Box<dyn Read + Send>| {
         thread::spawn(move || {

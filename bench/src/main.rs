@@ -38,6 +38,8 @@ mod results;
 #[cfg(feature = "peers")]
 mod rounds;
 #[cfg(feature = "peers")]
+mod scale;
+#[cfg(feature = "peers")]
 mod sink;
 #[cfg(feature = "peers")]
 mod stage;

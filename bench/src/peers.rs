@@ -9,12 +9,12 @@ use host_tests::broker::Mosquitto;
 use crate::before::Before;
 use crate::driver::{Driver, Effort};
 use crate::results::{Prices, Results, Size};
-use crate::{codecs, contenders, driver, elements, gates, growth, latency, machine, prices, report, run_jobs};
+use crate::{codecs, contenders, driver, elements, gates, growth, latency, machine, prices, report, run_jobs, scale};
 
 const HELP: &str = "\
 usage: cargo xtask bench [--quick] [--against REVISION] [--json FILE] [FILTER]
        cargo xtask bench --tls | --websocket [--quick] [--against REVISION] [FILTER]
-       cargo xtask bench --latency | --engine | --codecs | --growth | --elements [--quick]
+       cargo xtask bench --latency | --engine | --codecs | --growth | --elements | --scale [--quick]
        cargo xtask bench --report FILE
        cargo xtask bench --counts [--accept]
        cargo xtask bench --instructions [--against REVISION]
@@ -33,6 +33,7 @@ Measures this client beside its peers: every job, or those whose names contain F
   --codecs        Only the codecs of several crates
   --growth        Only how cost grows with size and number
   --elements      Only what messages cost between two components, for each type that WIT can declare for them
+  --scale         Only what one process can carry: idle connections, instances, and the load job in little memory
   --report FILE   Measure nothing: write docs/performance.md from the results in FILE
   --counts        Compare counts with bench/counts.txt, and fail if one is worse; --accept writes them there
   --instructions  Count the instructions of a message with valgrind, beside those of REVISION";
@@ -53,6 +54,7 @@ pub(crate) fn main(args: &[String]) {
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "measure" => return driver::measure_here(&args[1..]),
+            scale::PROCESS => return scale::process(&args[1..]),
             "--quick" => call.is_quick = true,
             "--json" => call.json = Some(rest.next().expect("--json needs a file").into()),
             "--against" => {
@@ -60,7 +62,7 @@ pub(crate) fn main(args: &[String]) {
                 call.before = Some(Before::from_environment(revision));
             }
             "--report" => return make_report(rest.next().expect("--report needs a file").as_ref()),
-            "--tls" | "--websocket" | "--latency" | "--engine" | "--codecs" | "--growth" | "--elements" => {
+            "--tls" | "--websocket" | "--latency" | "--engine" | "--codecs" | "--growth" | "--elements" | "--scale" => {
                 call.part = Some(argument.clone());
             }
             "--help" => return println!("{HELP}"),
@@ -76,6 +78,7 @@ pub(crate) fn main(args: &[String]) {
         Some("--engine") => drop(run_jobs(&call.filter, call.rounds())),
         Some("--codecs") => report::print_codecs(&codecs::run(call.rounds())),
         Some("--elements") => measure_elements(&call),
+        Some("--scale") => measure_scale(&call),
         Some(_) => report::print_curves(&growth::run(call.growth_rounds())),
     }
 }
@@ -93,6 +96,10 @@ impl Call {
         if self.is_quick { latency::Effort::QUICK } else { latency::Effort::FULL }
     }
 
+    const fn scale(&self) -> scale::Effort {
+        if self.is_quick { scale::Effort::QUICK } else { scale::Effort::FULL }
+    }
+
     const fn effort(&self) -> Effort {
         if self.is_quick { Effort::QUICK } else { Effort::FULL }
     }
@@ -107,6 +114,16 @@ impl Call {
         let prices = prices::measure().inspect_err(|error| eprintln!("warning: no prices: {error}")).ok()?;
         println!("{}", report::prices(&prices));
         Some(prices)
+    }
+}
+
+fn measure_scale(call: &Call) {
+    let calibration = machine::Calibration::start();
+    let scale = scale::run(call.scale());
+    let machine = machine::describe(false, calibration);
+    report::print_scale(&scale, &machine);
+    if machine.is_noisy() {
+        eprintln!("warning: {}", machine.warning());
     }
 }
 
@@ -159,6 +176,7 @@ fn measure_everything(call: &Call) {
         instructions: instructions(),
         start_times: Vec::new(),
         sizes: sizes(),
+        scale: None,
     };
     if is_whole {
         results.latency = latency::run(call.latency());
@@ -167,6 +185,7 @@ fn measure_everything(call: &Call) {
         results.curves = growth::run(call.growth_rounds());
         report::print_curves(&results.curves);
         results.start_times = contenders::start_times();
+        results.scale = Some(scale::run(call.scale()));
     }
     if results.machine.is_noisy() {
         eprintln!("warning: {}", results.machine.warning());

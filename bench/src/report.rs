@@ -11,6 +11,7 @@ mod jobs;
 mod losses;
 mod markdown;
 mod numbers;
+mod scale;
 mod tables;
 mod tls;
 mod wasm;
@@ -28,6 +29,7 @@ use numbers::{count, figure, mebibytes, percent};
 use crate::elements::Elements;
 use crate::gates;
 use crate::results::{CodecResult, Curve, JobResult, Machine, Prices, Results};
+use crate::scale::Scale;
 
 const FILE: &str = "performance.md";
 
@@ -82,6 +84,13 @@ pub(crate) fn print_elements(elements: &Elements, machine: &Machine) {
     print!("{}", elements::text(elements));
 }
 
+/// Prints what one process can carry, with what it ran on, in Markdown.
+pub(crate) fn print_scale(scale: &Scale, machine: &Machine) {
+    let Machine { date, processor, cores, system, .. } = machine;
+    print!("{}", paragraph(&format!("{date}, {processor}, {cores} cores, {system}.")));
+    print!("{}", scale::text(scale));
+}
+
 /// Prints what WebSocket costs beside TCP, with what it ran on, in Markdown.
 pub(crate) fn print_websocket(jobs: &[JobResult], machine: &Machine) {
     let Machine { date, processor, cores, noise, .. } = machine;
@@ -131,6 +140,7 @@ fn text(results: &Results, boards: &[Board<'_>], bars: &[Chart]) -> String {
         ("Codecs", tables::codecs(&results.codecs)),
         ("Without a network", tables::engine(&results.engine)),
         ("How cost grows", curves::text(&results.curves)),
+        ("Scale of one process", results.scale.as_ref().map_or_else(String::new, scale::text)),
         ("Instructions", tables::instructions(&results.instructions)),
         ("Sizes", tables::sizes(&results.sizes)),
     ];
@@ -288,6 +298,7 @@ mod tests {
             instructions: BTreeMap::from([("publish-0".into(), 606)]),
             start_times: Vec::new(),
             sizes: vec![Size { name: "mqtt.wasm".into(), bytes: 331_534, budget: Some(285_000) }],
+            scale: None,
         }
     }
 

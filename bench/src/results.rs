@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gates::{self, Broken, Circumstances};
 use crate::rounds::Rounds;
+use crate::scale::Scale;
 use crate::stage::Sample;
 
 /// Everything of one run.
@@ -36,6 +37,9 @@ pub(crate) struct Results {
     pub(crate) start_times: Vec<(String, f64)>,
     /// Sizes of artefacts.
     pub(crate) sizes: Vec<Size>,
+    /// What one process can carry; earlier results have nothing of it.
+    #[serde(default)]
+    pub(crate) scale: Option<Scale>,
 }
 
 /// Where it ran.

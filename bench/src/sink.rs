@@ -499,7 +499,7 @@ struct Tally {
 }
 
 /// The first packet, and what is behind it; `None` while it is not all there.
-fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (mut len, mut place) = (0, 1);
     loop {
         let byte = usize::from(*bytes.get(place)?);

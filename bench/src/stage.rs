@@ -255,7 +255,7 @@ fn cpu_of(thread: i32) -> u64 {
 }
 
 /// How often threads of this process gave up the processor by themselves, except these.
-fn wake_ups(without: &[i32]) -> u64 {
+pub(crate) fn wake_ups(without: &[i32]) -> u64 {
     let Ok(threads) = fs::read_dir("/proc/self/task") else { return 0 };
     let others = threads.flatten().filter(|entry| {
         entry.file_name().to_string_lossy().parse().is_ok_and(|thread: i32| !without.contains(&thread))
@@ -266,6 +266,11 @@ fn wake_ups(without: &[i32]) -> u64 {
 fn peak_memory() -> u64 {
     // The kernel says kibibytes.
     status_field("/proc/self/status".as_ref(), "VmHWM:").unwrap_or(0) * 1024
+}
+
+/// What this process has in memory now, in bytes.
+pub(crate) fn resident_memory() -> u64 {
+    status_field("/proc/self/status".as_ref(), "VmRSS:").unwrap_or(0) * 1024
 }
 
 fn status_field(file: &std::path::Path, name: &str) -> Option<u64> {

@@ -23,7 +23,7 @@ const EARLIEST: &str = "6f1da06";
 pub(crate) fn measure(arguments: &[String]) -> Result<()> {
     let has = |options: &[&str]| arguments.iter().any(|argument| options.contains(&argument.as_str()));
     let against = against(arguments)?;
-    if against.is_some() && (has(&ALONE) || has(&["--elements"])) {
+    if against.is_some() && (has(&ALONE) || has(&["--elements", "--scale"])) {
         return Err(Error::Usage("--against is for the jobs alone".into()));
     }
     // The client in C is built with cmake.
@@ -34,10 +34,10 @@ pub(crate) fn measure(arguments: &[String]) -> Result<()> {
         "tls-peers"
     };
     step("building the benchmark (the first time, its wasm host and its peers take minutes)");
-    run(&mut cargo(&build(features)))?;
+    run(&mut cargo(&format!("{} --bin load", build(features))))?;
     let mut bench = Command::new(workspace::target().join(program()));
-    if has(&["--elements"]) {
-        let only = ELEMENTS.map(String::from).into();
+    if has(&["--elements", "--scale"]) {
+        let only = if has(&["--scale"]) { vec!["mqtt".into()] } else { ELEMENTS.map(String::from).into() };
         components::build(&BuildOptions { only, quiet: true, ..BuildOptions::default() })?;
         bench.env(components::FOLDER_VARIABLE, components::folder());
     } else if !has(&ALONE) {

@@ -16,6 +16,7 @@ mod tls;
 mod tokio;
 mod wasm;
 
+pub(crate) use runtime::current_thread;
 pub(crate) use wasm::{prepare, start_times};
 
 use crate::stage::Stage;

@@ -343,6 +343,19 @@ impl<const WIDE: bool> ComponentOf<WIDE> {
         untrapped(mqtt.call_wait(store, &clients, millis(timeout)))
     }
 
+    /// As `wait`, for this client and those beside it, in this order.
+    pub fn wait_for_all(&mut self, others: &[Beside], timeout: Duration) -> Vec<u32> {
+        let clients: Vec<_> = std::iter::once(self.client).chain(others.iter().map(|beside| beside.0)).collect();
+        let (store, mqtt) = self.instance.parts();
+        untrapped(mqtt.call_wait(store, &clients, millis(timeout)))
+    }
+
+    /// As `client.deadline-ms`.
+    pub fn deadline(&mut self) -> Option<Duration> {
+        let left = self.call(|store, guest, client| guest.call_deadline_ms(store, client));
+        left.map(|left| Duration::from_millis(left.into()))
+    }
+
     /// As `topic-matches`.
     pub fn topic_matches(&mut self, filter: &str, topic: &str) -> bool {
         let (store, mqtt) = self.instance.parts();
