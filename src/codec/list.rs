@@ -51,6 +51,15 @@ impl<'a, T> List<'a, T> {
             Repr::Slice(entries) => entries.is_empty(),
         }
     }
+
+    /// About how long a list of strings is on the wire.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) const fn likely_len(&self) -> usize {
+        match self.0 {
+            Repr::Wire(bytes) => bytes.len(),
+            Repr::Slice(entries) => entries.len().saturating_mul(20),
+        }
+    }
 }
 
 #[expect(private_bounds, reason = "entries are the codec's own types, a closed set")]
@@ -94,6 +103,15 @@ impl<'a, T: Entry<'a>> Iterator for Iter<'a, T> {
 
     fn next(&mut self) -> Option<T> {
         match &mut self.0 {
+            // So that an iterator over a slice need not be in memory.
+            #[cfg(not(target_family = "wasm"))]
+            IterRepr::Wire(reader) => {
+                let mut moved = reader.clone();
+                let next = T::next(&mut moved);
+                *reader = moved;
+                next
+            }
+            #[cfg(target_family = "wasm")]
             IterRepr::Wire(reader) => T::next(reader),
             IterRepr::Slice(entries) => entries.next().copied(),
         }

@@ -2,7 +2,7 @@
 //!
 //! # In scope
 //! All 15 Control Packets of MQTT v5.0, with all 27 properties and every Reason Code. Decoding borrows from the bytes
-//! and never allocates. Encoding measures first, and then writes in place into one buffer. Both are strict: what the
+//! and never allocates. Encoding writes in place into one buffer, which grows once at most. Both are strict: what the
 //! specification forbids in a packet on its own is an error, which tells what is wrong, where, and which Reason Code
 //! answers it.
 //!

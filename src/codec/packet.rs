@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::read::Reader;
-use super::write::{Sink as _, Writer};
+#[cfg(not(target_family = "wasm"))]
+use super::write::{Block, SHORT, append_short, make_room};
+use super::write::{Sink, Writer};
 use super::{
     Ack, Auth, Connack, Connect, DecodeError, DecodeErrorKind, DecodeOptions, Disconnect, EncodeError, Publish, Suback,
     Subscribe, Unsuback, Unsubscribe, varint,
@@ -217,6 +219,7 @@ impl<'a> Packet<'a> {
     /// assert_eq!(error.kind, DecodeErrorKind::TrailingBytes);
     /// # Ok::<(), mqtt_wasi::codec::DecodeError>(())
     /// ```
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     pub fn decode(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, DecodeError> {
         Self::decode_with(bytes, DecodeOptions::default())
     }
@@ -233,6 +236,7 @@ impl<'a> Packet<'a> {
     /// assert_eq!(Packet::decode_with(b"\xC0\x00", options)?, Some((Packet::Pingreq, 2)));
     /// # Ok::<(), mqtt_wasi::codec::DecodeError>(())
     /// ```
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     pub fn decode_with(bytes: &'a [u8], options: DecodeOptions) -> Result<Option<(Self, usize)>, DecodeError> {
         let Some((header, start)) = FixedHeader::decode(bytes)? else {
             return Ok(None);
@@ -401,12 +405,29 @@ impl<'a> Packet<'a> {
         if let Self::Publish(publish) = self {
             return publish.encode(buffer);
         }
+        self.encode_other(buffer)
+    }
+
+    /// As [`Packet::encode`] for all but PUBLISH.
+    #[cfg_attr(not(target_family = "wasm"), inline(never))]
+    fn encode_other(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
         if let Self::Puback(ack) | Self::Pubrec(ack) | Self::Pubcomp(ack) = self
             && ack.is_success()
         {
             buffer.extend_from_slice(&Ack::success_bytes(self.packet_type(), ack.packet_id));
             return Ok(());
         }
+        #[cfg(not(target_family = "wasm"))]
+        if self.append_short(buffer) {
+            return Ok(());
+        }
+        self.encode_exactly(buffer)
+    }
+
+    #[cfg_attr(not(target_family = "wasm"), cold, inline(never))]
+    fn encode_exactly(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+        #[cfg(not(target_family = "wasm"))]
+        make_room(buffer, self.encoded_len()?, &[]);
         self.frame::<ANY>(buffer, false)
     }
 
@@ -416,6 +437,19 @@ impl<'a> Packet<'a> {
     pub(crate) fn encode_from_client(&self, buffer: &mut Vec<u8>) {
         let framed = self.frame::<FROM_CLIENT>(buffer, true);
         debug_assert_eq!(framed, Ok(()), "checked before");
+    }
+
+    /// Appends any packet but PUBLISH, if it is valid; says whether it is.
+    #[cfg(not(target_family = "wasm"))]
+    #[inline(never)]
+    fn append_short(&self, buffer: &mut Vec<u8>) -> bool {
+        let packet_type = self.packet_type();
+        let first_byte = first_byte(packet_type, packet_type.fixed_flags());
+        let likely_len = match self {
+            Self::Subscribe(subscribe) => subscribe.subscriptions.likely_len(),
+            _ => 0,
+        };
+        append_short::<SHORT>(buffer, first_byte, &Body(self), likely_len, &[])
     }
 
     fn frame<const SENDER: u8>(&self, buffer: &mut Vec<u8>, is_checked: bool) -> Result<(), EncodeError> {
@@ -431,7 +465,7 @@ impl<'a> Packet<'a> {
     }
 
     /// Writes the body of any packet but PUBLISH.
-    fn write<const SENDER: u8>(&self, sink: &mut Writer<'_>) {
+    fn write<const SENDER: u8>(&self, sink: &mut impl Sink) {
         match self {
             Self::Connack(_) | Self::Suback(_) | Self::Unsuback(_) if SENDER == FROM_CLIENT => {
                 debug_assert!(false, "clients send no {}", self.packet_type());
@@ -449,6 +483,18 @@ impl<'a> Packet<'a> {
             Self::Disconnect(packet) => packet.write(sink),
             Self::Auth(packet) => packet.write(sink),
         }
+    }
+}
+
+/// The body of any packet but PUBLISH.
+#[cfg(not(target_family = "wasm"))]
+struct Body<'p>(&'p Packet<'p>);
+
+#[cfg(not(target_family = "wasm"))]
+impl Block for Body<'_> {
+    #[inline]
+    fn put(&self, sink: &mut impl Sink) {
+        self.0.write::<ANY>(sink);
     }
 }
 
@@ -487,7 +533,7 @@ pub(super) const fn framed_len(remaining_length: u32) -> usize {
     1 + varint::len(remaining_length) + remaining_length as usize
 }
 
-const fn first_byte(packet_type: PacketType, flags: u8) -> u8 {
+pub(super) const fn first_byte(packet_type: PacketType, flags: u8) -> u8 {
     (packet_type as u8) << 4 | flags
 }
 
@@ -503,4 +549,91 @@ pub(super) fn begin_frame(packet_type: PacketType, flags: u8, remaining_length: 
     buffer.reserve(framed_len(remaining_length));
     buffer.u8(first_byte(packet_type, flags));
     buffer.varint(remaining_length, "Remaining Length");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        AckProperties, AuthProperties, ConnectProperties, DisconnectProperties, PacketId, QoS, ReasonCode,
+        SubscribeProperties, Subscription, UnsubscribeProperties, Will,
+    };
+    use super::*;
+
+    /// Encodes in both ways, behind other bytes.
+    fn assert_same(packet: Packet<'_>) {
+        let (mut encoded, mut framed) = (alloc::vec![7], alloc::vec![7]);
+        encoded.reserve(1_000);
+        let result = packet.encode(&mut encoded);
+        assert_eq!(result, packet.encode_exactly(&mut framed));
+        assert!(encoded == framed, "{} bytes instead of {}", encoded.len(), framed.len());
+        match packet.encoded_len() {
+            Ok(len) => assert_eq!(encoded.len(), 1 + len),
+            Err(error) => assert_eq!(result, Err(error)),
+        }
+    }
+
+    /// Packets of each type with this text in one of their fields.
+    fn assert_same_with(text: &str) {
+        let packet_id = PacketId::new(7).unwrap();
+        let user_properties: &[_] = &[("name", text)];
+        let user_properties = user_properties.into();
+        let will = Will { topic: text, payload: text.as_bytes(), ..Will::default() };
+        for connect in [
+            Connect { client_id: text, ..Connect::default() },
+            Connect { will: Some(will), ..Connect::default() },
+            Connect { user_name: Some(text), ..Connect::default() },
+            Connect { password: Some(text.as_bytes()), ..Connect::default() },
+            Connect {
+                properties: ConnectProperties { authentication_data: Some(text.as_bytes()), ..Default::default() },
+                ..Connect::default()
+            },
+        ] {
+            assert_same(Packet::Connect(connect));
+        }
+        let properties = AckProperties { reason_string: Some(text), user_properties };
+        for reason_code in [ReasonCode::Success, ReasonCode::GrantedQos1, ReasonCode::QuotaExceeded] {
+            let ack = Ack { packet_id, reason_code, properties };
+            assert_same(Packet::Puback(ack));
+            assert_same(Packet::Pubrel(ack));
+            let reason_codes: &[_] = &[reason_code];
+            assert_same(Packet::Suback(Suback { packet_id, properties, reason_codes: reason_codes.into() }));
+            assert_same(Packet::Unsuback(Unsuback { packet_id, properties, reason_codes: reason_codes.into() }));
+            let properties = DisconnectProperties { reason_string: Some(text), ..Default::default() };
+            assert_same(Packet::Disconnect(Disconnect { reason_code, properties }));
+            let properties = AuthProperties { authentication_method: Some(text), ..Default::default() };
+            assert_same(Packet::Auth(Auth { reason_code, properties }));
+        }
+        for count in [0, 1, 2, 7, 20] {
+            let subscription = Subscription { no_local: true, ..Subscription::new(text, QoS::AtLeastOnce) };
+            let subscriptions = alloc::vec![subscription; count];
+            let subscribe = Subscribe {
+                packet_id,
+                properties: SubscribeProperties { user_properties, ..Default::default() },
+                subscriptions: subscriptions.as_slice().into(),
+            };
+            assert_same(Packet::Subscribe(subscribe));
+            assert_same(Packet::Subscribe(Subscribe { properties: SubscribeProperties::default(), ..subscribe }));
+            let filters = alloc::vec![text; count];
+            let properties = UnsubscribeProperties::default();
+            let filters = filters.as_slice().into();
+            assert_same(Packet::Unsubscribe(Unsubscribe { packet_id, properties, filters }));
+        }
+    }
+
+    #[test]
+    fn packets_of_every_size_have_the_bytes_that_the_exact_way_gives_them() {
+        let text = "t".repeat(260);
+        (0..text.len()).for_each(|len| assert_same_with(&text[..len]));
+        assert_same_with(&"t".repeat(65_535));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_packet_is_what_the_exact_way_finds() {
+        for text in
+            ["\0", "a\0b", "#", "+", "a/+/b", "a/#", "a+", "#/a", "$share", "$share/g/a", "$share/+/a", "a b", "ü"]
+        {
+            assert_same_with(text);
+        }
+        assert_same_with(&"t".repeat(65_536));
+    }
 }

@@ -318,15 +318,22 @@ impl<'a, T: Value<'a> + Entry<'a>> Field<'a> for List<'a, T> {
         Ok(())
     }
 
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     fn put(&self, sink: &mut impl Sink, id: PropertyId) {
-        for value in self {
-            sink.u8(id as u8);
-            value.write(sink, id);
+        if cfg!(target_family = "wasm") || !self.is_empty() {
+            put_each(self, sink, id);
         }
     }
 
     fn is_absent(&self) -> bool {
         self.is_empty()
+    }
+}
+
+fn put_each<'a, T: Value<'a> + Entry<'a>>(list: &List<'a, T>, sink: &mut impl Sink, id: PropertyId) {
+    for value in list {
+        sink.u8(id as u8);
+        value.write(sink, id);
     }
 }
 

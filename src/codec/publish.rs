@@ -4,9 +4,13 @@ use alloc::vec::Vec;
 
 #[cfg(feature = "stream")]
 use super::packet::begin_streamed_frame;
+#[cfg(not(target_family = "wasm"))]
+use super::packet::first_byte;
 use super::packet::{PacketType, begin_frame, framed_len};
 use super::property::PublishProperties;
 use super::read::Reader;
+#[cfg(not(target_family = "wasm"))]
+use super::write::{Block, SHORT, append_short, make_room};
 #[cfg(feature = "bulk")]
 use super::write::{Count, Front};
 use super::write::{Measure, Sink};
@@ -17,6 +21,10 @@ const QOS_SHIFT: u8 = 1;
 const DUP: u8 = 0x08;
 
 const TOPIC: &str = "Topic Name";
+
+/// As [`SHORT`], where there are no properties.
+#[cfg(not(target_family = "wasm"))]
+const SHORT_PLAIN: usize = 64;
 
 /// PUBLISH: a message, to the server or from it. Clients take one to [publish](crate::Client::publish).
 ///
@@ -148,7 +156,44 @@ impl<'a> Publish<'a> {
     /// # Ok::<(), mqtt_wasi::EncodeError>(())
     /// ```
     pub fn encode(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
-        self.measure()?.write(buffer);
+        #[cfg(not(target_family = "wasm"))]
+        return if self.properties.is_empty() && self.topic.len() <= SHORT_PLAIN - 5 {
+            self.encode_plain(buffer)
+        } else {
+            self.encode_with_properties(buffer)
+        };
+        #[cfg(target_family = "wasm")]
+        self.encode_measured(buffer)
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    #[inline(never)]
+    fn encode_plain(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let likely_len = self.topic.len() + self.payload.len();
+        let first_byte = first_byte(PacketType::Publish, self.flags());
+        if append_short::<SHORT_PLAIN>(buffer, first_byte, &PlainHead(self), likely_len, self.payload) {
+            return Ok(());
+        }
+        self.encode_measured(buffer)
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    #[inline(never)]
+    fn encode_with_properties(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let likely_len = 64 + self.topic.len() + self.payload.len();
+        let first_byte = first_byte(PacketType::Publish, self.flags());
+        if append_short::<SHORT>(buffer, first_byte, &Head(self), likely_len, self.payload) {
+            return Ok(());
+        }
+        self.encode_measured(buffer)
+    }
+
+    #[cfg_attr(not(target_family = "wasm"), cold, inline(never))]
+    fn encode_measured(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let measured = self.measure()?;
+        #[cfg(not(target_family = "wasm"))]
+        make_room(buffer, measured.len(), self.payload);
+        measured.write(buffer);
         Ok(())
     }
 
@@ -266,8 +311,45 @@ impl Measured<'_> {
     }
 }
 
+/// All of a PUBLISH's body but the payload.
+#[cfg(not(target_family = "wasm"))]
+struct Head<'p>(&'p Publish<'p>);
+
+#[cfg(not(target_family = "wasm"))]
+impl Block for Head<'_> {
+    #[inline]
+    fn put(&self, sink: &mut impl Sink) {
+        self.0.write_to_properties(sink);
+        self.0.properties.write(sink);
+    }
+}
+
+/// The same, where there are no properties.
+#[cfg(not(target_family = "wasm"))]
+struct PlainHead<'p>(&'p Publish<'p>);
+
+#[cfg(not(target_family = "wasm"))]
+impl Block for PlainHead<'_> {
+    #[inline]
+    fn put(&self, sink: &mut impl Sink) {
+        self.0.write_to_properties(sink);
+        sink.u8(0);
+    }
+}
+
 impl Publish<'_> {
     pub(super) fn write(&self, sink: &mut impl Sink) {
+        self.write_to_properties(sink);
+        self.properties.write(sink);
+        sink.bytes(self.payload);
+    }
+
+    #[cfg_attr(
+        not(target_family = "wasm"),
+        expect(clippy::inline_always, reason = "it is where most packets are made"),
+        inline(always)
+    )]
+    fn write_to_properties(&self, sink: &mut impl Sink) {
         sink.require(!self.dup || self.qos != QoS::AtMostOnce, EncodeErrorKind::DupOnQos0, "DUP");
         self.write_topic(sink);
         sink.require(
@@ -278,8 +360,6 @@ impl Publish<'_> {
         if let Some(packet_id) = self.packet_id {
             sink.u16(packet_id.get());
         }
-        self.properties.write(sink);
-        sink.bytes(self.payload);
     }
 
     /// Writes the head to the front of `bytes`, which has room for [`Publish::head_len`].
@@ -294,6 +374,11 @@ impl Publish<'_> {
         self.properties.write(sink);
     }
 
+    #[cfg_attr(
+        not(target_family = "wasm"),
+        expect(clippy::inline_always, reason = "it is where most packets are made"),
+        inline(always)
+    )]
     fn write_topic(&self, sink: &mut impl Sink) {
         if self.topic.is_empty() {
             sink.require(self.properties.topic_alias.is_some(), EncodeErrorKind::MissingTopic, TOPIC);
@@ -301,5 +386,113 @@ impl Publish<'_> {
         } else {
             sink.topic_name(self.topic, TOPIC);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use super::super::write::room_for_short;
+    use super::*;
+
+    /// Encodes in both ways, behind other bytes.
+    fn assert_same(publish: &Publish<'_>) {
+        let (mut encoded, mut measured) = (alloc::vec![7], alloc::vec![7]);
+        encoded.reserve(1_000 + publish.payload.len());
+        let result = publish.encode(&mut encoded);
+        assert_eq!(result, publish.encode_measured(&mut measured));
+        assert!(encoded == measured, "{} bytes instead of {}", encoded.len(), measured.len());
+        match publish.encoded_len() {
+            Ok(len) => assert_eq!(encoded.len(), 1 + len),
+            Err(error) => assert_eq!(result, Err(error)),
+        }
+    }
+
+    #[test]
+    fn messages_of_every_size_have_the_bytes_that_were_measured() {
+        let text = "t".repeat(300);
+        let payload = alloc::vec![b'x'; 16_700];
+        for topic_len in 0..300 {
+            let properties = PublishProperties { content_type: Some(&text[..topic_len / 2]), ..Default::default() };
+            for payload_len in [0, 1, 60, 61, 62, 63, 64, 90, 91, 92, 93, 120, 121, 122, 123, 124, 125, 126, 127, 128] {
+                let publish = Publish::new(&text[..topic_len], &payload[..payload_len]);
+                assert_same(&publish);
+                assert_same(&publish.properties(properties));
+            }
+        }
+        for topic_len in [1, 27, 59, 60, 200] {
+            for payload_len in 16_100..16_400 {
+                assert_same(&Publish::new(&text[..topic_len], &payload[..payload_len]));
+            }
+        }
+        for topic_len in [300, 65_535, 65_536] {
+            assert_same(&Publish::new(&"t".repeat(topic_len), "21.5"));
+        }
+        for payload_len in [2_097_132, 2_097_133, 2_097_134, 2_097_151, 2_097_152] {
+            assert_same(&Publish::new("sensors/kitchen", &alloc::vec![0; payload_len]));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_message_is_what_measuring_it_finds() {
+        let good = Publish { packet_id: PacketId::new(7), ..Publish::new("t", "21.5").qos(QoS::AtLeastOnce) };
+        for topic in ["", "a+", "a\0", "#", "a b", "sensors/kitchen/+", "$SYS"] {
+            for (qos, dup) in [(QoS::AtMostOnce, true), (QoS::AtMostOnce, false), (QoS::ExactlyOnce, true)] {
+                for packet_id in [None, PacketId::new(7)] {
+                    assert_same(&Publish { dup, packet_id, topic, ..good.qos(qos) });
+                }
+            }
+        }
+        let long = "a".repeat(65_536);
+        for text in ["", "\0", "a\0b", "a+", &long, &long[..120], &long[..127], &long[..200]] {
+            let user_properties: &[_] = &[("name", text), (text, "value")];
+            let properties = [
+                PublishProperties { content_type: Some(text), ..Default::default() },
+                PublishProperties { response_topic: Some(text), ..Default::default() },
+                PublishProperties { correlation_data: Some(text.as_bytes()), ..Default::default() },
+                PublishProperties { user_properties: user_properties.into(), ..Default::default() },
+            ];
+            properties.into_iter().for_each(|properties| assert_same(&good.properties(properties)));
+        }
+        for number in [0, 1, 0x0FFF_FFFF, 0x1000_0000] {
+            let identifiers: &[u32] = &[number];
+            let properties = [
+                PublishProperties { topic_alias: Some(number as u16), ..Default::default() },
+                PublishProperties { subscription_identifiers: identifiers.into(), ..Default::default() },
+            ];
+            for properties in properties {
+                assert_same(&good.properties(properties));
+                assert_same(&Publish { topic: "", ..good.properties(properties) });
+            }
+        }
+    }
+
+    #[test]
+    fn a_buffer_grows_once_at_most() {
+        for topic_len in [1, 59, 60, 187, 188, 189, 1_000] {
+            for payload_len in [0, 64, 1_000] {
+                let (topic, payload) = ("t".repeat(topic_len), alloc::vec![b'x'; payload_len]);
+                let publish = Publish::new(&topic, &payload);
+                let mut buffer = Vec::new();
+                publish.encode(&mut buffer).unwrap();
+                let capacity = buffer.capacity();
+                assert_eq!(capacity, publish.encoded_len().unwrap().max(room_for_short::<SHORT>(&payload)));
+                buffer.clear();
+                publish.encode(&mut buffer).unwrap();
+                assert_eq!(buffer.capacity(), capacity);
+            }
+        }
+    }
+
+    #[test]
+    fn a_buffer_with_room_does_not_grow_and_keeps_what_it_has_when_encoding_fails() {
+        let mut buffer = Vec::with_capacity(1_000);
+        buffer.extend_from_slice(b"before");
+        let text = String::from("a\0");
+        Publish::new(&text, "21.5").encode(&mut buffer).unwrap_err();
+        assert_eq!((buffer.as_slice(), buffer.capacity()), (&b"before"[..], 1_000));
+        Publish::new("t", "21.5").encode(&mut buffer).unwrap();
+        assert_eq!((buffer.as_slice(), buffer.capacity()), (&b"before\x30\x08\0\x01t\x0021.5"[..], 1_000));
     }
 }

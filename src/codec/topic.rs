@@ -58,6 +58,10 @@ impl core::error::Error for TopicError {}
 /// ```
 pub fn validate_topic_name(topic: &str) -> Result<(), TopicError> {
     validate_length(topic)?;
+    #[cfg(not(target_family = "wasm"))]
+    if !has_low(topic) {
+        return Ok(());
+    }
     match Scan::new(topic.as_bytes()) {
         Scan { has_null: true, .. } => Err(TopicError::NullCharacter),
         Scan { has_wildcard: true, .. } => Err(TopicError::Wildcard),
@@ -80,6 +84,15 @@ pub fn validate_topic_name(topic: &str) -> Result<(), TopicError> {
 /// ```
 pub fn validate_topic_filter(filter: &str) -> Result<(), TopicError> {
     validate_length(filter)?;
+    #[cfg(not(target_family = "wasm"))]
+    if is_usual_filter(filter.as_bytes()) {
+        return Ok(());
+    }
+    validate_each_wildcard(filter)
+}
+
+#[cfg_attr(not(target_family = "wasm"), cold, inline(never))]
+fn validate_each_wildcard(filter: &str) -> Result<(), TopicError> {
     let bytes = filter.as_bytes();
     let (mut has_null, mut is_misplaced) = (false, false);
     let mut look = |start: usize, word: u64| {
@@ -115,6 +128,112 @@ pub fn validate_topic_filter(filter: &str) -> Result<(), TopicError> {
         split_share(filter)?;
     }
     if is_misplaced { Err(TopicError::MisplacedWildcard) } else { Ok(()) }
+}
+
+/// Whether a Topic Filter that is not empty is valid, and has no character besides its wildcards that is looked for.
+#[cfg(not(target_family = "wasm"))]
+#[inline]
+fn is_usual_filter(filter: &[u8]) -> bool {
+    let filter = match filter.strip_prefix(b"$share/") {
+        None => filter,
+        Some(levels) => {
+            let (name, rest) = levels.split_at(level_len(levels));
+            match rest {
+                [b'/', filter @ ..] if !name.is_empty() && !filter.is_empty() && !has_up_to::<HIGHEST>(name) => filter,
+                _ => return false,
+            }
+        }
+    };
+    let mut rest = match filter {
+        [b'#'] => return true,
+        [levels @ .., b'/', b'#'] => levels,
+        _ => filter,
+    };
+    // At the beginning of a level.
+    while let Some((before, behind)) = first_low(rest).and_then(|place| rest.split_at_checked(place)) {
+        if !matches!(before, [] | [.., b'/']) {
+            return false;
+        }
+        match behind {
+            [b'+'] => return true,
+            [b'+', b'/', levels @ ..] => rest = levels,
+            _ => return false,
+        }
+        if !has_up_to::<HIGHEST>(rest) {
+            break;
+        }
+    }
+    true
+}
+
+/// Where the first byte is that is [low](low_bytes).
+#[cfg(not(target_family = "wasm"))]
+#[inline]
+fn first_low(bytes: &[u8]) -> Option<usize> {
+    let words = bytes.as_chunks::<8>().0;
+    for (index, word) in words.iter().enumerate() {
+        let low = low_bytes(u64::from_le_bytes(*word));
+        if low != 0 {
+            return Some(8 * index + low.trailing_zeros() as usize / 8);
+        }
+    }
+    let start = 8 * words.len();
+    bytes[start..].iter().position(|&byte| byte <= HIGHEST).map(|place| start + place)
+}
+
+/// Whether there is a character that matters in topics, or one of the few others that are no higher.
+#[cfg(not(target_family = "wasm"))]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "as `has_up_to`")]
+pub(super) fn has_low(topic: &str) -> bool {
+    has_up_to::<HIGHEST>(topic.as_bytes())
+}
+
+/// Whether any byte is no higher than that. What is short is looked at in two pieces of one size, which overlap.
+#[cfg(not(target_family = "wasm"))]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "it is a few instructions for what is short")]
+fn has_up_to<const HIGHEST: u8>(bytes: &[u8]) -> bool {
+    match bytes.len() {
+        0 => false,
+        1..=3 => bytes[0] <= HIGHEST || bytes[bytes.len() / 2] <= HIGHEST || bytes[bytes.len() - 1] <= HIGHEST,
+        4..=7 => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            (Some(first), Some(last)) => {
+                let word = u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
+                bytes_up_to::<HIGHEST>(word) != 0
+            }
+            _ => false,
+        },
+        8..=15 => match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(last)) => {
+                let words = [u64::from_le_bytes(*first), u64::from_le_bytes(*last)];
+                bytes_up_to::<HIGHEST>(words[0]) | bytes_up_to::<HIGHEST>(words[1]) != 0
+            }
+            _ => false,
+        },
+        16..=32 => match (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+            (Some(first), Some(last)) => {
+                first.iter().zip(last).fold(false, |any, (first, last)| any | (*first <= HIGHEST) | (*last <= HIGHEST))
+            }
+            _ => false,
+        },
+        _ => long_has_up_to::<HIGHEST>(bytes),
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[inline(never)]
+fn long_has_up_to<const HIGHEST: u8>(bytes: &[u8]) -> bool {
+    if let (33..=64, Some(first), Some(last)) = (bytes.len(), bytes.first_chunk::<32>(), bytes.last_chunk::<32>()) {
+        return first.iter().zip(last).fold(false, |any, (a, b)| any | (*a <= HIGHEST) | (*b <= HIGHEST));
+    }
+    let mut any = [false; 16];
+    for chunk in bytes.as_chunks::<16>().0.iter().chain(bytes.last_chunk()) {
+        for (any, byte) in any.iter_mut().zip(chunk) {
+            *any |= *byte <= HIGHEST;
+        }
+    }
+    any.iter().fold(false, |any, here| any | here)
 }
 
 /// Whether the wildcard there is a `+` that is not alone in its level, or a `#` that is not alone in the last.
@@ -192,6 +311,15 @@ fn level_len(bytes: &[u8]) -> usize {
     bytes.iter().position(|&byte| byte == b'/').unwrap_or(bytes.len())
 }
 
+/// Whether there is a null character.
+#[inline]
+pub(super) fn has_null(text: &str) -> bool {
+    #[cfg(not(target_family = "wasm"))]
+    return has_up_to::<0>(text.as_bytes());
+    #[cfg(target_family = "wasm")]
+    Scan::new(text.as_bytes()).has_null
+}
+
 /// Whether the filter is a shared subscription, by its first level (section 4.8.2).
 pub(crate) fn is_shared(filter: &str) -> bool {
     filter.strip_prefix("$share").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -217,6 +345,10 @@ const _: () = assert!((b'+' ^ b'#').count_ones() == 1);
 impl Scan {
     #[inline]
     pub(super) fn new(bytes: &[u8]) -> Self {
+        #[cfg(not(target_family = "wasm"))]
+        if !has_up_to::<HIGHEST>(bytes) {
+            return Self::default();
+        }
         let (mut null, mut wildcard) = (0, 0);
         // The last eight bytes are looked at whole, whatever of them was seen before.
         let last = bytes.last_chunk::<8>().map_or_else(|| word(bytes), |last| u64::from_le_bytes(*last));
@@ -253,7 +385,7 @@ const X: u8 = b'x';
 /// Not zero if any of the eight bytes is one of those that matter, or one of the few others that are no higher. The
 /// lowest bit that is set is that of the first of them; some above it may be set for no reason.
 const fn low_bytes(word: u64) -> u64 {
-    word.wrapping_sub(repeat(HIGHEST + 1)) & !word & repeat(0x80)
+    bytes_up_to::<HIGHEST>(word)
 }
 
 /// The highest of those that matter.
@@ -263,7 +395,13 @@ const _: () = assert!(b'#' < HIGHEST && HIGHEST < X);
 
 /// Not zero if any of the eight bytes is. The lowest bit that is set is that of the first.
 const fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(repeat(1)) & !word & repeat(0x80)
+    bytes_up_to::<0>(word)
+}
+
+/// Not zero if any of the eight bytes is no higher than that, which is below 0x80. The lowest bit that is set is that of
+/// the first.
+const fn bytes_up_to<const HIGHEST: u8>(word: u64) -> u64 {
+    word.wrapping_sub(repeat(HIGHEST + 1)) & !word & repeat(0x80)
 }
 
 /// The share name and the filter of `$share/{name}/{filter}`.
@@ -302,7 +440,7 @@ mod tests {
 
     #[test]
     fn a_scan_finds_each_character_at_each_place() {
-        for len in 0..40 {
+        for len in 0..100 {
             let plain = alloc::vec![b'a'; len];
             assert_eq!(Scan::new(&plain), Scan::default(), "{len}");
             for place in 0..len {
@@ -314,6 +452,50 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    #[cfg(not(target_family = "wasm"))]
+    fn low_bytes_are_found_at_each_place_however_long_the_text_is() {
+        for len in 0..100 {
+            let plain = alloc::vec![b'a'; len];
+            assert!(!has_up_to::<0>(&plain) && !has_up_to::<HIGHEST>(&plain), "{len}");
+            assert_eq!(first_low(&plain), None, "{len}");
+            for place in 0..len {
+                for byte in 0..=255 {
+                    let mut bytes = plain.clone();
+                    bytes[place] = byte;
+                    assert_eq!(has_up_to::<0>(&bytes), byte == 0, "{byte} at {place} of {len}");
+                    assert_eq!(has_up_to::<HIGHEST>(&bytes), byte <= HIGHEST, "{byte} at {place} of {len}");
+                    assert_eq!(first_low(&bytes), (byte <= HIGHEST).then_some(place), "{byte} at {place} of {len}");
+                }
+            }
+        }
+    }
+
+    /// What is usual is let through before each wildcard is looked at, so nothing else may be usual.
+    #[test]
+    #[cfg(not(target_family = "wasm"))]
+    fn a_usual_filter_is_one_that_holds_out_when_each_wildcard_is_looked_at() {
+        const CHARACTERS: [char; 6] = ['a', '/', '+', '#', '\0', '$'];
+        const LEN: u32 = 5;
+        let mut usual = 0;
+        for number in 0..CHARACTERS.len().pow(LEN) {
+            let text: alloc::string::String =
+                (0..LEN).map(|place| CHARACTERS[number / CHARACTERS.len().pow(place) % CHARACTERS.len()]).collect();
+            for before in ["", "$share/", "$share/g/", "sensors/kitchen/", "sensors/kitchen"] {
+                for len in 1..=text.len() {
+                    let filter = alloc::format!("{before}{}", &text[..len]);
+                    let exact = validate_each_wildcard(&filter);
+                    assert_eq!(validate_topic_filter(&filter), exact, "{filter:?}");
+                    usual += u32::from(is_usual_filter(filter.as_bytes()));
+                    if !filter.contains(['$', '\0']) {
+                        assert_eq!(is_usual_filter(filter.as_bytes()), exact.is_ok(), "{filter:?}");
+                    }
+                }
+            }
+        }
+        assert_ne!(usual, 0);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use alloc::vec::Vec;
 
 use super::list::List;
-use super::topic::{Scan, validate_topic_filter, validate_topic_name};
+#[cfg(not(target_family = "wasm"))]
+use super::topic;
+use super::topic::{has_null, validate_topic_filter, validate_topic_name};
 use super::{EncodeError, EncodeErrorKind, PacketType, ReasonCode, varint};
 
 /// Where a packet's fields go. Every packet describes its bytes once, to any sink: PUBLISH to [`Measure`], which checks
 /// and counts them, and to `Vec<u8>`, which takes them; all others to [`Writer`], which does either or both, since
-/// they are better small than fast.
+/// they are better small than fast. Where fast is better, they all go to a `Short` first.
 pub(super) trait Sink {
     fn bytes(&mut self, bytes: &[u8]);
 
@@ -47,10 +49,7 @@ pub(super) trait Sink {
     }
 
     fn string(&mut self, text: &str, field: &'static str) {
-        self.check(
-            || if Scan::new(text.as_bytes()).has_null { Err(EncodeErrorKind::NullCharacter) } else { Ok(()) },
-            field,
-        );
+        self.check(|| if has_null(text) { Err(EncodeErrorKind::NullCharacter) } else { Ok(()) }, field);
         self.binary(text.as_bytes(), field);
     }
 
@@ -274,6 +273,204 @@ impl Sink for Vec<u8> {
         self.push(0);
         block.put(self);
         put_length(self, place, length(self.len() - place - 1));
+    }
+}
+
+/// What the bodies of most packets have less bytes than, but for the payload.
+#[cfg(not(target_family = "wasm"))]
+pub(super) const SHORT: usize = 192;
+
+/// Makes room for a packet, if there is none, and then so much that [`append_short`] has it the next time.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn make_room(buffer: &mut Vec<u8>, len: usize, behind: &[u8]) {
+    if buffer.capacity() - buffer.len() < len {
+        buffer.reserve(len.max(room_for_short::<SHORT>(behind)));
+    }
+}
+
+/// The most bytes that [`append_short`] needs for a body of less than `N` bytes.
+#[cfg(not(target_family = "wasm"))]
+pub(super) const fn room_for_short<const N: usize>(behind: &[u8]) -> usize {
+    N + size_of::<u32>() + behind.len()
+}
+
+/// Appends a packet with this first byte, this body and `behind` at the body's end, if it is valid, the body has less
+/// than `N` bytes and the buffer has [room](room_for_short); says whether it did. Nothing has to be moved if `likely_len` is
+/// about what the packet is long.
+///
+/// This is for packets that are encoded without having been measured. What is wrong with the others, [`Measure`] and
+/// [`Writer`] tell. It is faster and larger than they are, so it is not in WebAssembly.
+#[cfg(not(target_family = "wasm"))]
+#[inline]
+pub(super) fn append_short<const N: usize>(
+    buffer: &mut Vec<u8>,
+    first_byte: u8,
+    body: &impl Block,
+    likely_len: usize,
+    behind: &[u8],
+) -> bool {
+    if behind.len() > varint::MAX as usize || buffer.capacity() - buffer.len() < room_for_short::<N>(behind) {
+        return false;
+    }
+    let header_len = 1 + varint::len(length(likely_len));
+    let start = buffer.len();
+    buffer.extend_from_slice(&[0; N]);
+    let mut short = Short { rest: &mut buffer[start + header_len..], is_valid: true };
+    body.put(&mut short);
+    let Short { rest, is_valid } = short;
+    let body_end = start + N - rest.len();
+    let remaining_length = body_end - start - header_len + behind.len();
+    if !is_valid || remaining_length > varint::MAX as usize {
+        buffer.truncate(start);
+        return false;
+    }
+    buffer.truncate(body_end);
+    match (header_len, remaining_length, &mut buffer[start..]) {
+        (2, 0..0x80, [first, length, ..]) => (*first, *length) = (first_byte, remaining_length as u8),
+        (3, 0x80..0x4000, [first, low, high, ..]) => {
+            (*first, *low, *high) = (first_byte, remaining_length as u8 | 0x80, (remaining_length >> 7) as u8);
+        }
+        _ => put_header(buffer, start, header_len, first_byte, remaining_length as u32),
+    }
+    if !behind.is_empty() {
+        buffer.extend_from_slice(behind);
+    }
+    true
+}
+
+/// Puts a fixed header at `start`, where so many bytes were left free for it. What is behind moves if it has more or
+/// less.
+#[cfg(not(target_family = "wasm"))]
+#[inline(never)]
+fn put_header(buffer: &mut Vec<u8>, start: usize, free: usize, first_byte: u8, remaining_length: u32) {
+    let (length, len) = varint::encode(remaining_length);
+    if 1 + len != free {
+        let (from, end) = (start + free, buffer.len());
+        let moved_end = end + 1 + len - free;
+        buffer.resize(end.max(moved_end), 0);
+        buffer.copy_within(from..end, start + 1 + len);
+        buffer.truncate(moved_end);
+    }
+    buffer[start] = first_byte;
+    buffer[start + 1..][..len].copy_from_slice(&length[..len]);
+}
+
+/// Where a few bytes go, which are checked at once.
+#[cfg(not(target_family = "wasm"))]
+struct Short<'b> {
+    /// The room that is left.
+    rest: &'b mut [u8],
+    /// Whether all is valid so far, and had room.
+    is_valid: bool,
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl<'b> Short<'b> {
+    #[inline]
+    fn take(&mut self, len: usize) -> Option<&'b mut [u8]> {
+        if len > self.rest.len() {
+            self.is_valid = false;
+            return None;
+        }
+        let (taken, rest) = core::mem::take(&mut self.rest).split_at_mut(len);
+        self.rest = rest;
+        Some(taken)
+    }
+
+    #[inline]
+    fn require(&mut self, holds: bool) {
+        if !holds {
+            self.is_valid = false;
+        }
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl Sink for Short<'_> {
+    #[inline]
+    fn bytes(&mut self, bytes: &[u8]) {
+        if let Some(to) = self.take(bytes.len()) {
+            to.copy_from_slice(bytes);
+        }
+    }
+
+    #[inline]
+    fn check(&mut self, check: impl FnOnce() -> Result<(), EncodeErrorKind>, _: &'static str) {
+        Short::require(self, check().is_ok());
+    }
+
+    #[inline]
+    fn block(&mut self, block: &impl Block, _: &'static str) {
+        let Some([length]) = self.take(1) else { return };
+        let before = self.rest.len();
+        block.put(self);
+        let len = before - self.rest.len();
+        Short::require(self, len < 0x80);
+        *length = len as u8;
+    }
+
+    // There is no room for what is too long.
+    #[inline]
+    fn binary(&mut self, bytes: &[u8], _: &'static str) {
+        let taken = self.take(bytes.len().saturating_add(2)).and_then(|taken| taken.split_first_chunk_mut());
+        if let Some((len, to)) = taken {
+            *len = (bytes.len() as u16).to_be_bytes();
+            copy(to, bytes);
+        }
+    }
+
+    #[inline]
+    fn string(&mut self, text: &str, field: &'static str) {
+        self.binary(text.as_bytes(), field);
+        Short::require(self, !has_null(text));
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "it is in most packets")]
+    fn topic_name(&mut self, name: &str, field: &'static str) {
+        self.binary(name.as_bytes(), field);
+        Short::require(self, !name.is_empty() && (!topic::has_low(name) || validate_topic_name(name).is_ok()));
+    }
+
+    #[inline]
+    fn topic_filter(&mut self, filter: &str) {
+        self.binary(filter.as_bytes(), "Topic Filter");
+        // That is the only wildcard in most filters that have one.
+        let levels = filter.strip_suffix("/#").unwrap_or(filter);
+        Short::require(self, !filter.is_empty() && (!topic::has_low(levels) || validate_topic_filter(filter).is_ok()));
+    }
+}
+
+/// Copies as `copy_from_slice`. What is short is copied in two pieces of one size, which overlap, without calling
+/// anything.
+#[cfg(not(target_family = "wasm"))]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "it is a few instructions for what is short")]
+fn copy(to: &mut [u8], from: &[u8]) {
+    match from.len() {
+        0 => {}
+        1..=3 => {
+            let middle = from.len() / 2;
+            to[middle] = from[middle];
+            copy_ends::<1>(to, from);
+        }
+        4..=7 => copy_ends::<4>(to, from),
+        8..=15 => copy_ends::<8>(to, from),
+        16..=32 => copy_ends::<16>(to, from),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+/// Copies the first and the last bytes, so many each.
+#[cfg(not(target_family = "wasm"))]
+#[inline]
+fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+    let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else { return };
+    if let Some(to) = to.first_chunk_mut() {
+        *to = *first;
+    }
+    if let Some(to) = to.last_chunk_mut() {
+        *to = *last;
     }
 }
 
