@@ -65,11 +65,12 @@ impl wit::Guest for Component {
         let clients: Vec<&ExportedClient> = clients.iter().map(|client| client.get()).collect();
         let until = WasiTransport::clock() + millis(timeout_ms);
         loop {
-            let ready: Vec<u32> = (0..)
-                .zip(&clients)
-                .filter(|(_, client)| client.client.borrow_mut().is_ready())
-                .map(|(place, _)| place)
-                .collect();
+            let mut ready = Vec::new();
+            for (place, client) in (0..).zip(&clients) {
+                if client.client.borrow_mut().is_ready() {
+                    ready.push(place);
+                }
+            }
             let now = WasiTransport::clock();
             if !ready.is_empty() || now >= until {
                 return ready;
@@ -612,14 +613,16 @@ impl wit::GuestClient for ExportedClient {
         identifier: Option<u32>,
         user_properties: Vec<(String, String)>,
     ) -> Result<wit::SubscribeAnswer, wit::Failure> {
-        let subscriptions: Vec<Subscription<'_>> =
-            subscriptions.iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+        let mut lent: Vec<Subscription<'_>> = Vec::with_capacity(subscriptions.len());
+        for subscription in &subscriptions {
+            lent.push(subscription.try_into()?);
+        }
         let user_properties = message::borrowed(&user_properties);
         let properties = SubscribeProperties {
             subscription_identifier: identifier,
             user_properties: user_properties.as_slice().into(),
         };
-        Ok(answer_of(self.client.borrow_mut().subscribe_with(&subscriptions, properties)?))
+        Ok(answer_of(self.client.borrow_mut().subscribe_with(&lent, properties)?))
     }
 
     fn unsubscribe(&self, filter: String) -> Result<(), wit::Failure> {

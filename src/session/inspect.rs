@@ -174,12 +174,15 @@ impl Session {
     #[must_use]
     pub fn messages_in_flight(&self) -> Vec<InFlightMessage> {
         let in_flight = &self.machine.in_flight;
-        let list = in_flight.messages_in_order().map(|id| InFlightMessage {
-            id: in_flight.operation(id).unwrap_or_default().number(),
-            message: self.machine.message_in_flight(id).into(),
-            attempts: in_flight.attempts(id),
-        });
-        list.collect()
+        let mut list = Vec::new();
+        for id in in_flight.messages_in_order() {
+            list.push(InFlightMessage {
+                id: in_flight.operation(id).unwrap_or_default().number(),
+                message: self.machine.message_in_flight(id).into(),
+                attempts: in_flight.attempts(id),
+            });
+        }
+        list
     }
 
     /// Gives up a message of [`Session::messages_in_flight`]: it is not sent again. Its call fails with
