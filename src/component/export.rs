@@ -4,6 +4,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::iter;
 use core::time::Duration;
 
 use super::convert::{Said, failure, in_flight, in_millis, millis, reply_of, reply_with, wrong_call};
@@ -34,6 +35,11 @@ use crate::wit::exports::mqtt_wasi::client::{bulk, mqtt as wit, trace};
 use crate::{error::TransportError, transport::TlsOptions};
 
 pub(crate) struct Component;
+
+/// The next message of a batch. Behind a pointer, so that there is one copy of what publishes them; and not an iterator,
+/// of which more than the next would be behind it.
+#[cfg(not(feature = "component-p3"))]
+type NextMessage<'a> = dyn FnMut() -> Option<Publish<'a>> + 'a;
 
 #[cfg(not(feature = "component-p3"))]
 impl wit::Guest for Component {
@@ -92,16 +98,15 @@ impl bulk::Guest for Component {
         unpack(&frames).check().map_err(|error| wrong_call("invalid-frames", &error.to_string()))?;
         // Those that are no messages, in order.
         let mut invalid = Vec::new();
-        // Behind a pointer, here and below, so that there is one copy of what publishes them.
-        let messages: &mut dyn Iterator<Item = Publish<'_>> =
-            &mut (0..).zip(unpack(&frames)).filter_map(|(index, frame)| match frame {
-                Ok(frame) => Some(frame.message),
-                Err(error) => {
-                    invalid.push((index, wrong_call("invalid-argument", &error.to_string())));
-                    None
-                }
-            });
-        let results = client.get::<ExportedClient>().client.borrow_mut().publish_all(messages);
+        let mut messages = (0..).zip(unpack(&frames)).filter_map(|(index, frame)| match frame {
+            Ok(frame) => Some(frame.message),
+            Err(error) => {
+                invalid.push((index, wrong_call("invalid-argument", &error.to_string())));
+                None
+            }
+        });
+        let next: &mut NextMessage<'_> = &mut || messages.next();
+        let results = client.get::<ExportedClient>().client.borrow_mut().publish_all(iter::from_fn(next));
         let results = (0..).zip(results_of(results, invalid));
         let failed = results.filter_map(|(index, result)| Some(bulk::Unpublished { index, failure: result.err()? }));
         Ok(failed.collect())
@@ -582,12 +587,12 @@ impl wit::GuestClient for ExportedClient {
         let user_properties: Vec<_> = messages.iter().map(|message| Said::from(message).user_properties()).collect();
         let mut invalid = Vec::new();
         let said = messages.iter().zip(&user_properties);
-        let publishes: &mut dyn Iterator<Item = Publish<'_>> =
-            &mut (0..).zip(said).filter_map(|(index, (message, user_properties))| {
-                let lent = Said::from(message).lend(user_properties);
-                lent.map_err(|failure| invalid.push((index, failure))).ok()
-            });
-        let results = self.client.borrow_mut().publish_all(publishes);
+        let mut publishes = (0..).zip(said).filter_map(|(index, (message, user_properties))| {
+            let lent = Said::from(message).lend(user_properties);
+            lent.map_err(|failure| invalid.push((index, failure))).ok()
+        });
+        let next: &mut NextMessage<'_> = &mut || publishes.next();
+        let results = self.client.borrow_mut().publish_all(iter::from_fn(next));
         results_of(results, invalid)
     }
 
@@ -781,8 +786,13 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn stats(&self) -> Vec<(String, u64)> {
-        let named = self.client.borrow().stats().named();
-        named.filter_map(|(name, value)| Some((name.into(), value?))).collect()
+        let mut stats = Vec::new();
+        for (name, value) in self.client.borrow().stats().named() {
+            if let Some(value) = value {
+                stats.push((name.into(), value));
+            }
+        }
+        stats
     }
 
     fn snapshot(&self) -> Vec<u8> {

@@ -264,10 +264,15 @@ impl Session {
     /// ```
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        let waiting = self.backlog.iter().filter(|waiting| waiting.origin != Origin::LostSession);
-        let waiting = waiting.filter(|waiting| waiting.span.is_exactly_once());
-        let waiting = waiting.filter_map(|waiting| self.reader.packet_id(&waiting.span));
-        let undelivered: Vec<_> = waiting.chain(self.machine.held.undelivered()).collect();
+        let mut undelivered = Vec::new();
+        for waiting in self.backlog.iter() {
+            if waiting.origin != Origin::LostSession && waiting.span.is_exactly_once() {
+                undelivered.extend(self.reader.packet_id(&waiting.span));
+            }
+        }
+        for id in self.machine.held.undelivered() {
+            undelivered.push(id);
+        }
         Snapshot::write(&self.machine, self.client_id(), &undelivered)
     }
 }

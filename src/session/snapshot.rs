@@ -107,7 +107,12 @@ impl Snapshot {
         bytes.push(SNAPSHOT_VERSION);
         binary(&mut bytes, client_id.as_bytes());
         binary(&mut bytes, machine.requests.topic().unwrap_or_default().as_bytes());
-        let received: Vec<_> = machine.received.iter().filter(|id| !undelivered.contains(id)).collect();
+        let mut received = Vec::new();
+        for id in machine.received.iter() {
+            if !undelivered.contains(&id) {
+                received.push(id);
+            }
+        }
         ids(&mut bytes, &received);
         #[cfg(not(feature = "stream"))]
         ids(&mut bytes, &machine.in_flight.given_up());
