@@ -8,6 +8,7 @@ wit_bindgen::generate!({
     generate_all,
     pub_export_macro: true,
     default_bindings_module: "crate::wit",
+    disable_run_ctors_once_workaround: true,
 });
 
 #[cfg(all(feature = "tls", not(feature = "component-p3")))]
@@ -17,6 +18,7 @@ wit_bindgen::generate!({
     generate_all,
     pub_export_macro: true,
     default_bindings_module: "crate::wit",
+    disable_run_ctors_once_workaround: true,
 });
 
 #[cfg(feature = "host-tls")]
@@ -26,6 +28,7 @@ wit_bindgen::generate!({
     generate_all,
     pub_export_macro: true,
     default_bindings_module: "crate::wit",
+    disable_run_ctors_once_workaround: true,
 });
 
 #[cfg(all(feature = "component-p3", not(feature = "tls")))]
@@ -35,6 +38,7 @@ wit_bindgen_p3::generate!({
     generate_all,
     pub_export_macro: true,
     default_bindings_module: "crate::wit",
+    disable_run_ctors_once_workaround: true,
     runtime_path: "wit_bindgen_p3::rt",
 });
 
@@ -45,5 +49,6 @@ wit_bindgen_p3::generate!({
     generate_all,
     pub_export_macro: true,
     default_bindings_module: "crate::wit",
+    disable_run_ctors_once_workaround: true,
     runtime_path: "wit_bindgen_p3::rt",
 });

@@ -4,7 +4,7 @@ use core::task::Poll;
 use core::time::Duration;
 
 use super::Client;
-use crate::engine::{Action, Call, Engine, Operation};
+use crate::engine::{Action, AnyCall, Call, Engine, Operation, Outcome};
 use crate::error::Error;
 use crate::time::{Instant, soonest};
 use crate::transport::{Connector, Transferred, Transport};
@@ -60,15 +60,12 @@ impl<T: Transport> Network<T> {
         }
     }
 
-    /// Begins a call, which may be much later than the one before. Kept out of `run`, of which there is one for each
-    /// operation.
-    #[inline(never)]
+    /// Begins a call, which may be much later than the one before.
     const fn forget_time(&mut self) {
         (self.known, self.looked) = (None, None);
     }
 
     /// The time for a call. What the user has in it may take its own: so only the first look behind a turn is none.
-    #[inline(never)]
     fn look(&mut self) -> Instant {
         let now = self.known.take().unwrap_or_else(|| self.now());
         *self.looked.insert(now)
@@ -110,12 +107,17 @@ impl<T: Transport> Client<T> {
     /// Does something, however many turns that takes.
     pub(crate) fn run<O: Operation>(&mut self, operation: O) -> Result<O::Output, Error> {
         let mut call = Call::new(operation);
+        let outcome = self.run_any(&mut call.as_any());
+        call.output(outcome)
+    }
+
+    fn run_any(&mut self, call: &mut AnyCall<'_>) -> Outcome {
         self.network.forget_time();
         loop {
             let Self { engine, network, .. } = self;
-            if let Poll::Ready(result) = engine.poll_call(&mut call, None, &mut || network.look()) {
+            if let Poll::Ready(outcome) = engine.poll_any(call, None, &mut || network.look()) {
                 self.wind_up();
-                return result;
+                return outcome;
             }
             self.next_turn();
         }
@@ -259,6 +261,20 @@ impl<T: Transport> Client<T> {
         timeout: Duration,
         mut take: impl FnMut(&mut Engine, Instant) -> Option<R>,
     ) -> Result<Option<R>, Error> {
+        let mut taken = None;
+        self.turn_until(timeout, &mut |engine, now| {
+            taken = take(engine, now);
+            taken.is_some()
+        })?;
+        Ok(taken)
+    }
+
+    /// Takes turns until it `is_done`, no longer than `timeout`. Behind a pointer, so that there is one copy of it.
+    fn turn_until(
+        &mut self,
+        timeout: Duration,
+        is_done: &mut dyn FnMut(&mut Engine, Instant) -> bool,
+    ) -> Result<(), Error> {
         let start = self.network.look_to_take();
         let until = start + timeout;
         if self.engine.is_overdue(start) {
@@ -270,8 +286,8 @@ impl<T: Transport> Client<T> {
         }
         let (mut now, mut late_rounds) = (start, 0);
         loop {
-            if let Some(taken) = take(&mut self.engine, now) {
-                return Ok(Some(taken));
+            if is_done(&mut self.engine, now) {
+                return Ok(());
             }
             self.engine.catch_up(now);
             if let Err(error) = self.engine.require_open() {
@@ -285,7 +301,7 @@ impl<T: Transport> Client<T> {
             // A turn that waited until the end has looked once more then. What it left to be done is done first.
             let has_looked = !turned.has_moved && (is_late || now >= until && !self.engine.has_action());
             if has_looked || late_rounds >= LATE_ROUNDS {
-                return Ok(None);
+                return Ok(());
             }
         }
     }

@@ -163,15 +163,22 @@ impl From<&Message> for wit::Message {
 #[inline(never)]
 fn properties(properties: &PublishProperties<'_>) -> Option<Vec<wit::Property>> {
     let PublishProperties { message_expiry_interval, content_type, response_topic, correlation_data, .. } = *properties;
-    let single = [
-        message_expiry_interval.map(wit::Property::MessageExpiryIntervalSeconds),
-        content_type.map(|content_type| wit::Property::ContentType(content_type.to_owned())),
-        response_topic.map(|topic| wit::Property::ResponseTopic(topic.to_owned())),
-        correlation_data.map(|data| wit::Property::CorrelationData(data.to_owned())),
-    ];
-    let pairs = properties.user_properties.iter();
-    let pairs = pairs.map(|(name, value)| wit::Property::UserProperty((name.to_owned(), value.to_owned())));
-    let list: Vec<_> = single.into_iter().flatten().chain(pairs).collect();
+    let mut list = Vec::new();
+    if let Some(seconds) = message_expiry_interval {
+        list.push(wit::Property::MessageExpiryIntervalSeconds(seconds));
+    }
+    if let Some(content_type) = content_type {
+        list.push(wit::Property::ContentType(content_type.to_owned()));
+    }
+    if let Some(topic) = response_topic {
+        list.push(wit::Property::ResponseTopic(topic.to_owned()));
+    }
+    if let Some(data) = correlation_data {
+        list.push(wit::Property::CorrelationData(data.to_owned()));
+    }
+    for (name, value) in properties.user_properties.iter() {
+        list.push(wit::Property::UserProperty((name.to_owned(), value.to_owned())));
+    }
     if list.is_empty() { None } else { Some(list) }
 }
 

@@ -4,6 +4,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::iter;
 use core::time::Duration;
 
 use super::convert::{Said, failure, in_flight, in_millis, millis, reply_of, reply_with, wrong_call};
@@ -35,6 +36,11 @@ use crate::{error::TransportError, transport::TlsOptions};
 
 pub(crate) struct Component;
 
+/// The next message of a batch. Behind a pointer, so that there is one copy of what publishes them; and not an iterator,
+/// of which more than the next would be behind it.
+#[cfg(not(feature = "component-p3"))]
+type NextMessage<'a> = dyn FnMut() -> Option<Publish<'a>> + 'a;
+
 #[cfg(not(feature = "component-p3"))]
 impl wit::Guest for Component {
     type Client = ExportedClient;
@@ -65,11 +71,12 @@ impl wit::Guest for Component {
         let clients: Vec<&ExportedClient> = clients.iter().map(|client| client.get()).collect();
         let until = WasiTransport::clock() + millis(timeout_ms);
         loop {
-            let ready: Vec<u32> = (0..)
-                .zip(&clients)
-                .filter(|(_, client)| client.client.borrow_mut().is_ready())
-                .map(|(place, _)| place)
-                .collect();
+            let mut ready = Vec::new();
+            for (place, client) in (0..).zip(&clients) {
+                if client.client.borrow_mut().is_ready() {
+                    ready.push(place);
+                }
+            }
             let now = WasiTransport::clock();
             if !ready.is_empty() || now >= until {
                 return ready;
@@ -91,16 +98,15 @@ impl bulk::Guest for Component {
         unpack(&frames).check().map_err(|error| wrong_call("invalid-frames", &error.to_string()))?;
         // Those that are no messages, in order.
         let mut invalid = Vec::new();
-        // Behind a pointer, here and below, so that there is one copy of what publishes them.
-        let messages: &mut dyn Iterator<Item = Publish<'_>> =
-            &mut (0..).zip(unpack(&frames)).filter_map(|(index, frame)| match frame {
-                Ok(frame) => Some(frame.message),
-                Err(error) => {
-                    invalid.push((index, wrong_call("invalid-argument", &error.to_string())));
-                    None
-                }
-            });
-        let results = client.get::<ExportedClient>().client.borrow_mut().publish_all(messages);
+        let mut messages = (0..).zip(unpack(&frames)).filter_map(|(index, frame)| match frame {
+            Ok(frame) => Some(frame.message),
+            Err(error) => {
+                invalid.push((index, wrong_call("invalid-argument", &error.to_string())));
+                None
+            }
+        });
+        let next: &mut NextMessage<'_> = &mut || messages.next();
+        let results = client.get::<ExportedClient>().client.borrow_mut().publish_all(iter::from_fn(next));
         let results = (0..).zip(results_of(results, invalid));
         let failed = results.filter_map(|(index, result)| Some(bulk::Unpublished { index, failure: result.err()? }));
         Ok(failed.collect())
@@ -581,12 +587,12 @@ impl wit::GuestClient for ExportedClient {
         let user_properties: Vec<_> = messages.iter().map(|message| Said::from(message).user_properties()).collect();
         let mut invalid = Vec::new();
         let said = messages.iter().zip(&user_properties);
-        let publishes: &mut dyn Iterator<Item = Publish<'_>> =
-            &mut (0..).zip(said).filter_map(|(index, (message, user_properties))| {
-                let lent = Said::from(message).lend(user_properties);
-                lent.map_err(|failure| invalid.push((index, failure))).ok()
-            });
-        let results = self.client.borrow_mut().publish_all(publishes);
+        let mut publishes = (0..).zip(said).filter_map(|(index, (message, user_properties))| {
+            let lent = Said::from(message).lend(user_properties);
+            lent.map_err(|failure| invalid.push((index, failure))).ok()
+        });
+        let next: &mut NextMessage<'_> = &mut || publishes.next();
+        let results = self.client.borrow_mut().publish_all(iter::from_fn(next));
         results_of(results, invalid)
     }
 
@@ -612,14 +618,16 @@ impl wit::GuestClient for ExportedClient {
         identifier: Option<u32>,
         user_properties: Vec<(String, String)>,
     ) -> Result<wit::SubscribeAnswer, wit::Failure> {
-        let subscriptions: Vec<Subscription<'_>> =
-            subscriptions.iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+        let mut lent: Vec<Subscription<'_>> = Vec::with_capacity(subscriptions.len());
+        for subscription in &subscriptions {
+            lent.push(subscription.try_into()?);
+        }
         let user_properties = message::borrowed(&user_properties);
         let properties = SubscribeProperties {
             subscription_identifier: identifier,
             user_properties: user_properties.as_slice().into(),
         };
-        Ok(answer_of(self.client.borrow_mut().subscribe_with(&subscriptions, properties)?))
+        Ok(answer_of(self.client.borrow_mut().subscribe_with(&lent, properties)?))
     }
 
     fn unsubscribe(&self, filter: String) -> Result<(), wit::Failure> {
@@ -778,8 +786,13 @@ impl wit::GuestClient for ExportedClient {
     }
 
     fn stats(&self) -> Vec<(String, u64)> {
-        let named = self.client.borrow().stats().named();
-        named.filter_map(|(name, value)| Some((name.into(), value?))).collect()
+        let mut stats = Vec::new();
+        for (name, value) in self.client.borrow().stats().named() {
+            if let Some(value) = value {
+                stats.push((name.into(), value));
+            }
+        }
+        stats
     }
 
     fn snapshot(&self) -> Vec<u8> {

@@ -173,13 +173,17 @@ impl<'a, I: Iterator<Item = Publish<'a>>> Finish for PublishingAll<I> {
     type Output = Vec<Result<ReasonCode, Error>>;
 
     fn output(&mut self, outcome: Outcome) -> Result<Self::Output, Error> {
-        let (results, failure) = match outcome {
+        let (known, failure) = match outcome {
             Outcome::Batch(batch) => (batch.results, batch.failure),
             other => (Vec::new(), Some(other.into_error())),
         };
-        let failed = || failure.clone().unwrap_or(Error::Timeout);
-        let results = results.into_iter().map(|result| result.unwrap_or_else(|| Err(failed())));
-        Ok(results.chain(self.0.by_ref().map(|_| Err(failed()))).collect())
+        let failed = || Err(failure.clone().unwrap_or(Error::Timeout));
+        let mut results = Vec::with_capacity(known.len());
+        for result in known {
+            results.push(result.unwrap_or_else(failed));
+        }
+        self.0.by_ref().for_each(|_| results.push(failed()));
+        Ok(results)
     }
 
     fn failure(results: &Self::Output) -> Option<&Error> {

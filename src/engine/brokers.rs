@@ -57,8 +57,10 @@ pub(super) enum Next {
 
 impl Brokers {
     pub(super) fn new(url: &str, fallbacks: &[String]) -> Result<Self, UrlError> {
-        let urls = core::iter::once(url).chain(fallbacks.iter().map(String::as_str));
-        let urls = urls.map(str::parse).collect::<Result<_, _>>()?;
+        let mut urls = Vec::from([url.parse()?]);
+        for fallback in fallbacks {
+            urls.push(fallback.parse()?);
+        }
         Ok(Self { urls, current: 0, redirect: None, hops: 0, failures: 0, delays: 0, tried: 0, closed: 0 })
     }
 

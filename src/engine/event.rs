@@ -183,6 +183,8 @@ impl Event {
 }
 
 impl fmt::Display for Event {
+    // Otherwise all of what is around it becomes part of each branch.
+    #[inline(never)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connected { session_present: true } => f.write_str("connected again, and the session continues"),

@@ -123,6 +123,7 @@ pub(crate) use batch::in_order;
 use brokers::Brokers;
 pub use calls::CallId;
 use calls::Calls;
+pub(crate) use calls::Outcome;
 use connection::Phase;
 pub use connection::{Step, Turn};
 pub use event::Event;
@@ -138,6 +139,7 @@ pub use operation::{
     Operation, Publishing, Replying, Requesting, Subscribing, Unsubscribing,
 };
 pub use options::{ConnectChanges, Options, Reconnect, Retries};
+pub(crate) use poll::AnyCall;
 pub use poll::Call;
 pub use prepare::ConnectAttempt;
 pub use responders::ResponderId;

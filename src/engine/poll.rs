@@ -83,6 +83,25 @@ impl<O> Call<O> {
     }
 }
 
+/// A call, whatever it is about: what polls it is there once.
+pub(crate) struct AnyCall<'a> {
+    operation: &'a mut dyn Submit,
+    progress: &'a mut Progress,
+}
+
+impl<O: Operation> Call<O> {
+    pub(crate) fn as_any(&mut self) -> AnyCall<'_> {
+        AnyCall { operation: &mut self.operation, progress: &mut self.progress }
+    }
+
+    /// What the outcome comes to, once it is over.
+    pub(crate) fn output(&mut self, outcome: Outcome) -> Result<O::Output, Error> {
+        let result = self.operation.output(outcome);
+        self.progress.span.over(&result, O::failure);
+        result
+    }
+}
+
 impl Engine {
     /// Does as much of a call as can be done now. Returns the outcome if the call is over. Otherwise poll it again:
     /// after each turn, or, with a `waker`, when [`Engine::take_woken`] returns that.
@@ -110,22 +129,18 @@ impl Engine {
         waker: Option<&Waker>,
         clock: Clock<'_>,
     ) -> Poll<Result<O::Output, Error>> {
-        let Call { operation, progress } = call;
-        progress.span.begin(self, operation);
-        let polled = self.poll_operation(operation, progress, waker, clock).map(|outcome| operation.output(outcome));
-        if let Poll::Ready(result) = &polled {
-            progress.span.over(result, O::failure);
-        }
-        polled
+        self.poll_any(&mut call.as_any(), waker, clock).map(|outcome| call.output(outcome))
     }
 
-    fn poll_operation(
+    /// As [`Engine::poll_call`].
+    pub(crate) fn poll_any(
         &mut self,
-        operation: &mut dyn Submit,
-        call: &mut Progress,
+        call: &mut AnyCall<'_>,
         waker: Option<&Waker>,
         clock: Clock<'_>,
     ) -> Poll<Outcome> {
+        let AnyCall { operation, progress: call } = call;
+        call.span.begin(self, *operation);
         if let Some(id) = call.id {
             if !self.delivers() && !self.is_done(id) {
                 self.now = clock();
@@ -137,7 +152,7 @@ impl Engine {
             }
         }
         let is_submitted = call.goal.is_some() || !call.id.is_none_or(|id| self.is_turn_of(id));
-        if !is_submitted && let Some(outcome) = self.submit(operation, call, clock) {
+        if !is_submitted && let Some(outcome) = self.submit(*operation, call, clock) {
             // Unless it was set meanwhile. What was submitted of a batch before comes to what it comes to.
             match (call.id, outcome) {
                 (None, outcome) => {

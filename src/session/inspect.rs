@@ -174,12 +174,15 @@ impl Session {
     #[must_use]
     pub fn messages_in_flight(&self) -> Vec<InFlightMessage> {
         let in_flight = &self.machine.in_flight;
-        let list = in_flight.messages_in_order().map(|id| InFlightMessage {
-            id: in_flight.operation(id).unwrap_or_default().number(),
-            message: self.machine.message_in_flight(id).into(),
-            attempts: in_flight.attempts(id),
-        });
-        list.collect()
+        let mut list = Vec::new();
+        for id in in_flight.messages_in_order() {
+            list.push(InFlightMessage {
+                id: in_flight.operation(id).unwrap_or_default().number(),
+                message: self.machine.message_in_flight(id).into(),
+                attempts: in_flight.attempts(id),
+            });
+        }
+        list
     }
 
     /// Gives up a message of [`Session::messages_in_flight`]: it is not sent again. Its call fails with
@@ -261,10 +264,15 @@ impl Session {
     /// ```
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        let waiting = self.backlog.iter().filter(|waiting| waiting.origin != Origin::LostSession);
-        let waiting = waiting.filter(|waiting| waiting.span.is_exactly_once());
-        let waiting = waiting.filter_map(|waiting| self.reader.packet_id(&waiting.span));
-        let undelivered: Vec<_> = waiting.chain(self.machine.held.undelivered()).collect();
+        let mut undelivered = Vec::new();
+        for waiting in self.backlog.iter() {
+            if waiting.origin != Origin::LostSession && waiting.span.is_exactly_once() {
+                undelivered.extend(self.reader.packet_id(&waiting.span));
+            }
+        }
+        for id in self.machine.held.undelivered() {
+            undelivered.push(id);
+        }
         Snapshot::write(&self.machine, self.client_id(), &undelivered)
     }
 }

@@ -107,7 +107,12 @@ impl Snapshot {
         bytes.push(SNAPSHOT_VERSION);
         binary(&mut bytes, client_id.as_bytes());
         binary(&mut bytes, machine.requests.topic().unwrap_or_default().as_bytes());
-        let received: Vec<_> = machine.received.iter().filter(|id| !undelivered.contains(id)).collect();
+        let mut received = Vec::new();
+        for id in machine.received.iter() {
+            if !undelivered.contains(&id) {
+                received.push(id);
+            }
+        }
         ids(&mut bytes, &received);
         #[cfg(not(feature = "stream"))]
         ids(&mut bytes, &machine.in_flight.given_up());
@@ -126,13 +131,15 @@ impl Snapshot {
             bytes.extend_from_slice(&machine.in_flight.attempts(id).to_be_bytes());
             bytes.extend_from_slice(&machine.in_flight.suspicions(id).to_be_bytes());
         }
-        let subscriptions: Vec<_> = machine.subscriptions.iter().collect();
-        bytes.extend_from_slice(&(subscriptions.len() as u32).to_be_bytes());
-        for Granted { filter, options, identifier, .. } in subscriptions {
-            binary(&mut bytes, filter.as_bytes());
-            bytes.push(*options);
-            bytes.extend_from_slice(&identifier.unwrap_or(0).to_be_bytes());
+        let (mut list, mut count) = (Vec::new(), 0_u32);
+        for Granted { filter, options, identifier, .. } in machine.subscriptions.iter() {
+            binary(&mut list, filter.as_bytes());
+            list.push(*options);
+            list.extend_from_slice(&identifier.unwrap_or(0).to_be_bytes());
+            count += 1;
         }
+        bytes.extend_from_slice(&count.to_be_bytes());
+        bytes.extend_from_slice(&list);
         let crc = crc32(&bytes);
         bytes.extend_from_slice(&crc.to_be_bytes());
         bytes

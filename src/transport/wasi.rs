@@ -439,7 +439,7 @@ impl WasiTransport {
     }
 
     pub(crate) fn clock() -> Instant {
-        Instant::from_start(Duration::from_nanos(monotonic_clock::now()))
+        Instant::from_nanos(monotonic_clock::now())
     }
 
     /// A pollable of the bytes that come; `None` without a connection.
@@ -658,8 +658,7 @@ pub(crate) fn wait_for_any<'a>(interests: impl Iterator<Item = Interest<'a>>, un
 }
 
 fn timer_at(until: Instant) -> Pollable {
-    let nanos = until.saturating_duration_since(Instant::ZERO).as_nanos();
-    monotonic_clock::subscribe_instant(u64::try_from(nanos).unwrap_or(u64::MAX))
+    monotonic_clock::subscribe_instant(until.nanos())
 }
 
 /// Waits for `pollable`; `false` when `until` came first.

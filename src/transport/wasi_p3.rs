@@ -143,13 +143,12 @@ pub(crate) async fn connect(mut layers: Layers, url: BrokerUrl, until: Instant) 
 
 /// One clock for all connections, so that time continues from one to the next.
 pub(crate) fn now() -> Instant {
-    Instant::from_start(Duration::from_nanos(monotonic_clock::now()))
+    Instant::from_nanos(monotonic_clock::now())
 }
 
 /// Waits for this point in time.
 pub(crate) async fn sleep_until(until: Instant) {
-    let nanos = until.saturating_duration_since(Instant::ZERO).as_nanos();
-    monotonic_clock::wait_until(u64::try_from(nanos).unwrap_or(u64::MAX)).await;
+    monotonic_clock::wait_until(until.nanos()).await;
 }
 
 /// Runs this beside the call that is under way, also when that has returned.

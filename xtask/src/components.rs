@@ -60,6 +60,10 @@ const MQTT_TLS_ARGS: &[&str] = &[
 /// A program without std needs no adapter either, nor as large a stack.
 const NO_STD_ARGS: &[&str] = &["--", "-Clink-arg=--wasi-adapter=none", "-Clink-arg=-zstack-size=131072"];
 
+/// Programs with std have a stack of a megabyte, in front of their data. With a little less of it, the places of the
+/// data are numbers that are a byte shorter.
+const STACK: &str = " -Clink-arg=-zstack-size=983040";
+
 /// 64-bit products whole, and the curves of TLS in the code that lives from them, for engines with wide arithmetic.
 const WIDE: &str = " -Ctarget-feature=+wide-arithmetic --cfg curve25519_dalek_bits=\"64\"";
 
@@ -370,6 +374,9 @@ fn compile(components: &[Component], toolchain: &Toolchain, options: &BuildOptio
     if !keeps_names() {
         // Numbers as short as they are: a twentieth less. The linker does it only where nothing is kept for debuggers.
         rustflags.push_str(" -Clink-arg=--compress-relocations");
+    }
+    if components[0].rustc_args.is_empty() {
+        rustflags.push_str(STACK);
     }
     if components[0].is_fast() {
         rustflags.push_str(INLINING);
