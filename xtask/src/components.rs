@@ -451,7 +451,7 @@ impl Component {
         let built_len = bytes.len();
         let mut names = HashMap::new();
         if self.is_shrunk() {
-            let is_small = self.profile() == SMALL_PROFILE && !self.is_fast();
+            let is_small = self.profile() == SMALL_PROFILE;
             (bytes, names) = shrink::shrink(&bytes, binaryen, Kind { is_wide: self.is_wide(), is_small })?;
         }
         if let Some((package, world)) = self.world {
