@@ -575,8 +575,8 @@ impl Request {
         self.address.is_some()
     }
 
-    /// How long the requester still waits, by the Message Expiry Interval of the request, which has whole seconds: it may
-    /// wait for up to a second more, and a reply is sent as long. `None`: not known.
+    /// How long the requester still waits, by the Message Expiry Interval of the request, which has whole seconds: it
+    /// may wait for up to a second more, and a reply is sent as long. `None`: not known.
     ///
     #[doc = memory_example!()]
     /// # let mut session = network.session();

@@ -398,8 +398,8 @@ const fn zero_bytes(word: u64) -> u64 {
     bytes_up_to::<0>(word)
 }
 
-/// Not zero if any of the eight bytes is no higher than that, which is below 0x80. The lowest bit that is set is that of
-/// the first.
+/// Not zero if any of the eight bytes is no higher than that, which is below 0x80. The lowest bit that is set is that
+/// of the first.
 const fn bytes_up_to<const HIGHEST: u8>(word: u64) -> u64 {
     word.wrapping_sub(repeat(HIGHEST + 1)) & !word & repeat(0x80)
 }

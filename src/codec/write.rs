@@ -276,7 +276,7 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// What the bodies of most packets have less bytes than, but for the payload.
+/// What the bodies of most packets have less bytes than, without the payload.
 #[cfg(not(target_family = "wasm"))]
 pub(super) const SHORT: usize = 192;
 
@@ -295,8 +295,8 @@ pub(super) const fn room_for_short<const N: usize>(behind: &[u8]) -> usize {
 }
 
 /// Appends a packet with this first byte, this body and `behind` at the body's end, if it is valid, the body has less
-/// than `N` bytes and the buffer has [room](room_for_short); says whether it did. Nothing has to be moved if `likely_len` is
-/// about what the packet is long.
+/// than `N` bytes and the buffer has [room](room_for_short); says whether it did. Nothing has to be moved if
+/// `likely_len` is about what the packet is long.
 ///
 /// This is for packets that are encoded without having been measured. What is wrong with the others, [`Measure`] and
 /// [`Writer`] tell. It is faster and larger than they are, so it is not in WebAssembly.

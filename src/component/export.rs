@@ -36,8 +36,8 @@ use crate::{error::TransportError, transport::TlsOptions};
 
 pub(crate) struct Component;
 
-/// The next message of a batch. Behind a pointer, so that there is one copy of what publishes them; and not an iterator,
-/// of which more than the next would be behind it.
+/// The next message of a batch. Behind a pointer, so that there is one copy of what publishes them; and not an
+/// iterator, of which more than the next would be behind it.
 #[cfg(not(feature = "component-p3"))]
 type NextMessage<'a> = dyn FnMut() -> Option<Publish<'a>> + 'a;
 

@@ -33,8 +33,8 @@ const ARGUMENTS: [&str; 12] = [
     "--enable-sign-ext",
 ];
 
-/// Before all of it, but not for ciphers, which take a fortieth longer then: control flow is taken apart and put together
-/// anew, which finds about one byte in a hundred more.
+/// Before all of it, but not for ciphers, which take a fortieth longer then: control flow is taken apart and put
+/// together anew, which finds about one byte in a hundred more.
 const THOROUGH: [&str; 5] = ["-Oz", "--flatten", "--rereloop", "-Oz", "-Oz"];
 
 /// What a module is optimised for, and may have in it.
