@@ -14,9 +14,9 @@
 # from Debian forky).
 #
 # Why it matters: 0 does not say "only for those who listen now". With mosquitto a client gets the stale command when it
-# is back a month later, and with ejabberd nobody ever gets it, though it was a Success. A client that takes 0 for "too
+# is back, and with ejabberd nobody ever gets it, though it was a Success. A client that takes 0 for "too
 # late" drops most of what was good for a second with RabbitMQ. And a bridge that publishes what it gets, with the
-# interval that it came with, turns what had less than a second left into what mosquitto keeps for good.
+# interval that it came with, turns what had less than a second left into what has no interval for mosquitto.
 #
 # Needs Debian's apt and dpkg, and python3. Brokers and clients use loopback and ports that the system chooses.
 set -euo pipefail

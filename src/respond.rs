@@ -661,7 +661,7 @@ impl Reply {
 
     fn publish(&self, session: &mut Session, to: To<'_>, now: Instant) -> Result<(), CallError> {
         let To { address, qos, deadline } = to;
-        // As the requester says, and never 0: with that, some brokers deliver it to nobody, and some for good.
+        // As the requester says, and never 0: with that, ejabberd delivers it to nobody.
         let remaining =
             deadline.map(|deadline| seconds_up(deadline.saturating_duration_since(now + ROUNDED_OFF)).max(1));
         let user_properties = borrowed(&self.user_properties);

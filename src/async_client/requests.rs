@@ -192,7 +192,8 @@ impl IncomingRequest {
         self.request.as_ref().is_some_and(Request::wants_reply)
     }
 
-    /// How long the requester still waits, by the Message Expiry Interval of the request. `None`: not known.
+    /// How long the requester still waits, by the Message Expiry Interval of the request: see
+    /// [`Request::remaining`](crate::Request::remaining). `None`: not known.
     ///
     #[doc = async_example!()]
     /// use std::time::Duration;

@@ -240,7 +240,7 @@ impl<T: Transport> Client<T> {
     }
 
     /// Takes a message with `take`, as [`Client::take_within`]. A message that is there already may be all there is to
-    /// do: a look at the clock takes as long as half of them.
+    /// do: a look at the clock takes a sixth of the time natively, and a third of it in a guest.
     pub(crate) fn receive_within<R>(
         &mut self,
         timeout: Duration,
