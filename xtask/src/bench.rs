@@ -1,6 +1,6 @@
 //! Building the benchmark and what it takes, and running it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
@@ -26,6 +26,7 @@ pub(crate) fn measure(arguments: &[String]) -> Result<()> {
     if against.is_some() && (has(&ALONE) || has(&["--elements", "--scale"])) {
         return Err(Error::Usage("--against is for the jobs alone".into()));
     }
+    let earlier = against.map(check_out).transpose()?;
     // The client in C is built with cmake.
     let features = if succeeds(Command::new("cmake").arg("--version")) {
         "tls-peers,paho"
@@ -47,8 +48,8 @@ pub(crate) fn measure(arguments: &[String]) -> Result<()> {
             bench.env("MQTT_WASI_INSTRUCTIONS", file);
         }
     }
-    if let Some(revision) = against {
-        let target = build_earlier(revision)?;
+    if let (Some(revision), Some(source)) = (against, &earlier) {
+        let target = build_earlier(revision, source)?;
         bench.env("MQTT_WASI_BENCH_BEFORE", target.join(program()));
         bench.env("MQTT_WASI_BENCH_BEFORE_COMPONENTS", target.join("components"));
     }
@@ -64,16 +65,21 @@ fn against(arguments: &[String]) -> Result<Option<&str>> {
     }
 }
 
-/// Builds a revision's benchmark and components, by its own commands, and returns the folder where they are.
-fn build_earlier(name: &str) -> Result<std::path::PathBuf> {
+/// The source of a revision that can be measured.
+fn check_out(name: &str) -> Result<PathBuf> {
     let source = revision::check_out(name)?;
     if !has_tls(&source)? {
         let problem = format!("the benchmark of {name} has no TLS: {EARLIEST} is the earliest that can be measured");
         return Err(Error::Usage(problem));
     }
+    Ok(source)
+}
+
+/// Builds a revision's benchmark and components, by its own commands, and returns the folder where they are.
+fn build_earlier(name: &str, source: &Path) -> Result<PathBuf> {
     let target = source.join("target");
     let here = |mut cargo: Command| {
-        cargo.current_dir(&source).env("CARGO_TARGET_DIR", &target).env_remove(components::FOLDER_VARIABLE);
+        cargo.current_dir(source).env("CARGO_TARGET_DIR", &target).env_remove(components::FOLDER_VARIABLE);
         cargo
     };
     step(&format!("building the benchmark of {name} (the first time, it takes as long as this one)"));
