@@ -5,12 +5,14 @@
 #
 # What happens: mosquitto 2.0.11 sends two messages out of its queue for each PUBACK. With ten messages and a Receive
 # Maximum of 2, six are without a PUBACK at the same time. It is the same for a client that was away and for one that is
-# slow, and for a shared subscription. mosquitto 2.1.2 never has more than two.
+# slow, and for a shared subscription. mosquitto 2.1.2 has two. But in both, a session that had five without a PUBACK,
+# and is resumed with a Receive Maximum of 2, gets all five again at once, and the next one for each PUBACK.
 #
 # Versions: mosquitto 2.0.11-1.2+deb12u2 (Debian 12), 2.1.2-3 (Debian forky).
 #
 # Why it matters: a client that has room for as many messages as it said has to end the connection, with 0x93 Receive
-# Maximum exceeded, at the first queue that its broker has for it.
+# Maximum exceeded, at the first queue that its broker has for it. And a program whose new release has a smaller Receive
+# Maximum has to do that each time that it connects, until its session expires.
 #
 # Needs Debian's apt and dpkg, and python3. Brokers and clients use loopback and ports that the system chooses.
 set -euo pipefail
@@ -34,6 +36,7 @@ import time
 from mqtt import Client, Message, packet
 
 RECEIVE_MAXIMUM = 2
+LARGER_MAXIMUM = 5
 MESSAGES = 10
 
 
@@ -54,8 +57,8 @@ class Mosquitto:
                 time.sleep(0.05)
 
 
-def connect(mosquitto, identifier, clean_start):
-    maximum = b"\x21" + struct.pack(">H", RECEIVE_MAXIMUM)
+def connect(mosquitto, identifier, clean_start, receive_maximum=RECEIVE_MAXIMUM):
+    maximum = b"\x21" + struct.pack(">H", receive_maximum)
     return Client(mosquitto.address, identifier, clean_start=clean_start, expiry=600, properties=maximum)
 
 
@@ -81,6 +84,12 @@ def try_subscription(mosquitto, name, topic_filter, is_away):
     publisher.disconnect()
     if is_away:
         client = connect(mosquitto, name, False)
+    what = ("shared, " if "$" in topic_filter else "") + ("away" if is_away else "slow")
+    take_all(client, what)
+
+
+def take_all(client, what):
+    """Acknowledges one message after the other, and tells how many are without a PUBACK before and after each."""
     on_their_way = without_a_puback(client)
     counts, came = [len(on_their_way)], len(on_their_way)
     while on_their_way:
@@ -91,8 +100,20 @@ def try_subscription(mosquitto, name, topic_filter, is_away):
         counts.append(len(on_their_way))
     assert came == MESSAGES, f"{came} messages came"
     client.disconnect()
-    what = ("shared, " if "$" in topic_filter else "") + ("away" if is_away else "slow")
     print(f"  {what}: after each PUBACK {' '.join(map(str, counts))}")
+
+
+def try_smaller_maximum(mosquitto):
+    name = "smaller"
+    client = connect(mosquitto, name, True, LARGER_MAXIMUM)
+    client.subscribe(name)
+    publisher = Client(mosquitto.address, "publisher")
+    for job in range(MESSAGES):
+        publisher.publish(name, str(job))
+    publisher.disconnect()
+    assert len(without_a_puback(client)) == LARGER_MAXIMUM, "not as many as it may have"
+    client.socket.close()
+    take_all(connect(mosquitto, name, False), f"had {LARGER_MAXIMUM}, resumed")
 
 
 mosquitto = Mosquitto(*sys.argv[1:])
@@ -101,6 +122,7 @@ try:
         for shared in ("", "$share/workers/"):
             name = f"jobs/{int(is_away)}{len(shared)}"
             try_subscription(mosquitto, name, shared + name, is_away)
+    try_smaller_maximum(mosquitto)
 finally:
     mosquitto.process.kill()
     mosquitto.process.wait()
@@ -112,11 +134,13 @@ mosquitto 2.0.11-1.2+deb12u2
   shared, away: after each PUBACK 2 3 4 5 6 5 4 3 2 1 0
   slow: after each PUBACK 2 3 4 5 6 5 4 3 2 1 0
   shared, slow: after each PUBACK 2 3 4 5 6 5 4 3 2 1 0
+  had 5, resumed: after each PUBACK 5 6 7 7 6 5 4 3 2 1 0
 mosquitto 2.1.2-3
   away: after each PUBACK 2 2 2 2 2 2 2 2 2 1 0
   shared, away: after each PUBACK 2 2 2 2 2 2 2 2 2 1 0
   slow: after each PUBACK 2 2 2 2 2 2 2 2 2 1 0
   shared, slow: after each PUBACK 2 2 2 2 2 2 2 2 2 1 0
+  had 5, resumed: after each PUBACK 5 5 5 5 5 5 4 3 2 1 0
 TABLE
 
 "$broker" install mosquitto-2.0 mosquitto-2.1 2>/dev/null
