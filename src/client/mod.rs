@@ -422,7 +422,9 @@ impl<T: Transport> Client<T> {
     /// # Ok::<(), mqtt_wasi::Error>(())
     /// ```
     pub fn enqueue(&mut self, publish: &Publish<'_>) -> Result<(), Error> {
-        self.run(Enqueueing(publish))?;
+        if !self.engine.enqueue_at_once(publish) {
+            self.run(Enqueueing(publish))?;
+        }
         if self.engine.outgoing() >= WRITE_SIZE {
             // The message is in the buffer whatever comes of this. If the connection has ended, the next call tells so.
             let _ = self.flush();

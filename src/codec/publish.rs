@@ -166,6 +166,13 @@ impl<'a> Publish<'a> {
         self.encode_measured(buffer)
     }
 
+    /// More than this it is not long, if it has no properties.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn most_plain_len(&self) -> Option<usize> {
+        let most_head = 1 + size_of::<u32>() + 2 + self.topic.len() + 2 + 1;
+        self.properties.is_empty().then(|| most_head.saturating_add(self.payload.len()))
+    }
+
     #[cfg(not(target_family = "wasm"))]
     #[inline(never)]
     fn encode_plain(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {

@@ -10,7 +10,7 @@ use crate::codec::{RetainHandling, SubscribeProperties, Subscription, Unsubscrib
 use crate::error::{CallError, Error, SubscribeReason};
 use crate::fifo::Fifo;
 use crate::ordered::Ordered;
-use crate::session::OperationId;
+use crate::session::{OperationId, by_length};
 
 /// A subscription of the user's, beside those of listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) struct Housekeeping {
     chores: Fifo<Box<str>>,
     /// Of which of them it has been told: by the number of the operation.
     under_way: Ordered<Box<str>>,
-    /// What the user has subscribed to, as far as the broker has granted it.
+    /// What the user has subscribed to, as far as the broker has granted it, in [order](by_length).
     own: Vec<Own>,
     /// What the user has asked for: by the number of the operation.
     asked: Ordered<Vec<Own>>,
@@ -44,11 +44,24 @@ impl Housekeeping {
     }
 
     fn own(&self, filter: &str) -> Option<&Own> {
-        self.own.iter().find(|own| *own.filter == *filter)
+        self.find(filter).ok().map(|place| &self.own[place])
+    }
+
+    fn find(&self, filter: &str) -> Result<usize, usize> {
+        self.own.binary_search_by(|own| by_length(&own.filter, filter))
+    }
+
+    fn keep(&mut self, own: Own) {
+        match self.find(&own.filter) {
+            Ok(place) => self.own[place] = own,
+            Err(place) => self.own.insert(place, own),
+        }
     }
 
     fn forget(&mut self, filter: &str) {
-        self.own.retain(|own| *own.filter != *filter);
+        if let Ok(place) = self.find(filter) {
+            self.own.remove(place);
+        }
     }
 
     /// Whether the user has asked for this, and the broker has not answered: then it is seen what is to be done.
@@ -86,8 +99,10 @@ impl Engine {
     /// There is a connection. Without a session the broker has nothing to end but what it has been asked for again.
     pub(super) fn keep_chores(&mut self, session_present: bool) {
         if !session_present {
-            let Self { housekeeping: Housekeeping { chores, own, .. }, session, .. } = self;
-            chores.retain(|chore| own.iter().any(|own| own.filter == *chore) || session.is_subscribed(chore));
+            let Self { housekeeping, session, .. } = self;
+            let mut chores = core::mem::take(&mut housekeeping.chores);
+            chores.retain(|chore| housekeeping.own(chore).is_some() || session.is_subscribed(chore));
+            housekeeping.chores = chores;
         }
     }
 
@@ -148,8 +163,7 @@ impl Engine {
         for (place, own) in asked.into_iter().enumerate() {
             let chore = own.outlived_listener.then(|| own.filter.clone());
             if !own.is_given_up && codes.get(place).is_some_and(|code| !code.is_error()) {
-                self.housekeeping.forget(&own.filter);
-                self.housekeeping.own.push(own);
+                self.housekeeping.keep(own);
             }
             if let Some(filter) = chore {
                 self.wants_no_more(filter);

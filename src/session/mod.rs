@@ -100,6 +100,7 @@ pub use stats::Stats;
 pub(crate) use store::Loaded;
 #[cfg(feature = "store")]
 pub use store::{Changes, Store};
+pub(crate) use subscriptions::by_length;
 
 use crate::codec::{Disconnect, Publish, SubscribeProperties, Subscription, UnsubscribeProperties};
 use crate::error::{CallError, Error};
@@ -774,8 +775,9 @@ impl Session {
         self.machine.subscriptions.iter().any(|known| *known.filter == *filter)
     }
 
-    /// What is to be sent next: everything that waits to be sent, except packets of 32 KiB and more. They may come by
-    /// themselves, and what is behind them after that. So there may be more once this was sent.
+    /// What is to be sent next: everything that waits to be sent, except packets of 256 KiB and more, in WebAssembly of
+    /// 32 KiB and more. They may come by themselves, and what is behind them after that. So there may be more once this
+    /// was sent.
     ///
     /// ```
     /// use mqtt_wasi::session::Session;

@@ -111,6 +111,20 @@ impl Outbound {
         &mut self.buffer
     }
 
+    /// Appends a message, of which it is known that it is no longer than that; returns where it is in the buffer.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn encode(&mut self, packet: &Publish<'_>, most_len: usize) -> Result<usize, EncodeError> {
+        let buffer = self.appender(most_len);
+        let start = buffer.len();
+        match packet.encode(buffer) {
+            Ok(()) => Ok(start),
+            Err(error) => {
+                self.packets -= 1;
+                Err(error)
+            }
+        }
+    }
+
     /// Whether [`Outbound::push_shared`] may be called.
     #[cfg_attr(not(feature = "stream"), allow(clippy::unused_self))]
     pub(super) const fn takes_shared(&self) -> bool {

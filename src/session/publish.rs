@@ -17,8 +17,9 @@ use crate::frame::FrameError;
 /// Length.
 const ALIAS_LEN: usize = 5;
 
-/// From this size on a packet is not copied, and leaves in a write of its own. Smaller ones leave together.
-const LARGE: usize = 32 * 1024;
+/// From this size on a packet is not copied, and leaves in a write of its own. Smaller ones leave together. Natively a
+/// copy costs less than the writes that it saves, for much longer.
+const LARGE: usize = if cfg!(target_family = "wasm") { 32 * 1024 } else { 256 * 1024 };
 
 /// The DUP flag in the first byte of a PUBLISH.
 const DUP: u8 = 0x08;
@@ -60,6 +61,14 @@ impl Machine {
             return self.publish_aliased(publish, packet_id);
         }
         let packet = Publish { dup: false, packet_id, ..*publish };
+        #[cfg(not(target_family = "wasm"))]
+        if let Some(most_len) = packet.most_plain_len().filter(|&len| len < LARGE)
+            && self.check_room(most_len, most_len, packet_id.is_some()).is_ok()
+        {
+            let place = self.outbound.end();
+            let start = self.outbound.encode(&packet, most_len).map_err(CallError::Invalid)?;
+            return Ok(packet_id.map(|packet_id| self.keep(publish.qos, packet_id, place, start)));
+        }
         let measured = packet.measure().map_err(CallError::Invalid)?;
         let len = measured.len();
         self.check_room(len, len, packet_id.is_some())?;
@@ -73,12 +82,17 @@ impl Machine {
         let outbound = self.outbound.appender(len);
         let start = outbound.len();
         measured.write(outbound);
-        let Some(packet_id) = packet_id else { return Ok(None) };
+        Ok(packet_id.map(|packet_id| self.keep(publish.qos, packet_id, place, start)))
+    }
+
+    /// Keeps a message that is in the outbound buffer from `start` on, until it is acknowledged.
+    #[inline]
+    fn keep(&mut self, qos: QoS, packet_id: PacketId, place: u64, start: usize) -> OperationId {
         let operation = self.next_operation();
         let store = |stored: &mut Vec<u8>| stored.extend_from_slice(self.outbound.since(start));
-        self.in_flight.insert(packet_id, State::after_publish(publish.qos), operation, place, store);
+        self.in_flight.insert(packet_id, State::after_publish(qos), operation, place, store);
         self.keep_alive.will_be_answered(packet_id, self.outbound.end());
-        Ok(Some(operation))
+        operation
     }
 
     /// Puts a message in that is not copied into the outbound buffer, nor to where it is kept.

@@ -67,15 +67,16 @@ enum What {
     Unsubscribe(Vec<Box<str>>),
 }
 
+/// The order of Topic Filters, short ones first: then those that are numbered come as they are counted, each behind all
+/// others.
+pub(crate) fn by_length(one: &str, other: &str) -> Ordering {
+    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
+}
+
 impl Granted {
     fn new(subscription: &Subscription<'_>, identifier: Option<u32>) -> Self {
         let (filter, options) = (subscription.filter.into(), subscription.options());
         Self { filter, options, identifier, may_do_without: false }
-    }
-
-    /// Short Topic Filters first: then those that are numbered come as they are counted, each behind all others.
-    fn order(&self, filter: &str) -> Ordering {
-        self.filter.len().cmp(&filter.len()).then_with(|| (*self.filter).cmp(filter))
     }
 
     pub(super) fn lend(&self) -> Option<Subscription<'_>> {
@@ -138,7 +139,7 @@ impl Subscriptions {
 
     fn add(&mut self, granted: Granted) {
         self.lost.retain(|lost| lost.filter != granted.filter);
-        if self.granted.last().is_none_or(|last| last.order(&granted.filter).is_lt()) {
+        if self.granted.last().is_none_or(|last| by_length(&last.filter, &granted.filter).is_lt()) {
             return self.granted.push(granted);
         }
         match self.find(&granted.filter) {
@@ -148,7 +149,7 @@ impl Subscriptions {
     }
 
     fn find(&self, filter: &str) -> Result<usize, usize> {
-        self.granted.binary_search_by(|granted| granted.order(filter))
+        self.granted.binary_search_by(|granted| by_length(&granted.filter, filter))
     }
 
     /// Where in `asked` the request with this Packet Identifier is: in front, mostly, since answers come in order.

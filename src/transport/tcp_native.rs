@@ -344,14 +344,13 @@ fn begin(layers: &mut Layers, url: &BrokerUrl, connected: Result<Tcp, TransportE
     layers.begin(url, connected.map_err(|error| layers.failed(url, error))?)
 }
 
-/// Connects with the options of the sockets.
-#[cfg(feature = "socket-options")]
+/// Connects with the options of the sockets. Without any, as std does, which asks the system less.
+#[cfg_attr(not(feature = "socket-options"), allow(unused_variables))]
 fn dial(layers: &Layers, place: (&str, u16), until: Instant) -> Result<Tcp, TransportError> {
-    Tcp::connect_with(place, until, layers.sockets)
-}
-
-#[cfg(not(feature = "socket-options"))]
-fn dial(_: &Layers, place: (&str, u16), until: Instant) -> Result<Tcp, TransportError> {
+    #[cfg(feature = "socket-options")]
+    if layers.sockets != super::SocketOptions::NONE {
+        return Tcp::connect_with(place, until, layers.sockets);
+    }
     Tcp::connect(place, until)
 }
 

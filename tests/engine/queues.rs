@@ -35,7 +35,7 @@ fn all_that_waits_to_be_sent_is_counted_whatever_its_size() {
     for mode in ALL {
         let mut s = Scenario::connected(mode);
         s.network_stalls();
-        let large = "x".repeat(40_000);
+        let large = "x".repeat(300_000);
         s.publish(QoS::AtMostOnce, "a", "1");
         s.publish(QoS::AtLeastOnce, "a", &large);
         s.publish(QoS::AtMostOnce, "a", "2");

@@ -54,8 +54,8 @@ fn message_at_qos_2_is_in_flight_until_pubcomp() {
 /// Messages so large leave from where they are kept, and others from a buffer.
 #[test]
 fn large_messages_and_small_ones_leave_in_their_order() {
-    let large = "x".repeat(100_000);
-    for piece in [7_777, 100_000, usize::MAX] {
+    let large = "x".repeat(300_000);
+    for piece in [7_777, 300_000, usize::MAX] {
         let mut s = Scenario::connected();
         s.network_stalls();
         s.publish(QOS_0, "a", "1");
@@ -92,7 +92,7 @@ fn large_messages_and_small_ones_leave_in_their_order() {
 
 #[test]
 fn connection_that_ends_within_a_large_message_loses_none() {
-    let large = "x".repeat(100_000);
+    let large = "x".repeat(300_000);
     for session_present in [false, true] {
         let mut s = Scenario::connected();
         s.network_stalls();
