@@ -17,7 +17,7 @@ pub use request::PendingReply;
 use crate::codec::{Disconnect, Publish, QoS, ReasonCode, SubscribeProperties, Subscription, UnsubscribeProperties};
 use crate::engine::{
     Authenticating, ConnectChanges, Connected, Connecting, Disconnecting, Engine, Enqueueing, Event, Flushing,
-    NextEvent, Options, Publishing, PublishingAll, ResponderId, Subscribing, Unsubscribing,
+    NextEvent, Options, Publishing, PublishingAll, ResponderId, Subscribing, Unsubscribing, write_size,
 };
 use crate::error::{Error, Reason, SubscribeReason};
 use crate::message::{Message, borrowed};
@@ -28,9 +28,6 @@ use crate::trace::TraceContext;
 use crate::transport::{Connector, Transport};
 #[cfg(any(feature = "std", all(feature = "wasi", target_os = "wasi", target_env = "p2")))]
 use crate::transport::{TcpConnector, TcpTransport};
-
-/// As many bytes as make a write worthwhile while more is to come.
-const WRITE_SIZE: usize = 64 * 1024;
 
 /// A client whose calls block until they are done.
 ///
@@ -403,9 +400,9 @@ impl<T: Transport> Client<T> {
     }
 
     /// Puts a message into the outbound buffer; with a store (`Options::store`), at QoS 1 and 2, into that, connected
-    /// or not. It is sent by [`Client::flush`] or any other call that sends or waits, or when 64 KiB wait to be sent.
-    /// This is the fastest way to publish many small messages one by one. For QoS 1 and 2 there is no result. Blocks
-    /// only while there is no room, for at most [`Options::response_timeout`].
+    /// or not. It is sent by [`Client::flush`] or any other call that sends or waits, or when 64 KiB wait to be sent,
+    /// natively more where messages are large. This is the fastest way to publish many small messages one by one. For
+    /// QoS 1 and 2 there is no result. Blocks only while there is no room, for at most [`Options::response_timeout`].
     ///
     /// # Errors
     /// As [`Client::publish`], except [`Error::PublishRefused`], [`Error::GivenUp`], [`Error::SessionLost`] and
@@ -425,7 +422,7 @@ impl<T: Transport> Client<T> {
         if !self.engine.enqueue_at_once(publish) {
             self.run(Enqueueing(publish))?;
         }
-        if self.engine.outgoing() >= WRITE_SIZE {
+        if self.engine.outgoing() >= write_size(publish.payload.len()) {
             // The message is in the buffer whatever comes of this. If the connection has ended, the next call tells so.
             let _ = self.flush();
         }

@@ -11,8 +11,13 @@ use super::{Clock, Engine};
 use crate::codec::{Publish, ReasonCode};
 use crate::error::{CallError, Error};
 
-/// As many bytes as make a write worthwhile while more is to come.
-const WRITE_SIZE: usize = 64 * 1024;
+/// As many bytes as make a write worthwhile while more is to come, if what comes has so large a payload. Natively several
+/// large messages leave in one: for each write the peer may have to be woken, which takes longer than a copy.
+pub(crate) fn write_size(payload_len: usize) -> usize {
+    const LEAST: usize = 64 * 1024;
+    const MOST: usize = 512 * 1024;
+    if cfg!(target_family = "wasm") { LEAST } else { payload_len.saturating_mul(8).clamp(LEAST, MOST) }
+}
 
 /// What messages have come to.
 #[derive(Debug, Default)]
@@ -194,7 +199,7 @@ impl<'a, I: Iterator<Item = Publish<'a>>> Finish for PublishingAll<I> {
 impl<'a, I: Iterator<Item = Publish<'a>>> PublishingAll<I> {
     fn submit_all(&mut self, engine: &mut Engine, id: CallId, batch: &mut Batch) -> Result<(), CallError> {
         while let Some(message) = self.0.peek() {
-            if engine.session.transmit().len() >= WRITE_SIZE {
+            if engine.session.transmit().len() >= write_size(message.payload.len()) {
                 return Err(CallError::WouldBlock);
             }
             let place = batch.results.len();

@@ -120,6 +120,7 @@ pub use authenticate::{Authenticated, Authentication};
 pub use batch::PublishingAll;
 #[cfg(all(feature = "component", target_arch = "wasm32"))]
 pub(crate) use batch::in_order;
+pub(crate) use batch::write_size;
 use brokers::Brokers;
 pub use calls::CallId;
 use calls::Calls;

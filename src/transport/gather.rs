@@ -173,12 +173,15 @@ impl Shared {
         held.has_thread = false;
     }
 
-    /// Sends what was held back, and continues if the loop does.
+    /// Sends what was held back, and continues if the loop does. Then it stays on meanwhile: who writes on another
+    /// processor would take it for ended.
     fn tick(&self, held: &Held) {
         let goes_on = self.writes.swap(0, Ordering::Relaxed) >= FEW;
-        self.end(held);
-        if goes_on && held.socket.as_ref().is_some_and(|socket| socket.set_nodelay(false).is_ok()) {
-            self.is_on.store(true, Ordering::Relaxed);
+        let Some(socket) = held.socket.as_ref().filter(|_| goes_on) else { return self.end(held) };
+        // As in `end`.
+        let _ = socket.set_nodelay(true);
+        if socket.set_nodelay(false).is_err() {
+            self.is_on.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -274,6 +277,28 @@ mod tests {
         // A busy machine may be late. If the loop waited, it would be each time.
         let waits: std::vec::Vec<_> = (0..4).map(|_| wait_for_the_end()).collect();
         assert!(waits.iter().any(|wait| *wait < Duration::from_millis(20)), "{waits:?}");
+    }
+
+    #[test]
+    fn loop_goes_on_while_the_thread_sends_what_was_held_back() {
+        let (socket, _times) = connection();
+        let shared = Shared::default();
+        shared.lock().socket = Some(socket.try_clone().unwrap());
+        shared.is_on.store(true, Ordering::Relaxed);
+        thread::scope(|scope| {
+            let ticks = scope.spawn(|| {
+                for _ in 0..2000 {
+                    shared.writes.store(FEW, Ordering::Relaxed);
+                    shared.tick(&shared.lock());
+                }
+            });
+            while !ticks.is_finished() {
+                assert!(shared.is_on.load(Ordering::Relaxed));
+            }
+        });
+        assert!(!socket.nodelay().unwrap());
+        shared.tick(&shared.lock());
+        assert!(!shared.is_on.load(Ordering::Relaxed) && socket.nodelay().unwrap());
     }
 
     #[test]
