@@ -11,8 +11,8 @@ use super::{Clock, Engine};
 use crate::codec::{Publish, ReasonCode};
 use crate::error::{CallError, Error};
 
-/// As many bytes as make a write worthwhile while more is to come, if what comes has so large a payload. Natively several
-/// large messages leave in one: for each write the peer may have to be woken, which takes longer than a copy.
+/// As many bytes as make a write worthwhile while more comes with so large a payload. Natively several large messages
+/// leave in one: for each write the peer may have to be woken, which takes longer than a copy.
 pub(crate) fn write_size(payload_len: usize) -> usize {
     const LEAST: usize = 64 * 1024;
     const MOST: usize = 512 * 1024;
