@@ -17,8 +17,8 @@ use crate::frame::FrameError;
 /// Length.
 const ALIAS_LEN: usize = 5;
 
-/// From this size on a packet is not copied, and leaves in a write of its own. Smaller ones leave together. Natively a
-/// copy costs less than the writes that it saves, for much longer.
+/// From this size on a packet is not copied, and leaves in a write of its own. Smaller ones leave together. Natively,
+/// where a write costs more than a copy, it begins later.
 const LARGE: usize = if cfg!(target_family = "wasm") { 32 * 1024 } else { 256 * 1024 };
 
 /// The DUP flag in the first byte of a PUBLISH.
