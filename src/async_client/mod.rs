@@ -309,6 +309,9 @@ impl AsyncClient {
     /// # }
     /// ```
     pub async fn enqueue(&self, publish: &Publish<'_>) -> Result<(), Error> {
+        if self.handle.shared.with(|engine| engine.enqueue_at_once(publish)) {
+            return Ok(());
+        }
         self.run(Enqueueing(publish)).await
     }
 

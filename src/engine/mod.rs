@@ -941,12 +941,13 @@ impl Engine {
     /// Puts a message in that nothing stands in the way of: what [`Enqueueing`] comes to then, without a call. Whether
     /// it did; nothing has happened if not.
     pub(crate) fn enqueue_at_once(&mut self, publish: &Publish<'_>) -> bool {
-        // Who stores messages waits until they are, and a trace has them as calls.
+        // Who stores messages waits until they are.
         #[cfg(feature = "store")]
         if self.session.has_store() {
             return false;
         }
-        !cfg!(feature = "tracing") && self.publish_at_once(publish).is_ok()
+        // Who listens is told of a call.
+        !observe::has_listeners() && self.publish_at_once(publish).is_ok()
     }
 
     fn publish_at_once(&mut self, publish: &Publish<'_>) -> Result<(), Error> {

@@ -14,9 +14,14 @@ pub(super) use off::{Connection, Span};
 
 /// Whether anyone listens to the calls.
 #[cfg(feature = "tracing")]
-fn has_listeners() -> bool {
+pub(super) fn has_listeners() -> bool {
     // One comparison of a static. What filters by more than the level is asked for each span.
     tracing::level_filters::LevelFilter::current() >= tracing::level_filters::LevelFilter::DEBUG
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(super) const fn has_listeners() -> bool {
+    false
 }
 
 #[cfg(feature = "tracing")]

@@ -61,6 +61,12 @@ impl Addresses {
         self.left.pop()
     }
 
+    /// The one to try, where there is no other.
+    #[cfg(all(feature = "tokio", not(target_family = "wasm")))]
+    pub(crate) fn take_only(&mut self) -> Option<SocketAddr> {
+        if self.left.len() == 1 { self.left.pop() } else { None }
+    }
+
     /// Whether there is another one.
     #[cfg(all(feature = "tokio", not(target_family = "wasm")))]
     pub(crate) fn has_next(&self) -> bool {

@@ -135,6 +135,13 @@ async fn dial(host: &str, port: u16, sockets: Sockets, until: Instant) -> Result
 
 #[cfg(not(target_family = "wasm"))]
 async fn race(mut addresses: Addresses, sockets: Sockets, until: Instant) -> Result<TcpStream, TransportError> {
+    // One alone races nobody, and needs no task.
+    if let Some(address) = addresses.take_only() {
+        return in_time(until, "no answer", open(address, sockets)).await.map_err(|error| {
+            addresses.failed(address, &error);
+            addresses.into_error()
+        });
+    }
     // Those that are left end with the set.
     let mut attempts = tokio::task::JoinSet::new();
     let mut running = Vec::new();
@@ -295,6 +302,10 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, TransportErro
 
 #[cfg(all(feature = "socket-options", not(target_family = "wasm")))]
 async fn open(address: SocketAddr, sockets: Sockets) -> Result<TcpStream, TransportError> {
+    // Without any, tokio makes the socket itself, which asks the system less.
+    if sockets == Sockets::NONE {
+        return Ok(TcpStream::connect(address).await?);
+    }
     let socket = sockets.socket(address)?;
     socket.set_nonblocking(true)?;
     Ok(tokio::net::TcpSocket::from_std_stream(socket.into()).connect(address).await?)
