@@ -27,43 +27,15 @@ export XDG_CACHE_HOME=$work
 
 cat > clients.py <<'PY'
 import asyncio
-import os
-import socket
-import subprocess
 import sys
-import time
 
 import gmqtt
 import paho.mqtt.client as paho
+from mosquitto import Mosquitto
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 PUBLISH, PUBREC = 3, 5
-
-
-class Mosquitto:
-    def __init__(self, program, folder, *lines):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.address = server.getsockname()
-        os.mkdir(folder)
-        with open(f"{folder}/mosquitto.conf", "w") as config:
-            config.write(f"listener {self.address[1]} 127.0.0.1\nallow_anonymous true\nuser root\nlog_dest none\n")
-            config.writelines(f"{line}\n" for line in lines)
-        self.process = subprocess.Popen([program, "-c", f"{folder}/mosquitto.conf"], stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                return socket.create_connection(self.address).close()
-            except OSError:
-                assert time.monotonic() < end, "mosquitto does not start"
-                time.sleep(0.05)
-
-    def __enter__(self):
-        return self.address
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
 
 
 class Network:
@@ -197,15 +169,16 @@ async def publish(address, count):
 
 
 program = sys.argv[1]
-with Mosquitto(program, "default") as address:
+with Mosquitto(program, "default") as mosquitto:
+    address = mosquitto.address
     asyncio.run(receive("paho-mqtt", receive_with_paho, address))
     asyncio.run(receive("gmqtt", receive_with_gmqtt, address))
     asyncio.run(send_again(address))
     print("  Receive Maximum 20")
     asyncio.run(publish(address, 30))
-with Mosquitto(program, "small", "max_inflight_messages 1") as address:
+with Mosquitto(program, "small", "max_inflight_messages 1") as mosquitto:
     print("  Receive Maximum 1")
-    asyncio.run(publish(address, 3))
+    asyncio.run(publish(mosquitto.address, 3))
 PY
 
 cat > expected <<'TABLE'
@@ -227,7 +200,7 @@ python/bin/pip install --quiet --disable-pip-version-check gmqtt==0.8.0 paho-mqt
   python/bin/python -c 'from importlib.metadata import version
 print(*(f"{name} {version(name)}," for name in ("gmqtt", "paho-mqtt")), end=" ")'
   echo "mosquitto $("$broker" version mosquitto-2.1)"
-  python/bin/python clients.py "$work/mqtt-wasi/brokers/mosquitto-2.1/usr/sbin/mosquitto" 2>errors
+  PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1 python/bin/python clients.py "$work/mqtt-wasi/brokers/mosquitto-2.1/usr/sbin/mosquitto" 2>errors
 } > seen || cat errors
 cat seen
 if ! diff expected seen; then

@@ -26,34 +26,14 @@ cd "$work"
 export XDG_CACHE_HOME=$work
 
 cat > clients.py <<'PY'
-import os
-import socket
 import struct
-import subprocess
 import sys
-import time
 
+from mosquitto import Mosquitto
 from mqtt import Client, Message, packet, text
 
 MESSAGES = 25
 IMPLEMENTATION_SPECIFIC_ERROR = 0x83
-
-
-class Mosquitto:
-    def __init__(self, program, folder):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.address = server.getsockname()
-        os.mkdir(folder)
-        with open(f"{folder}/mosquitto.conf", "w") as config:
-            config.write(f"listener {self.address[1]} 127.0.0.1\nallow_anonymous true\nuser root\nlog_dest none\n")
-        self.process = subprocess.Popen([program, "-c", config.name], stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                return socket.create_connection(self.address).close()
-            except OSError:
-                assert time.monotonic() < end, "mosquitto does not start"
-                time.sleep(0.05)
 
 
 class Subscriber(Client):
@@ -117,13 +97,9 @@ def refuse(address, qos):
     print(f"    connected again, Session Present {int(again.session_present)}: {', '.join(came) or 'none'}")
 
 
-mosquitto = Mosquitto(*sys.argv[1:])
-try:
+with Mosquitto(*sys.argv[1:]) as mosquitto:
     refuse(mosquitto.address, 1)
     refuse(mosquitto.address, 2)
-finally:
-    mosquitto.process.kill()
-    mosquitto.process.wait()
 PY
 
 cat > expected <<'TABLE'

@@ -27,40 +27,10 @@ export XDG_CACHE_HOME=$work
 
 cat > clients.py <<'PY'
 import os
-import socket
-import subprocess
 import sys
-import time
 
+from mosquitto import Mosquitto
 from mqtt import Client, Message, packet, text
-
-
-class Mosquitto:
-    def __init__(self, program, folder):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.address = server.getsockname()
-        os.mkdir(folder)
-        with open(f"{folder}/mosquitto.conf", "w") as config:
-            config.write(f"listener {self.address[1]} 127.0.0.1\nallow_anonymous true\nuser root\nlog_dest none\n")
-            config.write(f"persistence true\npersistence_location {os.path.abspath(folder)}/\n")
-        self.command = [program, "-c", config.name]
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                return socket.create_connection(self.address).close()
-            except OSError:
-                assert time.monotonic() < end, "mosquitto does not start"
-                time.sleep(0.05)
-
-    def restart(self):
-        """By SIGTERM, at which it saves."""
-        self.process.terminate()
-        assert self.process.wait() == 0
-        self.start()
 
 
 def member(address, name, expiry=600):
@@ -138,13 +108,11 @@ def group(address):
     print(f"    came to the other, published after that: {take(two)}")
 
 
-mosquitto = Mosquitto(*sys.argv[1:])
-try:
+program, folder = sys.argv[1:]
+persistence = "persistence true", f"persistence_location {os.path.abspath(folder)}/"
+with Mosquitto(program, folder, *persistence) as mosquitto:
     restart(mosquitto)
     group(mosquitto.address)
-finally:
-    mosquitto.process.kill()
-    mosquitto.process.wait()
 PY
 
 cat > outcome <<'TABLE'

@@ -33,38 +33,10 @@ import sys
 import threading
 import time
 
+from mosquitto import Mosquitto
 from mqtt import Client, packet, text
 
 programs, name = sys.argv[1:]
-
-
-class Mosquitto:
-    def __init__(self):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.address = server.getsockname()
-        folder = os.path.abspath(name)
-        os.mkdir(folder)
-        with open(f"{folder}/acl", "w") as acl:
-            acl.write("topic readwrite requests\ntopic readwrite replies\n")
-        with open(f"{folder}/mosquitto.conf", "w") as config:
-            config.write(f"listener {self.address[1]} 127.0.0.1\nallow_anonymous true\nuser root\nlog_dest none\n")
-            config.write(f"acl_file {folder}/acl\n")
-        command = [f"{programs}/sbin/mosquitto", "-c", f"{folder}/mosquitto.conf"]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                return socket.create_connection(self.address).close()
-            except OSError:
-                assert time.monotonic() < end, "mosquitto does not start"
-                time.sleep(0.05)
-
-    def __enter__(self):
-        return self.address
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
 
 
 class Refusing:
@@ -118,7 +90,10 @@ def answer(service, correlation):
     service.publish("replies", f"the reply to {correlation}", properties=properties)
 
 
-with Mosquitto() as address:
+with open(f"{name}.acl", "w") as acl:
+    acl.write("topic readwrite requests\ntopic readwrite replies\n")
+with Mosquitto(f"{programs}/sbin/mosquitto", name, f"acl_file {os.path.abspath(acl.name)}") as mosquitto:
+    address = mosquitto.address
     print("nobody answers:", Request(address).end())
     print("the request is refused:", Request(address, topic="secret").end())
     print("the subscription is refused:", Request(Refusing().server.getsockname()).end())

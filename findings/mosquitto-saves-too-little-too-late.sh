@@ -28,42 +28,11 @@ export XDG_CACHE_HOME=$work
 cat > clients.py <<'PY'
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
 
+from mosquitto import Mosquitto
 from mqtt import Client
-
-
-class Mosquitto:
-    def __init__(self, program, folder):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.address = server.getsockname()
-        os.mkdir(folder)
-        self.command = [program, "-c", f"{folder}/mosquitto.conf"]
-        with open(self.command[-1], "w") as config:
-            config.write(
-                f"listener {self.address[1]} 127.0.0.1\nallow_anonymous true\nuser root\nlog_dest none\n"
-                f"persistence true\npersistence_location {os.path.abspath(folder)}/\n"
-                "autosave_on_changes true\nautosave_interval 1\n"
-            )
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                return socket.create_connection(self.address).close()
-            except OSError:
-                assert time.monotonic() < end, "mosquitto does not start"
-                time.sleep(0.05)
-
-    def restart(self, end):
-        self.process.send_signal(end)
-        self.process.wait()
-        self.start()
 
 
 def again(mosquitto, identifier):
@@ -80,7 +49,7 @@ def sessions(mosquitto):
             client.subscribe(name)
             client.disconnect()
             for _ in range(restarts):
-                mosquitto.restart(signal.SIGTERM)
+                mosquitto.restart()
             client = again(mosquitto, name)
             seen.append(f"{int(client.session_present)} after {restarts} restarts")
             client.disconnect()
@@ -101,17 +70,20 @@ def messages(mosquitto, seconds):
     client.disconnect()
     lost = [job for job in acknowledged if job not in received]
     print(f"  {len(acknowledged)} acknowledged, killed {seconds} s later: lost {', '.join(lost) or 'none'}")
-    mosquitto.restart(signal.SIGTERM)
+    mosquitto.restart()
 
 
-mosquitto = Mosquitto(*sys.argv[1:])
-try:
+program, folder = sys.argv[1:]
+persistence = (
+    "persistence true",
+    f"persistence_location {os.path.abspath(folder)}/",
+    "autosave_on_changes true",
+    "autosave_interval 1",
+)
+with Mosquitto(program, folder, *persistence) as mosquitto:
     sessions(mosquitto)
     messages(mosquitto, 0)
     messages(mosquitto, 2)
-finally:
-    mosquitto.process.kill()
-    mosquitto.process.wait()
 PY
 
 cat > expected <<'TABLE'

@@ -26,35 +26,15 @@ cd "$work"
 export XDG_CACHE_HOME=$work
 
 cat > clients.py <<'PY'
-import os
-import socket
 import struct
-import subprocess
 import sys
-import time
 
+from mosquitto import Mosquitto
 from mqtt import Client, Message, packet
 
 RECEIVE_MAXIMUM = 2
 LARGER_MAXIMUM = 5
 MESSAGES = 10
-
-
-class Mosquitto:
-    def __init__(self, program, folder):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.address = server.getsockname()
-        os.mkdir(folder)
-        with open(f"{folder}/mosquitto.conf", "w") as config:
-            config.write(f"listener {self.address[1]} 127.0.0.1\nallow_anonymous true\nuser root\nlog_dest none\n")
-        self.process = subprocess.Popen([program, "-c", config.name], stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                return socket.create_connection(self.address).close()
-            except OSError:
-                assert time.monotonic() < end, "mosquitto does not start"
-                time.sleep(0.05)
 
 
 def connect(mosquitto, identifier, clean_start, receive_maximum=RECEIVE_MAXIMUM):
@@ -116,16 +96,12 @@ def try_smaller_maximum(mosquitto):
     take_all(connect(mosquitto, name, False), f"had {LARGER_MAXIMUM}, resumed")
 
 
-mosquitto = Mosquitto(*sys.argv[1:])
-try:
+with Mosquitto(*sys.argv[1:]) as mosquitto:
     for is_away in (True, False):
         for shared in ("", "$share/workers/"):
             name = f"jobs/{int(is_away)}{len(shared)}"
             try_subscription(mosquitto, name, shared + name, is_away)
     try_smaller_maximum(mosquitto)
-finally:
-    mosquitto.process.kill()
-    mosquitto.process.wait()
 PY
 
 cat > expected <<'TABLE'

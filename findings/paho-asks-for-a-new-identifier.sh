@@ -27,7 +27,6 @@ export XDG_CACHE_HOME=$work
 
 cat > clients.py <<'PY'
 import asyncio
-import socket
 import sys
 import threading
 import time
@@ -37,50 +36,9 @@ import paho.mqtt.client as paho
 from awscrt import mqtt5
 from brokers import running
 from mqtt import Client
+from network import Network
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-
-
-class Network:
-    """A way to the broker that can be cut and mended."""
-
-    def __init__(self, address):
-        self.address, self.works, self.ends = address, True, []
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            near, _ = self.server.accept()
-            if not self.works:
-                near.close()
-                continue
-            far = socket.create_connection(self.address)
-            self.ends += near, far
-            for ends in ((near, far), (far, near)):
-                threading.Thread(target=self.carry, args=ends, daemon=True).start()
-
-    def carry(self, source, target):
-        try:
-            while data := source.recv(4096):
-                target.sendall(data)
-        except OSError:
-            pass
-        for end in (source, target):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def cut(self):
-        self.works = False
-        for end in self.ends:
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        self.ends.clear()
 
 
 class Seen:
@@ -186,6 +144,7 @@ def reconnect(address, run, title, name):
     thread.start()
     try:
         wait_until(lambda: seen.subscribed, "not subscribed")
+        network.works = False
         network.cut()
         time.sleep(1)
         publisher = Client(address, "publisher")

@@ -29,40 +29,14 @@ export XDG_CACHE_HOME=$work
 cat > clients.py <<'PY'
 import asyncio
 import os
-import socket
 import struct
-import subprocess
 import sys
 import time
 
 import aiomqtt
 import paho.mqtt.client as paho
+from mosquitto import Mosquitto
 from mqtt import Client, packet, text
-
-
-class Mosquitto:
-    def __init__(self, program, folder, *lines):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.address = server.getsockname()
-        os.mkdir(folder)
-        with open(f"{folder}/mosquitto.conf", "w") as config:
-            config.write(f"listener {self.address[1]} 127.0.0.1\nallow_anonymous true\nuser root\nlog_dest none\n")
-            config.writelines(f"{line}\n" for line in lines)
-        self.process = subprocess.Popen([program, "-c", f"{folder}/mosquitto.conf"], stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                return socket.create_connection(self.address).close()
-            except OSError:
-                assert time.monotonic() < end, "mosquitto does not start"
-                time.sleep(0.05)
-
-    def __enter__(self):
-        return self.address
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
 
 
 def on_the_wire(address):
@@ -131,15 +105,14 @@ def too_many(address):
 
 
 program, name = sys.argv[1:]
-os.mkdir(name)
-with open(f"{name}/acl", "w") as acl:
+with open(f"{name}.acl", "w") as acl:
     acl.write("topic readwrite open\n")
-with Mosquitto(program, f"{name}/refusing", f"acl_file {os.path.abspath(name)}/acl") as address:
-    on_the_wire(address)
-    refused(address)
-    asyncio.run(refused_in_asyncio(address))
-with Mosquitto(program, f"{name}/small", "max_inflight_messages 10") as address:
-    too_many(address)
+with Mosquitto(program, f"{name}/refusing", f"acl_file {os.path.abspath(acl.name)}") as mosquitto:
+    on_the_wire(mosquitto.address)
+    refused(mosquitto.address)
+    asyncio.run(refused_in_asyncio(mosquitto.address))
+with Mosquitto(program, f"{name}/small", "max_inflight_messages 10") as mosquitto:
+    too_many(mosquitto.address)
 PY
 
 cat > cases <<'TABLE'

@@ -28,15 +28,14 @@ export XDG_CACHE_HOME=$work
 
 cat > clients.py <<'PY'
 import asyncio
-import socket
 import sys
-import threading
 import time
 
 import gmqtt
 import paho.mqtt.client as paho
 from brokers import running
 from mqtt import Client
+from network import Network
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -110,40 +109,6 @@ async def receive_with_gmqtt(address):
     show("gmqtt", came)
 
 
-class Network:
-    """A way to the broker that can lose what the broker sends, and be cut."""
-
-    def __init__(self, address):
-        self.address, self.loses, self.ends = address, False, []
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            near, _ = self.server.accept()
-            far = socket.create_connection(self.address)
-            self.ends = [near, far]
-            threading.Thread(target=self.carry, args=(near, far, False), daemon=True).start()
-            threading.Thread(target=self.carry, args=(far, near, True), daemon=True).start()
-
-    def carry(self, source, target, may_lose):
-        try:
-            while data := source.recv(4096):
-                if not (may_lose and self.loses):
-                    target.sendall(data)
-        except OSError:
-            pass
-        self.close(source, target)
-
-    def close(self, *ends):
-        for end in ends:
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-
 def send_with_paho(address, with_alias):
     network, connects, reasons, told = Network(address), [], [], set()
     subscriber = Client(address, "subscriber")
@@ -163,7 +128,7 @@ def send_with_paho(address, with_alias):
     network.loses = True
     second = client.publish("" if with_alias else "commands", "two", 1, properties=alias(1)).mid
     came = [subscriber.receive().payload for _ in range(2)]
-    network.close(*network.ends)
+    network.cut()
     network.loses = False
     wait_until(lambda: len(connects) > 1, "not connected again")
     third = client.publish("commands", "three", 1).mid
@@ -194,7 +159,7 @@ async def send_with_gmqtt(address):
     network.loses = True
     client.publish("", "two", qos=1, topic_alias=1)
     came = [(await asyncio.to_thread(subscriber.receive)).payload for _ in range(2)]
-    network.close(*network.ends)
+    network.cut()
     network.loses = False
     await asyncio.sleep(8)
     await client.disconnect()

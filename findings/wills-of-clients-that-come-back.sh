@@ -31,16 +31,13 @@ export XDG_CACHE_HOME=$work
 
 cat > clients.py <<'PY'
 import concurrent.futures
-import contextlib
-import os
-import signal
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
 
+from brokers import running
 from mqtt import Client, number, packet, text
 
 DELAY = 3
@@ -106,29 +103,10 @@ def summary(outcomes):
     return " or ".join(sorted(set(outcomes) - {"no"})) or "no"
 
 
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [server.getsockname()[1] for server in servers]
-
-
 def run(program, name):
     """What each case has with the broker."""
-    ports = free_ports(3)
-    command = [program, "serve", name, os.path.abspath(f"data/{name}"), "127.0.0.1", *map(str, ports)]
-    broker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        end = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", ports[0])).close()
-                break
-            except OSError:
-                assert time.monotonic() < end, f"{name} does not start"
-                time.sleep(0.1)
-        # RabbitMQ listens a little before it is ready.
-        time.sleep(2)
-        address, results = ("127.0.0.1", ports[0]), [[] for _ in CASES]
+    results = [[] for _ in CASES]
+    with running(program, name) as address:
         for number_of_round in range(ROUNDS):
             tries = range(number_of_round * AT_ONCE, (number_of_round + 1) * AT_ONCE)
             threads = [
@@ -140,11 +118,8 @@ def run(program, name):
                 thread.start()
             for thread in threads:
                 thread.join()
-        print(name, *results, sep="\n  ", file=sys.stderr)
-        return results
-    finally:
-        os.killpg(broker.pid, signal.SIGTERM)
-        broker.wait()
+    print(name, *results, sep="\n  ", file=sys.stderr)
+    return results
 
 
 program, *names = sys.argv[1:]
