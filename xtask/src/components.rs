@@ -130,33 +130,47 @@ fn build_these(components: &[Component], options: &BuildOptions) -> Result<Vec<S
     if !options.quiet {
         step(&format!("building the components with {toolchain}"));
     }
-    let is_with = |one: &Component, next: &Component| (one.command, one.is_wide()) == (next.command, next.is_wide());
-    for package in components.chunk_by(is_with) {
-        compile(package, &toolchain, options)?;
-    }
+    compile_all(components, &toolchain, options)?;
     let binaryen = if components.iter().any(Component::is_shrunk) { Binaryen::find_or_install()? } else { None };
     install_all(components, binaryen.as_ref())
 }
 
-/// Installs them on all cores: what takes long, wasm-opt, takes but one.
+/// Compiles them, folder beside folder: what takes longest, to compile the whole of a component as one, takes but one
+/// core.
+fn compile_all(components: &[Component], toolchain: &Toolchain, options: &BuildOptions) -> Result<()> {
+    let is_with = |one: &Component, next: &Component| (one.command, one.is_wide()) == (next.command, next.is_wide());
+    let mut folders: Vec<(PathBuf, Vec<&[Component]>)> = Vec::new();
+    for package in components.chunk_by(is_with) {
+        let folder = package[0].cargo_folder();
+        match folders.iter_mut().find(|(known, _)| *known == folder) {
+            Some((_, packages)) => packages.push(package),
+            None => folders.push((folder, vec![package])),
+        }
+    }
+    on_all_cores(&folders, |(_, packages)| packages.iter().try_for_each(|package| compile(package, toolchain, options)))
+        .map(drop)
+}
+
 fn install_all(components: &[Component], binaryen: Option<&Binaryen>) -> Result<Vec<Size>> {
+    let installed = on_all_cores(components, |component| component.install(binaryen))?;
+    let mut sizes: HashMap<_, _> = installed.into_iter().map(|size| (size.name.clone(), size)).collect();
+    Ok(components.iter().filter_map(|component| sizes.remove(&component.name)).collect())
+}
+
+/// Does something with each of these, one a core. The results are in no order.
+fn on_all_cores<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
     let next = AtomicUsize::new(0);
-    let install_some = || {
-        iter::from_fn(|| components.get(next.fetch_add(1, Ordering::Relaxed)))
-            .map(|component| component.install(binaryen))
-            .collect::<Result<Vec<_>>>()
-    };
+    let work_on_some =
+        || iter::from_fn(|| all.get(next.fetch_add(1, Ordering::Relaxed))).map(&work).collect::<Result<Vec<_>>>();
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
-    let installed = thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(install_some)).collect();
+    let done = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work_on_some)).collect();
         workers
             .into_iter()
             .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
             .collect::<Result<Vec<_>>>()
     })?;
-    let mut sizes: HashMap<_, _> =
-        installed.into_iter().flatten().map(|size: Size| (size.name.clone(), size)).collect();
-    Ok(components.iter().filter_map(|component| sizes.remove(&component.name)).collect())
+    Ok(done.into_iter().flatten().collect())
 }
 
 fn all() -> Result<Vec<Component>> {
