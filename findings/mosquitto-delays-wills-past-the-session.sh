@@ -24,13 +24,11 @@ export XDG_CACHE_HOME=$work
 
 cat > clients.py <<'PY'
 import concurrent.futures
-import socket
-import struct
 import sys
 import time
 
 from brokers import running
-from mqtt import Client, number, packet, text
+from mqtt import Client, packet
 
 DELAY = 6
 END = packet(0xE0, b"\x04\x05\x11\0\0\0\0")
@@ -48,14 +46,9 @@ def try_case(address, number_of_case):
     topic = f"will/{number_of_case}"
     watcher = Client(address, f"watcher-{number_of_case}")
     watcher.subscribe(topic)
-    client = socket.create_connection(address, timeout=20)
-    properties, will = b"\x11" + struct.pack(">I", expiry), b"\x18" + struct.pack(">I", DELAY)
-    body = text("MQTT") + bytes([5, 0x06, 0, 60]) + number(len(properties)) + properties
-    body += text(f"client-{number_of_case}") + number(len(will)) + will + text(topic) + text("gone")
-    client.sendall(packet(0x10, body))
-    assert client.recv(100)[3] == 0, "refused"
-    client.sendall(end)
-    client.close()
+    client = Client(address, f"client-{number_of_case}", expiry=expiry, will=(topic, DELAY))
+    client.socket.sendall(end)
+    client.socket.close()
     gone = time.monotonic()
     assert watcher.receive().payload == "gone", "another message"
     return "after the delay" if time.monotonic() - gone > DELAY - 2 else "before"

@@ -42,15 +42,21 @@ class Message:
 
 
 class Client:
-    """A connection, which is made and answered by CONNACK when there is one of these."""
+    """A connection, which is made and answered by CONNACK when there is one of these.
 
-    def __init__(self, address, identifier, clean_start=True, expiry=0, properties=b""):
+    The will is a topic and a Will Delay Interval. Its payload is "gone".
+    """
+
+    def __init__(self, address, identifier, clean_start=True, expiry=0, properties=b"", will=None):
         self.socket = socket.create_connection(address, timeout=20)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if expiry:
             properties += b"\x11" + struct.pack(">I", expiry)
-        flags = 0x02 if clean_start else 0
+        flags = (0x02 if clean_start else 0) | (0x04 if will else 0)
         body = text("MQTT") + bytes([5, flags, 0, 60]) + number(len(properties)) + properties + text(identifier)
+        if will:
+            topic, delay = will
+            body += b"\x05\x18" + struct.pack(">I", delay) + text(topic) + text("gone")
         kind, body = self.exchange(packet(0x10, body))
         assert (kind, body[1]) == (0x20, 0), "refused"
         self.session_present = bool(body[0])

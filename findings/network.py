@@ -8,7 +8,7 @@ import threading
 class Network:
     """Carries what clients that connect to `port` and the broker at the address send each other.
 
-    Connections end at once while it does not work. What the broker sends is lost while it `loses`.
+    While `works` is False, new connections end at once. While `loses` is True, what the broker sends is lost.
     """
 
     def __init__(self, address):

@@ -31,14 +31,12 @@ export XDG_CACHE_HOME=$work
 
 cat > clients.py <<'PY'
 import concurrent.futures
-import socket
-import struct
 import sys
 import threading
 import time
 
 from brokers import running
-from mqtt import Client, number, packet, text
+from mqtt import Client
 
 DELAY = 3
 ROUNDS, AT_ONCE = 4, 5
@@ -55,34 +53,20 @@ CASES = (
 )
 
 
-class WithWill(Client):
-    def __init__(self, address, identifier, topic, delay, clean_start):
-        self.socket = socket.create_connection(address, timeout=20)
-        properties = b"\x11" + struct.pack(">I", 600)
-        body = text("MQTT") + bytes([5, 0x04 | clean_start << 1, 0, 60]) + number(len(properties)) + properties
-        will = b"\x18" + struct.pack(">I", delay)
-        body += text(identifier) + number(len(will)) + will + text(topic) + text("gone")
-        kind, body = self.exchange(packet(0x10, body))
-        assert (kind, body[1]) == (0x20, 0), "refused"
-        self.session_present = bool(body[0])
-
-
 def try_case(address, number_of_case, number_of_try, results):
     end, delay, clean_start, has_will, _ = CASES[number_of_case]
     name = f"{number_of_case}-{number_of_try}"
     client, topic = f"client-{name}", f"wills/{name}"
     watcher = Client(address, f"watcher-{name}")
     watcher.subscribe(topic)
-    first = WithWill(address, client, topic, delay, 1)
+    first = Client(address, client, expiry=600, will=(topic, delay))
     # Some brokers have no Session to go on with if it is without a subscription.
     first.subscribe(f"other/{name}")
     if end == "was lost":
         first.socket.close()
         time.sleep(1)
-    if has_will:
-        second = WithWill(address, client, topic, delay, clean_start)
-    else:
-        second = Client(address, client, clean_start=bool(clean_start), expiry=600)
+    will = (topic, delay) if has_will else None
+    second = Client(address, client, clean_start=bool(clean_start), expiry=600, will=will)
     back = time.monotonic()
     assert second.session_present != bool(clean_start), "another session"
     message = watcher.receive(timeout=2 * DELAY)

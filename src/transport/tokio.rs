@@ -408,6 +408,18 @@ mod tests {
         assert_eq!(raced(&[], Duration::from_secs(1)).await.unwrap_err().kind, TransportErrorKind::UnknownHost);
     }
 
+    #[tokio::test]
+    async fn only_address_fails_as_one_of_several() {
+        let (_socket, refused) = refusing();
+        let error = raced(&[refused], Duration::from_secs(4)).await.unwrap_err();
+        assert_eq!(error.kind, TransportErrorKind::ConnectionRefused);
+        assert!(error.message.starts_with(&std::format!("{refused}: ")), "{error}");
+        let full = Full::new().await;
+        let error = raced(&[full.0], Duration::from_millis(300)).await.unwrap_err();
+        assert_eq!(error.kind, TransportErrorKind::ConnectTimeout);
+        assert_eq!(error.message, std::format!("{}: no answer", full.0));
+    }
+
     #[test]
     fn ipv6_comes_first_and_then_families_take_turns() {
         let all = ["1.1.1.1:1", "2.2.2.2:1", "[::1]:1", "[::2]:1"].map(|address| address.parse().unwrap());
